@@ -1,0 +1,76 @@
+# One file for people who type `make`; README says what to type where there is no make.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# Nobody types these; they reach galhelpers run: make run ARGS="02 --profile full"
+ARGS ?=
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+
+# Without compiled bytecode every notebook would pay seconds at each import.
+export PYTHONDONTWRITEBYTECODE :=
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint types unit notebooks browser lab doctor execute bench lock clean
+
+help:  ## List what make can do here
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements.lock requirements-uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+	"Python 3.11 or newer is needed, $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12" % v[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check \
+	    --require-hashes -r requirements-uv.lock
+	$(BIN)/uv pip sync -q --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(INSTALLED)  ## Make .venv with the locked packages
+
+run: $(INSTALLED)  ## Execute every notebook and write the report (ARGS="--profile full ...")
+	$(BIN)/galhelpers run $(ARGS)
+
+lab: $(INSTALLED)  ## Open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+doctor: $(INSTALLED)  ## Say whether this machine is ready for the course
+	$(BIN)/galhelpers doctor
+
+test: $(INSTALLED) lint types unit notebooks browser  ## Run every check of the project
+
+lint: $(INSTALLED)  ## Style, spelling, clean notebook metadata
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/codespell
+	$(BIN)/python tests/tidy_notebooks.py --check $(NOTEBOOKS)
+
+types: $(INSTALLED)  ## Type check of the package
+	$(BIN)/mypy
+
+unit: $(INSTALLED)  ## Unit tests and doctests
+	$(BIN)/python -m pytest -q -m "not browser" tests --doctest-modules galhelpers
+
+notebooks: $(INSTALLED)  ## Execute the notebooks again and compare with the committed outputs
+	$(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-cell-timeout 300 \
+	    --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+
+browser: $(INSTALLED)  ## JupyterLab in a real browser
+	$(BIN)/python -m pytest -q -m browser tests/browser
+
+execute: $(INSTALLED)  ## Execute the notebooks in place, ready to commit
+	$(BIN)/python tests/tidy_notebooks.py --execute $(NOTEBOOKS)
+
+bench: $(INSTALLED)  ## Benchmarks against other packages (makes an environment for them)
+	$(BIN)/python benchmarks/images.py
+
+lock: $(INSTALLED)  ## Resolve the dependencies again
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	    pyproject.toml --group dev -o requirements.lock
+	grep '^uv==' requirements.lock | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
+	    --generate-hashes - -o requirements-uv.lock
+
+clean:  ## Remove .venv and caches; data and runs stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

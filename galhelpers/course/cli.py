@@ -1,0 +1,136 @@
+"""The command ``galhelpers``: look at the computer, list data, run the course, classify images.
+
+Exit status: 0 when all went well, 1 when something failed or was interrupted, 2 when the command
+itself was wrong.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from galhelpers import __version__
+from galhelpers.course.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """Report a wrong command as any other user error, with the options there are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of leaving the program."""
+        valid = [s for action in self._actions for s in action.option_strings if s.startswith("--")]
+        # Sub-commands are positional; an error among them lists the choices by itself.
+        raise UserError(
+            f"{message[:1].upper()}{message[1:]}. Options of {self.prog}: {', '.join(valid)}. "
+            f"{self.prog} --help explains them."
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process when not given.
+
+    Returns
+    -------
+    int
+        0, 1 or 2 as the module says.
+    """
+    try:
+        arguments = parse(sys.argv[1:] if argv is None else argv)
+        return COMMANDS[arguments.command](arguments)
+    except UserError as error:
+        print(f"galhelpers: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a folder without permission, a vanished file
+        print(f"galhelpers: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Give the same command again to continue.", file=sys.stderr)
+        return 1
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the arguments.
+
+    Raises
+    ------
+    UserError
+        For an unknown command or option.
+    """
+    parser = Parser(prog="galhelpers", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"galhelpers {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, words: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=words, description=words, allow_abbrev=False)
+
+    command("doctor", "Say in plain words whether the course will run on this computer.")
+    command("datasets", "List the data sets: size, licence, and what is already here.")
+
+    run = command("run", "Execute notebooks and write a report.")
+    run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="01 or 01_data; default: all")
+    run.add_argument("--profile", default="quick", help="quick (default), full or paper")
+    run.add_argument("--dataset", default="simulated", metavar="NAME", help="default: simulated")
+    run.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    run.add_argument("--out", metavar="DIR", help="run folder; default: runs/PROFILE-DATASET")
+
+    predict = command("predict", "Classify images with a trained network.")
+    predict.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file of a run")
+    predict.add_argument("images", metavar="IMAGES", help="folder, or CSV/Parquet with paths")
+    predict.add_argument("--out", required=True, metavar="FILE", help=".parquet or .csv")
+    predict.add_argument("--column", metavar="NAME", help="column of paths, if it is not clear")
+
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:  # argparse would complain in the name of the whole program, not of the command
+        chosen = commands.choices[arguments.command]
+        chosen.error(f"unknown argument {', '.join(unknown)}")
+    return arguments
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from galhelpers.course.doctor import doctor
+
+    return doctor()
+
+
+def _datasets(arguments: argparse.Namespace) -> int:
+    from galhelpers.course.shelf import describe_datasets
+
+    print(describe_datasets())
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from galhelpers.course.run import run_notebooks
+
+    # A batch system asks a job to end with SIGTERM: treated as Ctrl-C, the run can be continued.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return run_notebooks(
+        arguments.notebooks,
+        profile=arguments.profile,
+        dataset=arguments.dataset,
+        data_root=arguments.data_root,
+        seed=arguments.seed,
+        out=arguments.out,
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from galhelpers.course.predict import predict_images
+
+    done = predict_images(
+        arguments.checkpoint, arguments.images, arguments.out, column=arguments.column
+    )
+    print(f"Images classified: {done.classified}, in {done.out}")
+    if done.unreadable:
+        print(f"Images that could not be read: {done.unreadable}, with reasons in {done.errors}")
+    return 0 if done.classified else 1
+
+
+COMMANDS = {"doctor": _doctor, "datasets": _datasets, "run": _run, "predict": _predict}

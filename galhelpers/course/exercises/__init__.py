@@ -1,0 +1,61 @@
+"""The exercises of every notebook: question, stub, hints, solution, check and wrong answers.
+
+Those of notebook 03 are repairs of real flaws in a published Kaggle notebook, "Galaxy Imagery
+Classification" (LinNet, ConvNet, DenseNet121 and ResNet18 on the 37 Galaxy Zoo fractions). Its
+report calls its own results "not successful"; each flaw alone is enough to mislead an author:
+
+====  =======================================================================================
+03.1  ``rmse_loss``: the root is taken for each batch, and the batches' roots are averaged.
+03.2  ``get_accuracy``: a question's number used as its first column; one arg-max for a whole
+      batch; a count divided by the number of batches; galaxies scored on questions that their
+      volunteers were never asked.
+03.3  ``train_model``: training mode is set once, and the first validation switches it off.
+03.4  ``select_best_initial_weights``: "best" weights that later trials overwrite.
+03.5  ``train_model``: the early stop looks an epoch into the past and forgets the best epoch.
+03.6  one validation set chooses the weights, stops the training and gives the reported score.
+03.7  ``get_transform_config``: images are fed to networks without any normalisation.
+====  =======================================================================================
+
+Modules: ``data`` (01); ``preprocessing`` and ``geometry`` (02); ``baselines``, ``training`` and
+``selection`` (03).
+"""
+
+from functools import cache
+from importlib import import_module
+
+from galhelpers.course.checks import Exercise
+
+# Modules by notebook: only those of the notebook asked for are imported.
+MODULES = {
+    "01": ("data",),
+    "02": ("preprocessing", "geometry"),
+    "03": ("baselines", "training", "selection"),
+}
+
+
+@cache
+def exercises_of(notebook: str) -> tuple[Exercise, ...]:
+    """Exercises of a notebook such as ``"03"``, in order."""
+    modules = [import_module(f"{__name__}.{name}") for name in MODULES[notebook]]
+    return tuple(sorted((e for m in modules for e in m.EXERCISES), key=lambda e: e.id))
+
+
+def all_exercises() -> tuple[Exercise, ...]:
+    """Every exercise of the course, in order."""
+    return tuple(e for notebook in MODULES for e in exercises_of(notebook))
+
+
+def find(number: str) -> Exercise:
+    """Find an exercise by its number, such as ``"03.2"``; the same object at each call.
+
+    Raises
+    ------
+    ValueError
+        When there is no such exercise; the message lists those there are.
+    """
+    wanted = str(number).strip().zfill(4)
+    known = {e.id: e for e in exercises_of(wanted[:2])} if wanted[:2] in MODULES else {}
+    if wanted not in known:
+        valid = ", ".join(e.id for e in all_exercises())
+        raise ValueError(f"There is no exercise {number!r}. Choose one of: {valid}")
+    return known[wanted]

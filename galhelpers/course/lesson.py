@@ -1,0 +1,73 @@
+"""What the first cell of every notebook sets up."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from galhelpers.course import results
+from galhelpers.data.dataset import GalaxySet, load_dataset
+from galhelpers.data.images import CachedImages, load_images
+from galhelpers.learning.metrics import Interval
+from galhelpers.paths import course_root, default_data_root
+from galhelpers.profiles import get_profile
+
+
+class Lesson:
+    """One notebook's run: its profile, its galaxies, and the folder for what it makes.
+
+    Parameters
+    ----------
+    notebook
+        Name of the notebook, such as ``01_data``.
+    profile, dataset, data_root, seed, out
+        The notebook's parameters. ``data_root=""`` is the course's own ``data`` folder,
+        ``out=""`` is ``runs/interactive``.
+    """
+
+    def __init__(
+        self, notebook: str, profile: str, dataset: str, data_root: str, seed: int, out: str
+    ) -> None:
+        self.notebook, self.dataset, self.seed = notebook, dataset, seed
+        self.profile = get_profile(profile)
+        self.data_root = data_root or None
+        self.out = Path(out) if out else course_root() / "runs" / "interactive"
+        torch.manual_seed(seed)
+        results.clear(self.out, notebook)
+
+    def load(self, dataset: str | None = None) -> GalaxySet:
+        """Read the galaxies of this run, or those of another data set of the manifest.
+
+        Another data set is looked for in the default data folder: ``data_root`` belongs to the
+        run's own.
+        """
+        if dataset is None or dataset == self.dataset:
+            return load_dataset(self.dataset, self.data_root, self.profile.name, self.seed)
+        return load_dataset(dataset, None, self.profile.name, self.seed)
+
+    def images(self, galaxies: GalaxySet, size: int, crop: float = 1.0) -> CachedImages:
+        """Decode the images of galaxies, once: the pixels stay on disk for the next time.
+
+        Parameters
+        ----------
+        size
+            Side in pixels to reduce to.
+        crop
+            Central fraction of the field of view to keep.
+        """
+        cache = default_data_root() / "cache"
+        return load_images(galaxies.files, size, crop, cache_dir=cache, progress=False)
+
+    def show(self, figure: Any, name: str, *, caption: str, alt: str) -> None:
+        """Show a figure with its caption and a description for those who cannot see it."""
+        from galhelpers.views.plots import show
+
+        show(figure, f"{self.notebook}/{name}", caption=caption, alt=alt, out=self.out)
+
+    def record(self, name: str, value: float | Interval, **facts: Any) -> None:
+        """Write down a headline metric for the report; ``facts`` as in ``results.record``."""
+        facts = {"dataset": self.dataset, "profile": self.profile.name, "seed": self.seed} | facts
+        if isinstance(value, Interval):
+            facts |= {"low": value.low, "high": value.high, "n": value.n}
+            value = value.value
+        results.record(self.out, self.notebook, name, value, **facts)

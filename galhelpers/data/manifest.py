@@ -1,0 +1,217 @@
+"""The data manifest: which data sets there are, where each comes from, how to know it is intact.
+
+The facts are in ``data_manifest.yaml`` beside the package. This file says what such a file must
+hold, so that a mistake in it is found when it is read and not in the middle of a lesson.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from galhelpers.paths import course_root, short
+from galhelpers.trees import TREES
+
+CHECKSUM_LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64, "git-blob-sha1": 40}
+"""Hexadecimal digits of each algorithm. ``git-blob-sha1`` is what ``git hash-object`` prints."""
+
+
+class ManifestError(ValueError):
+    """The manifest is missing, is not YAML, or breaks a rule; the message lists each place."""
+
+
+class UnknownDatasetError(KeyError):
+    """No data set of that name; the message lists the valid ones."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would show the message in quotation marks
+
+
+def _valid_checksum(checksum: str) -> str:
+    algorithm, _, digits = checksum.partition(":")
+    if algorithm not in CHECKSUM_LENGTHS:
+        raise ValueError(
+            f"expected <algorithm>:<hex> with one of {', '.join(CHECKSUM_LENGTHS)}, "
+            f"found {checksum!r}"
+        )
+    if not re.fullmatch(rf"[0-9a-f]{{{CHECKSUM_LENGTHS[algorithm]}}}", digits):
+        raise ValueError(
+            f"{algorithm} has {CHECKSUM_LENGTHS[algorithm]} lower-case hexadecimal digits, "
+            f"found {digits!r}"
+        )
+    return checksum
+
+
+def _valid_tree(tree: str) -> str:
+    if tree not in TREES:
+        raise ValueError(f"expected one of {', '.join(TREES)}, found {tree!r}")
+    return tree
+
+
+Text = Annotated[str, Field(min_length=1)]
+Checksum = Annotated[str, AfterValidator(_valid_checksum)]
+TreeName = Annotated[str, AfterValidator(_valid_tree)]
+DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+NotebookName = Annotated[str, Field(pattern=r"^\d\d_[a-z0-9_]+$")]
+
+
+class _Strict(BaseModel):
+    """A misspelt field is an error, not something silently ignored; nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class FileEntry(_Strict):
+    """One file of a data set.
+
+    ``checksum`` is ``"<algorithm>:<hex>"``; a file without one says why in ``why_no_checksum``.
+    ``bytes`` is the exact size, ``size_display`` the rounded one that the publisher shows.
+    ``inside`` names the archive that holds the file.
+    """
+
+    name: Text
+    bytes: int | None = Field(default=None, ge=0)
+    size_display: Text | None = None
+    checksum: Checksum | None = None
+    why_no_checksum: Text | None = None
+    inside: Text | None = None
+    note: Text | None = None
+
+    @model_validator(mode="after")
+    def _checksum_or_reason(self) -> Self:
+        if (self.checksum is None) == (self.why_no_checksum is None):
+            raise ValueError(f"{self.name}: give either checksum or why_no_checksum")
+        return self
+
+
+class Where(_Strict):
+    """Where a data set comes from: a page or address, and the name that Kaggle gives it."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    slug: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
+
+    def __str__(self) -> str:
+        """Say it in words, for messages."""
+        place = f"Kaggle ({self.slug})" if self.slug else ""
+        return ", ".join(part for part in (place, self.url) if part) or "this computer"
+
+
+class DatasetEntry(_Strict):
+    """One data set: where from, which files, which labels, which licence, how to cite it.
+
+    Its place under the data root is a folder of its ``name``. ``n_images`` is the number of
+    labelled images; ``tree`` the decision tree behind its labels; ``has_fractions`` whether it
+    gives the volunteers' fraction for each answer or only a class.
+    """
+
+    name: DatasetName
+    title: Text
+    # A later source adds its kind and its layout here and its reader in galhelpers/data/sources/.
+    kind: Literal["simulated", "folder", "kaggle"]
+    where: Where = Where()
+    files: list[FileEntry] = []
+    layout: Literal["none", "class_folders", "kaggle"]
+    size_display: Text
+    n_images: int | None = Field(default=None, gt=0)
+    tree: TreeName
+    has_fractions: bool
+    licence: Text
+    citation: list[Text] = Field(min_length=1)
+    notebooks: list[NotebookName] = []
+    notes: list[Text] = []
+
+    @model_validator(mode="after")
+    def _kind_fits_the_rest(self) -> Self:
+        if self.kind == "kaggle" and self.where.slug is None:
+            raise ValueError("kind kaggle needs where.slug, the name of the competition")
+        if self.kind == "simulated" and (self.files or self.layout != "none"):
+            raise ValueError("kind simulated reads nothing: leave out files, layout none")
+        if self.kind != "simulated" and self.layout == "none":
+            raise ValueError(f"kind {self.kind} needs a layout of its files")
+        repeated = _repeated([file.name for file in self.files])
+        if repeated:
+            raise ValueError(f"files named twice: {', '.join(repeated)}")
+        return self
+
+    def file(self, name: str) -> FileEntry:
+        """Give the entry of the file called ``name``.
+
+        Raises
+        ------
+        KeyError
+            When the manifest lists no such file for this data set.
+        """
+        for entry in self.files:
+            if entry.name == name:
+                return entry
+        listed = ", ".join(entry.name for entry in self.files) or "none"
+        raise KeyError(f"{self.name} has no file {name!r}. Files in the manifest: {listed}.")
+
+
+class Manifest(_Strict):
+    """All data sets that the course can use, in the order of the file."""
+
+    schema_version: Literal[1]
+    datasets: list[DatasetEntry] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        repeated = _repeated(self.names)
+        if repeated:
+            raise ValueError(f"data sets named twice: {', '.join(repeated)}")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all data sets."""
+        return [entry.name for entry in self.datasets]
+
+    def get(self, name: str) -> DatasetEntry:
+        """Give the entry called ``name``.
+
+        Raises
+        ------
+        UnknownDatasetError
+            When there is none; the message lists the valid names.
+        """
+        for entry in self.datasets:
+            if entry.name == name:
+                return entry
+        raise UnknownDatasetError(
+            f"Unknown dataset {name!r}. Valid datasets: {', '.join(self.names)}."
+        )
+
+
+def load_manifest(path: str | Path | None = None) -> Manifest:
+    """Read and validate a manifest.
+
+    Parameters
+    ----------
+    path
+        A YAML file; by default the course's ``data_manifest.yaml``.
+
+    Raises
+    ------
+    ManifestError
+        When the file is missing, is not YAML, or breaks a rule; one line a problem.
+    """
+    path = course_root() / "data_manifest.yaml" if path is None else Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Manifest.model_validate(content)
+    except OSError as error:
+        raise ManifestError(f"Cannot read {short(path)}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{short(path)} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise ManifestError("\n".join([f"{short(path)} breaks its rules:", *lines])) from error
+
+
+def _repeated(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})

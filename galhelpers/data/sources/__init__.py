@@ -1,0 +1,7 @@
+"""Places that galaxies come from: one file for each kind of place."""
+
+from galhelpers.data.sources.folder import load_folder
+from galhelpers.data.sources.kaggle import load_kaggle
+from galhelpers.data.sources.simulated import load_simulated
+
+__all__ = ["load_folder", "load_kaggle", "load_simulated"]

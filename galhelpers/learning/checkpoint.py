@@ -1,0 +1,126 @@
+"""Trained networks on disk: weights and everything needed to use them, without running code.
+
+A checkpoint is a safetensors file. Unlike a pickle it can hold nothing but numbers and text, so
+that opening one from a stranger is safe.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from galhelpers.data.augment import to_float
+from galhelpers.learning.training import best_device, predict
+from galhelpers.models import build
+from galhelpers.paths import atomic_write, short
+
+FORMAT = "galhelpers-1"
+FIELDS = ("architecture", "arguments", "preprocessing", "classes", "task", "provenance")
+
+
+@dataclass
+class Checkpoint:
+    """A trained network that knows how to prepare its images.
+
+    Attributes
+    ----------
+    preprocessing
+        ``size`` (pixels), ``crop`` (fraction of the field of view), ``mean`` and ``std``.
+    task
+        ``classes`` (one class a galaxy) or ``fractions`` (vote fractions of a decision tree).
+    provenance
+        Where it was trained: notebook, data set, profile, seed, metrics.
+    """
+
+    model: nn.Module
+    architecture: str
+    preprocessing: dict[str, Any]
+    classes: list[str]
+    task: str
+    provenance: dict[str, Any]
+
+    def predict(self, pixels: np.ndarray) -> Tensor:
+        """Probability of each class, or the vote fractions.
+
+        Parameters
+        ----------
+        pixels
+            uint8, shape (n, 3, size, size), cropped and resized as ``preprocessing`` says.
+
+        Returns
+        -------
+        Tensor
+            float32, shape (n, classes).
+        """
+        side = self.preprocessing["size"]
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (3, side, side):
+            raise ValueError(
+                f"Expected uint8 images of shape (n, 3, {side}, {side}), got {pixels.dtype} "
+                f"of shape {pixels.shape}."
+            )
+
+        def prepare(batch: Tensor) -> Tensor:
+            return to_float(batch, self.preprocessing["mean"], self.preprocessing["std"])
+
+        outputs = predict(self.model, pixels, prepare)
+        return outputs.softmax(dim=1) if self.task == "classes" else outputs
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: nn.Module,
+    *,
+    architecture: str,
+    arguments: dict[str, Any],
+    preprocessing: dict[str, Any],
+    classes: list[str] | tuple[str, ...],
+    task: str = "classes",
+    provenance: dict[str, Any] | None = None,
+) -> Path:
+    """Write a checkpoint; see :class:`Checkpoint` for the fields.
+
+    ``architecture`` and ``arguments`` are what :func:`galhelpers.models.build` needs to make the
+    network again.
+    """
+    values = (architecture, arguments, preprocessing, list(classes), task, provenance or {})
+    metadata = {name: json.dumps(value) for name, value in zip(FIELDS, values, strict=True)}
+    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    with atomic_write(path) as temporary:
+        save_file(weights, temporary, metadata | {"format": FORMAT})
+    return Path(path)
+
+
+def load_checkpoint(path: str | Path, device: torch.device | None = None) -> Checkpoint:
+    """Read a checkpoint of :func:`save_checkpoint`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When there is no file, or it is not a checkpoint of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {short(path)}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{short(path)} is not a checkpoint of this course (expected safetensors): {error}"
+        ) from None
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{short(path)} should carry the format {FORMAT!r}, it carries "
+            f"{metadata.get('format')!r}: it was not written by this version of galhelpers."
+        )
+    fields = {name: json.loads(metadata[name]) for name in FIELDS}
+    model = build(fields["architecture"], **fields.pop("arguments"))
+    model.load_state_dict(weights)
+    return Checkpoint(model=model.to(device or best_device()).eval(), **fields)

@@ -1,0 +1,36 @@
+"""Networks, one file a family, and their names in checkpoints."""
+
+from typing import Any
+
+from torch import nn
+
+from galhelpers.models.linnet_convnet import (
+    ConvNet,
+    LinNet,
+    RepairedConvNet,
+    TreeOutput,
+    repaired_convnet_37,
+)
+
+__all__ = ["ConvNet", "LinNet", "RepairedConvNet", "TreeOutput", "build", "repaired_convnet_37"]
+
+ARCHITECTURES = {
+    "linnet": LinNet,
+    "convnet": ConvNet,
+    "repaired_convnet": RepairedConvNet,
+    "repaired_convnet_37": repaired_convnet_37,
+}
+
+
+def build(architecture: str, **arguments: Any) -> nn.Module:
+    """Build a network by the name that checkpoints carry.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; the message lists the valid ones.
+    """
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"There is no architecture {architecture!r}; there are {known}.")
+    return ARCHITECTURES[architecture](**arguments)

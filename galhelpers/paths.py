@@ -1,0 +1,62 @@
+"""Where the course keeps its files, and how a file is written so that it is never half there."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def course_root() -> Path:
+    """Folder of the course: the one that holds ``data_manifest.yaml`` and ``notebooks``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the package was installed without its course folder.
+    """
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "data_manifest.yaml").is_file():
+        raise FileNotFoundError(
+            f"Expected data_manifest.yaml beside the galhelpers package, found none in {root}. "
+            "Install the package from the course folder: pip install -e ."
+        )
+    return root
+
+
+def default_data_root() -> Path:
+    """Folder for data: environment variable ``GALHELPERS_DATA``, else ``data`` in the course."""
+    return Path(os.environ.get("GALHELPERS_DATA") or course_root() / "data")
+
+
+def short(path: str | Path) -> str:
+    """Give a path for printing: relative to the course when inside it, else its last two parts.
+
+    Committed notebooks must not show where somebody's home folder is.
+    """
+    path = Path(path).resolve()
+    if path.is_relative_to(course_root()):
+        return path.relative_to(course_root()).as_posix()
+    return "/".join((".." if len(path.parts) > 3 else "", *path.parts[-2:])).lstrip("/")
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; rename it to ``path`` if the block succeeds.
+
+    A reader sees the old file or the new one, never a part, and a failure leaves the old file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; the finished file follows the user's umask like any other.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

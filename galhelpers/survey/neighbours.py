@@ -1,0 +1,94 @@
+"""Stars and galaxies that happen to lie in the same picture, and companions that merge."""
+
+import numpy as np
+import torch
+
+from galhelpers.survey.telescopes import Telescope
+
+DENSITY = 3.6
+"""Sources a square arcmin brighter than ``LIMIT``, at the latitudes of the SDSS."""
+LIMIT = 21.5
+_STAR_SHARE = 0.45
+_BRIGHT = 16.5  # magnitude of stars that show halo and spikes
+_HALF_WIDTH = 7.0  # a source is drawn out to this many scale lengths
+_MARGIN = 8.0  # arcsec: neighbours just outside reach into the picture
+
+
+def add_neighbours(
+    light: torch.Tensor, draws: list[np.random.Generator], pixel: np.ndarray, scope: Telescope
+) -> None:
+    """Add neighbours to sharp images, in place; the same ones at any size of image.
+
+    Parameters
+    ----------
+    light : torch.Tensor
+        (n, 3, grid, grid) nanomaggies a pixel.
+    draws : list of numpy.random.Generator
+        One an image.
+    pixel : numpy.ndarray
+        (n,) arcsec a pixel.
+    scope : Telescope
+        Sets the bands.
+    """
+    grid = light.shape[-1]
+    for image, random, scale in zip(light.numpy(), draws, pixel.tolist(), strict=True):
+        side = grid * scale + 2 * _MARGIN
+        count = int(random.poisson(DENSITY * (side / 60) ** 2))
+        u = random.random((count, 8))
+        centres = (u[:, :2] - 0.5) * side / scale + (grid - 1) / 2
+        is_star = u[:, 2] < _STAR_SHARE
+        # Counts rise with magnitude, those of galaxies faster.
+        mag = LIMIT + np.log10(u[:, 3] + 1e-5) / np.where(is_star, 0.24, 0.40)
+        mag = np.maximum(mag, np.where(is_star, 13.0, 16.0))
+        radius, ratio = _shapes(is_star, mag, u)
+        bands = _bands(is_star, mag, u[:, 4], scope)
+        for i in range(count):
+            width = max(float(radius[i]) / scale, 0.35)  # the PSF that follows hides the 0.35
+            angle = float(np.pi * u[i, 7])
+            place = centres[i].tolist()
+            _add_ellipse(image, place, bands[i], width, float(ratio[i]), angle)
+            if is_star[i] and mag[i] < _BRIGHT:
+                # Light scattered by mirrors and by the vanes that hold the secondary mirror.
+                _add_ellipse(image, place, 0.02 * bands[i], 4.0 / scale, 1.0, 0.0)
+                for vane in (0.6, 0.6 + np.pi / 2):
+                    _add_ellipse(image, place, 0.004 * bands[i], 5.0 / scale, 0.03, vane)
+
+
+def _shapes(is_star: np.ndarray, mag: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scale lengths in arcsec and axis ratios; a star is a point."""
+    radius = np.where(is_star, 0.0, (0.3 + 0.45 * u[:, 5]) * 10 ** (-0.12 * (mag - 21)))
+    return radius, np.where(is_star, 1.0, 0.3 + 0.7 * u[:, 6])
+
+
+def _bands(is_star: np.ndarray, mag: np.ndarray, u: np.ndarray, scope: Telescope) -> np.ndarray:
+    """Fluxes in nanomaggies, float32 (n, 3): F to M dwarfs, blue to red galaxies."""
+    g_r = np.where(is_star, 0.25 + 1.2 * u**1.5, 0.35 + 0.8 * u)
+    r_i = np.where(is_star, 0.02 + 0.35 * g_r + 2.4 * np.maximum(g_r - 1.2, 0), 0.15 + 0.33 * g_r)
+    colour = {"g": -g_r, "r": 0 * g_r, "i": r_i, "z": 1.6 * r_i}
+    magnitudes = mag[:, None] - np.stack([colour[band] for band in scope.bands], axis=1)
+    return (10 ** (-0.4 * (magnitudes - 22.5))).astype(np.float32)
+
+
+def _add_ellipse(
+    image: np.ndarray,
+    centre: list[float],
+    flux: np.ndarray,
+    radius: float,
+    ratio: float,
+    angle: float,
+) -> None:
+    """Add an ellipse with exponential profile; ``centre`` and ``radius`` in pixels."""
+    reach = int(_HALF_WIDTH * radius) + 2
+    left, top = (max(int(c) - reach, 0) for c in centre)
+    right, bottom = (min(int(c) + reach + 1, image.shape[-1]) for c in centre)
+    if left >= right or top >= bottom:
+        return
+    dx = np.arange(left, right, dtype=np.float32) - np.float32(centre[0])
+    dy = (np.arange(top, bottom, dtype=np.float32) - np.float32(centre[1]))[:, None]
+    cos, sin = np.float32(np.cos(angle) / radius), np.float32(np.sin(angle) / radius)
+    along = cos * dx + sin * dy
+    across = (cos * dy - sin * dx) * np.float32(1 / ratio)
+    r = np.sqrt(along * along + across * across + np.float32(0.05))
+    profile = np.maximum(np.exp(-r) - np.float32(np.exp(-_HALF_WIDTH)), 0)
+    profile /= np.float32(2 * np.pi * radius**2 * ratio)
+    image[:, top:bottom, left:right] += flux[:, None, None] * profile

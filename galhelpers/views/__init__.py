@@ -1,0 +1,24 @@
+"""What the learner sees: figures with captions and alt text, and the widget for classifying."""
+
+from galhelpers.views.plots import (
+    PALETTE,
+    confusion_matrix,
+    contact_sheet,
+    dots_and_intervals,
+    draw_tree,
+    loss_curves,
+    show,
+)
+from galhelpers.views.widgets import ClassifyGalaxies, read_votes
+
+__all__ = [
+    "PALETTE",
+    "ClassifyGalaxies",
+    "confusion_matrix",
+    "contact_sheet",
+    "dots_and_intervals",
+    "draw_tree",
+    "loss_curves",
+    "read_votes",
+    "show",
+]

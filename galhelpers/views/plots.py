@@ -1,0 +1,223 @@
+"""The plots of the course.
+
+Every function returns a :class:`matplotlib.figure.Figure` that pyplot does not know about, so a
+figure appears where a notebook calls :func:`show` and nowhere else.
+"""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from galhelpers.views.figures import PALETTE, WIDTH, show
+from galhelpers.views.tree_figure import draw_tree
+
+__all__ = [
+    "PALETTE",
+    "check_images",
+    "confusion_matrix",
+    "contact_sheet",
+    "dots_and_intervals",
+    "draw_tree",
+    "loss_curves",
+    "show",
+]
+
+
+def contact_sheet(
+    images: ArrayLike,
+    titles: Sequence[str] | None = None,
+    columns: int = 10,
+    side: float | None = None,
+) -> Figure:
+    """Show many galaxies side by side.
+
+    Parameters
+    ----------
+    images : array of uint8, shape (n, 3, height, width)
+        RGB pictures (numpy array or CPU tensor).
+    titles : sequence of str, optional
+        One title a picture, may contain line breaks.
+    columns : int
+        Pictures in a row.
+    side : float, optional
+        Side of a frame in inches. By default the sheet fills the width of a notebook, but no
+        frame is so large that :func:`show` has to blur the whole sheet.
+
+    Returns
+    -------
+    Figure
+        One frame a picture, row by row.
+    """
+    pixels = check_images(images)
+    n, _, height, width = pixels.shape
+    if titles is not None and len(titles) != n:
+        raise ValueError(f"Expected one title for each of {n} pictures, got {len(titles)}.")
+    columns = max(1, min(columns, n))
+    rows = -(-n // columns)
+    side = side or min(WIDTH / columns, 2.5, (18 / n) ** 0.5)
+    lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
+    font = min(9.0, max(6.0, 8.0 * side))
+    header = (lines * font * 1.3 + 3) / 72 / side if lines else 0.0  # in frames
+    tall = 0.96 * height / width + 0.04
+    fig = Figure(figsize=(side * columns, side * rows * (tall + header)))
+    ax = fig.add_axes((0, 0, 1, 1))
+    for i, frame in enumerate(pixels):
+        picture = Image.fromarray(frame.transpose(1, 2, 0))
+        picture.thumbnail((round(150 * side),) * 2)  # antialiased, and drawn faster than the whole
+        left, top = i % columns, (i // columns) * (tall + header) + header
+        box = (left + 0.02, left + 0.98, top + 0.96 * height / width, top)
+        ax.imshow(np.asarray(picture), extent=box)
+        if titles is not None:
+            ax.text(left + 0.5, top - 0.02, titles[i], ha="center", va="bottom", fontsize=font)
+    ax.set(xlim=(0, columns), ylim=(rows * (tall + header), 0), aspect="auto")
+    ax.axis("off")
+    return fig
+
+
+def check_images(images: ArrayLike) -> np.ndarray:
+    """Return images as a numpy array of uint8 (n, 3, height, width), or say what is wrong."""
+    pixels = np.asarray(images)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
+        raise ValueError(
+            f"Expected images as uint8 of shape (n, 3, height, width) with n > 0, got "
+            f"{pixels.dtype} of shape {pixels.shape}. Pixels between 0 and 1 need "
+            "(images * 255).round() and uint8; one picture needs images[None]."
+        )
+    return pixels
+
+
+def confusion_matrix(counts: ArrayLike, classes: Sequence[str]) -> Figure:
+    """Draw a confusion matrix: rows are true classes, columns predicted ones.
+
+    Parameters
+    ----------
+    counts : array of int, shape (k, k)
+        ``counts[i, j]`` galaxies of class i were called j.
+    classes : sequence of k str
+        Names of the classes.
+
+    Returns
+    -------
+    Figure
+        Colour is the share of the row, so the diagonal is the completeness of each class; the
+        small number is the count.
+    """
+    counts = np.asarray(counts)
+    k = len(classes)
+    if counts.shape != (k, k):
+        raise ValueError(
+            f"Expected counts of shape ({k}, {k}) for {k} classes, got {counts.shape}."
+        )
+    totals = counts.sum(axis=1, keepdims=True)
+    share = counts / np.maximum(totals, 1)
+    fig = Figure(figsize=(1.6 + 0.95 * k, 1.1 + 0.75 * k), layout="constrained")
+    ax = fig.subplots()
+    mesh = ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for i, j in np.ndindex(k, k):
+        colour = "white" if share[i, j] > 0.55 else "black"
+        text = f"{share[i, j]:.2f}" if totals[i, 0] else "–"
+        ax.text(j, i - 0.1, text, ha="center", va="center", color=colour, fontsize=10)
+        ax.text(j, i + 0.24, f"{counts[i, j]:,}", ha="center", color=colour, fontsize=7)
+    names = [textwrap.fill(name.replace("_", " "), 12) for name in classes]
+    ax.set_xticks(range(k), names, fontsize=8)
+    ax.set_yticks(range(k), names, fontsize=8)
+    ax.set(xlabel="predicted", ylabel="true")
+    fig.colorbar(mesh, label="share of the true class")
+    return fig
+
+
+def loss_curves(
+    curves: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str = "loss", log: bool = False
+) -> Figure:
+    """Draw loss by epoch, one colour a model.
+
+    Parameters
+    ----------
+    curves : mapping of model name to {"train": values, "validation": values}
+        One value an epoch; the first belongs to epoch 1. Training is dashed, everything else is
+        solid, and a dot marks the lowest validation value: the weights worth keeping.
+    ylabel : str
+        Name of the loss, with its unit.
+    log : bool
+        Logarithmic loss axis.
+    """
+    fig = Figure(figsize=(6.5, 3.6), layout="constrained")
+    ax = fig.subplots()
+    for i, (model, parts) in enumerate(curves.items()):
+        colour = PALETTE[i % len(PALETTE)]
+        for part, values in parts.items():
+            y = np.asarray(values, dtype=float)
+            epochs = np.arange(1, len(y) + 1)
+            style = "--" if part == "train" else "-"
+            ax.plot(epochs, y, style, color=colour, lw=1.6, label=f"{model}, {part}")
+            if part == "validation" and np.isfinite(y).any():
+                best = int(np.nanargmin(y))
+                ax.plot(epochs[best], y[best], "o", color=colour, ms=6)
+    ax.set(xlabel="epoch", ylabel=ylabel, yscale="log" if log else "linear")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _tidy(ax)
+    fig.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return fig
+
+
+def dots_and_intervals(
+    names: Sequence[str],
+    means: ArrayLike,
+    lows: ArrayLike,
+    highs: ArrayLike,
+    points: Iterable[ArrayLike] | None = None,
+    xlabel: str = "",
+    references: Mapping[str, float] | None = None,
+) -> Figure:
+    """Compare values with their intervals, one row each, the first on top.
+
+    Parameters
+    ----------
+    names : sequence of n str
+        Row labels.
+    means, lows, highs : array of float, shape (n,)
+        Value and ends of its interval; say in the caption which interval it is. A row whose ends
+        are NaN shows the value alone.
+    points : n arrays, optional
+        Single measurements of each row, such as one a seed, drawn as small open dots.
+    xlabel : str
+        Name and unit of the values.
+    references : mapping of label to value, optional
+        Vertical lines, such as the score of guessing.
+    """
+    y = np.arange(len(names))
+    mean, low, high = (np.asarray(v, dtype=float) for v in (means, lows, highs))
+    for what, array in (("means", mean), ("lows", low), ("highs", high)):
+        if array.shape != y.shape:
+            raise ValueError(f"Expected {len(y)} {what}, one a name, got shape {array.shape}.")
+    if (low > mean).any() or (high < mean).any():
+        worst = names[int(np.flatnonzero((low > mean) | (high < mean))[0])]
+        raise ValueError(f"Expected low <= mean <= high; row {worst!r} breaks it.")
+    fig = Figure(figsize=(6.5, 1.1 + 0.34 * len(names)), layout="constrained")
+    ax = fig.subplots()
+    for i, values in enumerate(points if points is not None else ()):
+        seeds: np.ndarray = np.ravel(np.asarray(values, dtype=float))
+        ax.plot(seeds, np.full(len(seeds), i + 0.22), "o", mfc="none", color="0.45", ms=4, mew=0.9)
+    ax.hlines(y, low, high, color=PALETTE[0], lw=2.4)
+    ax.plot(mean, y, "o", color=PALETTE[0], ms=7)
+    for i, (label, value) in enumerate((references or {}).items()):
+        style = (":", "--", "-.")[i % 3]
+        ax.axvline(value, color=PALETTE[1], ls=style, lw=1.5, zorder=0, label=label)
+    ax.set_yticks(y, list(names))
+    ax.set(ylim=(len(names) - 0.4, -0.6), xlabel=xlabel)
+    _tidy(ax)
+    if references:
+        fig.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    return fig
+
+
+def _tidy(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="both", color="0.92", lw=0.8)
+    ax.set_axisbelow(True)

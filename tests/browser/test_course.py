@@ -1,0 +1,52 @@
+"""Notebook 01 as a learner uses it: run in JupyterLab, then classify galaxies by hand."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from galhelpers.paths import default_data_root
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_learner_runs_notebook_01_and_classifies_twenty_galaxies(open_lab, tmp_path, course):
+    notebook = nbformat.read(course / "notebooks" / "01_data.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace('out: str = ""', 'out: str = "run"')
+    nbformat.write(notebook, tmp_path / "01_data.ipynb")
+    lab = open_lab(tmp_path, {"GALHELPERS_DATA": str(default_data_root())})
+    lab.open_notebook("01_data.ipynb")
+    lab.run_all(timeout=400)
+    page = lab.page
+
+    ballot = next(i for i, c in enumerate(lab.cells()) if "ClassifyGalaxies(" in c["source"])
+    lab.evaluate(
+        """const notebook = jupyterapp.shell.currentWidget.content;
+           notebook.activeCellIndex = argument;
+           await notebook.scrollToItem(argument, "start");""",
+        ballot,
+    )
+    page.wait_for_selector(".galaxy-vote")
+    for i in range(20):
+        if i < 10:
+            page.locator(".galaxy-vote button").nth(i % 5).click()
+        else:
+            page.keyboard.press(str(i % 5 + 1))
+        page.wait_for_function(
+            "text => document.querySelector('.galaxy-vote-count').textContent === text",
+            arg=f"{i + 1} of 24",
+        )
+    votes = pd.read_csv(tmp_path / "run" / "my_votes.csv")
+    assert len(votes) == votes["id"].nunique() == 20
+    if folder := os.environ.get("GALHELPERS_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / "widget.png")
+
+    # The comparison below the widget now finds the votes.
+    lab.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex = argument;", ballot + 1)
+    lab.evaluate("await jupyterapp.commands.execute('notebook:run-cell');", timeout=60)
+    text = "".join(o.get("text", "") for o in lab.cells()[ballot + 1]["outputs"])
+    assert "of 20 galaxies" in text

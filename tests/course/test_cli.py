@@ -1,0 +1,71 @@
+"""The command line: exit codes, and errors in one paragraph."""
+
+import subprocess
+import sys
+
+import pytest
+
+from galhelpers.course.cli import main
+
+
+def run(capsys, *arguments):
+    code = main(arguments)
+    streams = capsys.readouterr()
+    return code, streams.out, streams.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "required: COMMAND"),
+        (["walk"], "invalid choice: 'walk' (choose from "),
+        (["run", "--sede", "3"], "Unknown argument --sede. Options of galhelpers run: "),
+        (["run", "--prof", "quick"], "--profile, --dataset, --data-root, --seed, --out"),
+        (["run", "--seed", "x"], "--seed: invalid int value: 'x'"),
+        (["run", "--profile", "fast"], "quick, full, paper"),
+        (["run", "--dataset", "sdss"], "simulated, gz2_five_class, kaggle_galaxy_zoo"),
+        (["run", "99"], "no notebook '99'"),
+        (["predict", "a.safetensors", "b"], "required: --out"),
+        (["predict", "a.safetensors", "b", "--out", "c.txt"], "end in .parquet or .csv"),
+        (["predict", "a.safetensors", "b", "--out", "c.csv"], "Expected a checkpoint"),
+    ],
+)
+def test_a_wrong_command_gives_one_paragraph_and_status_2(
+    capsys, monkeypatch, tmp_path, course, arguments, expected
+):
+    if "99" in arguments and not any((course / "notebooks").glob("*.ipynb")):
+        pytest.skip("the course has no notebooks yet")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("galhelpers: ")
+    assert expected in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_datasets_lists_size_licence_and_what_is_here(capsys, monkeypatch, tmp_path):
+    (tmp_path / "gz2_five_class").mkdir()
+    (tmp_path / "gz2_five_class" / "a.jpg").write_bytes(b"")
+    monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path))
+    code, out, _ = run(capsys, "datasets")
+    assert code == 0
+    simulated, five, kaggle = (p.splitlines() for p in out.split("\n\n"))
+    assert simulated[0].startswith("simulated: ")
+    assert "  here:     always: it is made when it is first used" in simulated
+    assert any(line.startswith("  here:     1 files in ") for line in five)
+    assert any(line.startswith("  here:     no; expected in ") for line in kaggle)
+    for paragraph in (simulated, five, kaggle):
+        assert any(line.startswith("  size:     ") for line in paragraph)
+        assert any(line.startswith("  licence:  ") for line in paragraph)
+
+
+def test_the_module_is_the_command_and_starts_without_torch():
+    script = "import sys, runpy; sys.argv = ['galhelpers', 'run', '--help']\n"
+    script += "try: runpy.run_module('galhelpers', run_name='__main__')\n"
+    script += "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith("usage: galhelpers run")
+    assert done.stdout.endswith("0 False\n")

@@ -1,0 +1,281 @@
+"""The runner, on tiny notebooks that start real kernels."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from galhelpers.course.errors import UserError
+from galhelpers.course.run import check_parameters, find_notebooks, relative_to, run_notebooks
+from galhelpers.course.state import State, fingerprint
+
+PARAMETERS = """profile: str = "quick"
+dataset: str = "simulated"
+data_root: str = ""
+seed: int = 0
+out: str = ""
+"""
+
+
+def write_notebook(path: Path, *sources: str, parameters: str = PARAMETERS) -> Path:
+    cells = [nbformat.v4.new_code_cell(source) for source in (parameters, *sources)]
+    cells[0].metadata["tags"] = ["parameters"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    # A kernel of this name is offered by JUPYTER_PATH below, and must not be used.
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "x", "language": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def outputs(notebook: Path) -> str:
+    cells = nbformat.read(notebook, as_version=4).cells
+    return "".join(o.get("text", "") for c in cells for o in c.get("outputs", []))
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """One run of a good notebook, a failing one, a dying one and another good one."""
+    base = tmp_path_factory.mktemp("course {x}")  # braces are placeholders to papermill
+    folder = base / "notebooks"
+    write_notebook(
+        folder / "01_good.ipynb",
+        "import os, sys; print(sys.executable); print(os.getcwd()); print(data_root, seed)",
+        "from galhelpers.course.results import record\n"
+        "record(out, '01_good', 'accuracy', 0.5, n=8, published='kaggle_central_pixel')",
+    )
+    write_notebook(folder / "02_fails.ipynb", "1 + 1", "raise ValueError('the sky\\nfell')")
+    write_notebook(folder / "03_dies.ipynb", "1 + 1", "import os; os._exit(3)")
+    write_notebook(
+        folder / "04_good.ipynb",
+        "import time; block = bytearray(300_000_000); time.sleep(1)",
+    )
+    data = base / "data"
+    data.mkdir()
+    foreign = base / "jupyter" / "kernels" / "python3"
+    foreign.mkdir(parents=True)
+    spec = {"argv": ["no-such-program"], "display_name": "x", "language": "python"}
+    (foreign / "kernel.json").write_text(json.dumps(spec))
+    with pytest.MonkeyPatch.context() as patch, subprocess_output(base / "log") as log:
+        patch.setenv("JUPYTER_PATH", str(base / "jupyter"))
+        code = run_notebooks(folder=folder, out=base / "run", data_root=data, seed=7)
+    return {"folder": folder, "out": base / "run", "data": data, "code": code, "log": log}
+
+
+class subprocess_output:  # noqa: N801 - used like contextlib's functions
+    """Collect all that this process and its children write; capsys does not see the children."""
+
+    def __init__(self, file: Path):
+        self.file, self.text = file, []
+
+    def __enter__(self):
+        sys.stdout.flush()
+        self.saved = os.dup(1), os.dup(2)
+        self.stream = self.file.open("w")
+        os.dup2(self.stream.fileno(), 1)
+        os.dup2(self.stream.fileno(), 2)
+        self.python = sys.stdout, sys.stderr
+        sys.stdout = sys.stderr = self.stream
+        return self.text
+
+    def __exit__(self, *exc):
+        sys.stdout, sys.stderr = self.python
+        self.stream.close()
+        for number, saved in enumerate(self.saved, start=1):
+            os.dup2(saved, number)
+            os.close(saved)
+        self.text += self.file.read_text().splitlines()
+
+
+def test_failures_are_one_line_and_stop_nothing(ran):
+    assert ran["code"] == 1
+    log = ran["log"]
+    assert any(line.startswith("[1/4] 01_good ... ok ") for line in log)
+    assert "      02_fails failed in cell 4: ValueError: the sky" in log
+    dies = next(line for line in log if "03_dies failed in cell" in line)
+    assert "03_dies failed in cell 4: the notebook's Python process ended by itself" in dies
+    assert any(line.startswith("[4/4] 04_good ... ok ") for line in log)
+    assert log[-1].startswith("Report: ")
+    assert not any("Traceback" in line or "IPKernelApp" in line for line in log)
+    runs = State.load(ran["out"]).runs
+    assert [r.status for r in runs.values()] == ["ok", "failed", "failed", "ok"]
+
+
+def test_the_kernel_is_this_interpreter_in_the_run_folder(ran):
+    executable, folder, values = outputs(ran["out"] / "notebooks" / "01_good.ipynb").splitlines()
+    assert Path(executable) == Path(sys.executable)
+    assert Path(folder) == (ran["out"] / "notebooks").resolve()
+    assert values == "../../data 7"  # nothing of this machine, wherever the folder is moved
+
+
+def test_executed_notebooks_hold_no_record_of_the_machine(ran):
+    for file in (ran["out"] / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(file, as_version=4)
+        cells = [cell.metadata for cell in notebook.cells]
+        metadata = json.dumps([notebook.metadata, cells])
+        assert "papermill" not in notebook.metadata
+        assert str(ran["out"].parent) not in metadata
+        assert not any("execution" in cell or "papermill" in cell for cell in cells)
+    left = {path.name for path in ran["out"].iterdir()}
+    assert left == {"notebooks", "metrics", "state.json", "results.json", "index.html"}
+
+
+def test_memory_and_time_are_of_the_kernel(ran):
+    runs = State.load(ran["out"]).runs
+    extra = runs["04_good"].peak_memory - runs["01_good"].peak_memory
+    assert 250e6 < extra < 450e6
+    assert runs["04_good"].seconds > 1
+
+
+def test_results_and_report_are_there(ran):
+    metrics = json.loads((ran["out"] / "results.json").read_text())["metrics"]
+    assert [(m["notebook"], m["name"], m["value"]) for m in metrics] == [
+        ("01_good", "accuracy", 0.5)
+    ]
+    page = (ran["out"] / "index.html").read_text()
+    assert "02_fails failed in cell 4: ValueError: the sky" in page
+    assert 'href="notebooks/01_good.ipynb"' in page
+
+
+def test_a_second_run_repeats_only_what_is_needed(ran, capsys):
+    write_notebook(ran["folder"] / "02_fails.ipynb", "1 + 1")
+    before = (ran["out"] / "notebooks" / "01_good.ipynb").stat().st_mtime_ns
+    names = ["04", "02_fails", "notebooks/01_good.ipynb"]
+    arguments = {"folder": ran["folder"], "out": ran["out"], "data_root": ran["data"], "seed": 7}
+    assert run_notebooks(names, **arguments) == 0
+    log = capsys.readouterr().out
+    assert "[1/3] 01_good ... unchanged" in log
+    assert "[2/3] 02_fails ... ok" in log
+    assert "[3/3] 04_good ... unchanged" in log
+    assert (ran["out"] / "notebooks" / "01_good.ipynb").stat().st_mtime_ns == before
+    assert State.load(ran["out"]).runs["03_dies"].status == "failed"
+
+
+def test_what_changes_a_fingerprint(tmp_path):
+    notebook = write_notebook(tmp_path / "01_a.ipynb", "x = 1")
+    parameters = {"profile": "quick", "seed": 0}
+    first = fingerprint(notebook, parameters, "code")
+    content = nbformat.read(notebook, as_version=4)
+    content.cells[1].outputs = [nbformat.v4.new_output("stream", text="hello")]
+    content.cells[1].execution_count = 3
+    nbformat.write(content, notebook)
+    assert fingerprint(notebook, parameters, "code") == first
+    assert fingerprint(notebook, parameters, "other code") != first
+    assert fingerprint(notebook, parameters | {"seed": 1}, "code") != first
+    content.cells[1].source = "x = 2"
+    nbformat.write(content, notebook)
+    assert fingerprint(notebook, parameters, "code") != first
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from galhelpers.course.run import run_notebooks
+sys.exit(run_notebooks(folder=Path(sys.argv[1]), out=sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_an_interrupted_run_is_consistent_and_continues(tmp_path):
+    folder, out = tmp_path / "notebooks", tmp_path / "run"
+    write_notebook(folder / "01_quick.ipynb", "x = 1")
+    waiting = "from pathlib import Path; import os, time\n"
+    waiting += "Path('../pid').write_text(str(os.getpid())); time.sleep(60)"
+    write_notebook(folder / "02_waits.ipynb", waiting)
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "pid").is_file() or not (out / "pid").read_text():
+        assert time.monotonic() < deadline, "the second notebook never started"
+        time.sleep(0.1)
+    with pytest.raises(UserError, match="Another run"):
+        run_notebooks(folder=folder, out=out)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Stopped in 02_waits" in stdout
+    assert "Traceback" not in stderr
+    assert not psutil.pid_exists(int((out / "pid").read_text()))
+    runs = State.load(out).runs
+    assert [run.status for run in runs.values()] == ["ok", "interrupted"]
+    assert "02_waits was interrupted" in (out / "index.html").read_text()
+    assert [f.name for f in (out / "notebooks").iterdir()] == ["01_quick.ipynb"]
+
+    write_notebook(folder / "02_waits.ipynb", "x = 2")
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0
+    assert "[1/2] 01_quick ... unchanged" in again.stdout
+    assert "[2/2] 02_waits ... ok" in again.stdout
+
+
+def test_a_kernel_that_cannot_start_says_why(tmp_path, monkeypatch, capsys):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "ipykernel_launcher.py").write_text("raise ImportError('no luck')")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    write_notebook(tmp_path / "notebooks" / "01_a.ipynb")
+    assert run_notebooks(folder=tmp_path / "notebooks", out=tmp_path / "run") == 1
+    assert "01_a failed before its first cell: ImportError: no luck" in capsys.readouterr().out
+
+
+def test_a_lock_of_a_killed_run_does_not_block(tmp_path):
+    folder, out = tmp_path / "notebooks", tmp_path / "run"
+    write_notebook(folder / "01_a.ipynb", "x = 1")
+    out.mkdir()
+    # The number belongs to a process again, but to one that started after the lock was written.
+    (out / ".lock").write_text(str(os.getppid()))
+    os.utime(out / ".lock", (1, 1))
+    assert run_notebooks(folder=folder, out=out) == 0
+    assert not (out / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"names": ["09"]}, r"no notebook '09'.*01_a, 02_b"),
+        ({"profile": "fast"}, "no profile 'fast'.*quick, full, paper"),
+        ({"dataset": "sdss"}, "no dataset 'sdss'.*simulated, gz2_five_class, kaggle_galaxy_zoo"),
+        ({"data_root": "nowhere"}, "--data-root to be a folder, but nowhere"),
+    ],
+)
+def test_unknown_choices_are_refused_before_anything_runs(tmp_path, arguments, expected):
+    folder = tmp_path / "notebooks"
+    write_notebook(folder / "01_a.ipynb")
+    write_notebook(folder / "02_b.ipynb")
+    with pytest.raises(UserError, match=expected):
+        run_notebooks(**arguments, folder=folder, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_parameters_are_refused(tmp_path):
+    notebook = write_notebook(tmp_path / "01_a.ipynb", parameters="seed: int = 0\nsize: int = 1")
+    check_parameters(notebook, {"seed": 1})
+    with pytest.raises(UserError, match=r"no parameter sede\. It has: seed, size"):
+        check_parameters(notebook, {"sede": 1})
+    notebook.write_text("{")
+    with pytest.raises(UserError, match="to be a Python notebook"):
+        check_parameters(notebook, {"seed": 1})
+
+
+def test_names_and_paths(tmp_path):
+    for name in ("02_b", "01_a", "10_c"):
+        write_notebook(tmp_path / f"{name}.ipynb")
+    assert [f.stem for f in find_notebooks([], tmp_path)] == ["01_a", "02_b", "10_c"]
+    assert [f.stem for f in find_notebooks(["10", "01", "01_a"], tmp_path)] == ["01_a", "10_c"]
+    with pytest.raises(UserError, match="no notebook '1'"):
+        find_notebooks(["1"], tmp_path)
+    assert relative_to("", tmp_path) == ""
+    assert relative_to(tmp_path / "a", tmp_path / "run" / "notebooks") == "../../a"
+
+
+def test_a_damaged_state_is_explained(tmp_path):
+    (tmp_path / "state.json").write_text("[{]")
+    with pytest.raises(UserError, match="Delete that file"):
+        State.load(tmp_path)

@@ -1,0 +1,161 @@
+"""Readers of labelled galaxies: folders, Kaggle's layout, the simulated survey."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from galhelpers.data.catalogs import FIVE_CLASSES
+from galhelpers.data.dataset import load_dataset
+from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE, read_kaggle_layout, read_solutions
+from galhelpers.trees import TREES
+
+TREE = TREES["gz2"]
+
+
+def jpeg(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), 9, np.uint8)).save(path)
+
+
+def solutions(ids):
+    """A valid 37-column table: everybody says smooth, completely round, nothing odd."""
+    table = pd.DataFrame(0.0, index=range(len(ids)), columns=TREE.published_columns)
+    table[["Class1.1", "Class6.2", "Class7.1"]] = 1.0
+    table.insert(0, "GalaxyID", ids)
+    return table
+
+
+@pytest.mark.parametrize("folder", ["{i}", "{name}", "{i}_{name}"])
+def test_class_folders(tmp_path, folder):
+    for i, name in enumerate(FIVE_CLASSES):
+        jpeg(tmp_path / folder.format(i=i, name=name) / f"g{i}.jpg")
+    galaxies = load_dataset("gz2_five_class", tmp_path)
+    assert list(galaxies.catalog["id"]) == [f"g{i}" for i in range(5)]
+    assert list(galaxies.catalog["class_id"]) == list(range(5))
+    assert galaxies.class_counts().to_list() == [1] * 5
+    assert galaxies.fractions is None
+
+
+def test_labels_csv_and_missing_images(tmp_path):
+    jpeg(tmp_path / "images" / "1.jpg")
+    (tmp_path / "labels.csv").write_text(
+        "GalaxyID,class_name,file\n1,spiral,images/1.jpg\n2,edge_on,images/2.jpg\n"
+    )
+    galaxies = load_dataset("gz2_five_class", tmp_path)
+    assert list(galaxies.catalog["class_name"]) == ["spiral"]
+    assert len(galaxies.problems) == 1
+    assert "absent" in galaxies.problems["reason"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("GalaxyID,file\n1,a.jpg\n", "class_id or class_name"),
+        ("GalaxyID,class_id\n1,7\n", "class_id should be 0 to 4"),
+        ("GalaxyID,class_name\n1,barred\n", "none of the five classes"),
+        ("GalaxyID,class_id\n1,2\n1,3\n", "identifiers should be unique"),
+        ("GalaxyID,class_id\n1,2\n", "None of the 1 images"),
+    ],
+)
+def test_bad_labels_say_what_is_wrong(tmp_path, text, message):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load_dataset("gz2_five_class", tmp_path)
+
+
+def test_missing_data_say_where_to_get_them(tmp_path):
+    with pytest.raises(FileNotFoundError, match="--data-root"):
+        load_dataset("kaggle_galaxy_zoo", tmp_path)
+
+
+def test_kaggle_layout(tmp_path):
+    for name in ("100008", "100023", "100099"):
+        jpeg(tmp_path / IMAGE_FOLDER / f"{name}.jpg")
+    solutions([100008, 100023, 100500]).to_csv(tmp_path / TABLE, index=False)
+    galaxies = read_kaggle_layout(tmp_path, "kaggle_galaxy_zoo")
+    assert list(galaxies.catalog["id"]) == ["100008", "100023"]
+    assert list(galaxies.catalog["class_name"]) == ["completely_round_smooth"] * 2
+    assert galaxies.fractions.shape == (2, 37)
+    reasons = dict(zip(galaxies.problems["reason"], galaxies.problems["file"], strict=True))
+    assert reasons["row without image"].endswith("100500.jpg")
+    assert reasons["image without row"].endswith("100099.jpg")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t.drop(columns="Class3.1"), "lacks the columns Class3.1"),
+        (lambda t: t.assign(GalaxyID=1), "repeats"),
+        (lambda t: t.assign(**{"Class1.1": 1.2}), "between 0 and 1"),
+        (lambda t: t.assign(**{"Class1.1": np.nan}), "between 0 and 1"),
+        (lambda t: t.assign(**{"Class7.1": 0.4}), "how-rounded"),
+    ],
+)
+def test_bad_solutions_are_refused(tmp_path, spoil, message):
+    spoil(solutions([1, 2])).to_csv(tmp_path / TABLE, index=False)
+    with pytest.raises(ValueError, match=message):
+        read_solutions(tmp_path / TABLE)
+
+
+def test_select_keeps_rows_aligned(tmp_path):
+    for name in range(5):
+        jpeg(tmp_path / IMAGE_FOLDER / f"{name}.jpg")
+    table = solutions(range(5))
+    table.loc[3, ["Class7.1", "Class7.2"]] = [0.0, 1.0]
+    table.to_csv(tmp_path / TABLE, index=False)
+    galaxies = read_kaggle_layout(tmp_path, "kaggle_galaxy_zoo")
+    some = galaxies.select([3, 1])
+    assert list(some.catalog["id"]) == ["3", "1"]
+    assert list(some.fractions["Class7.2"]) == [1.0, 0.0]
+    assert len(galaxies.sample(3, seed=1)) == 3
+    assert list(galaxies.sample(3, seed=1).catalog["id"]) == list(
+        galaxies.sample(3, seed=1).catalog["id"]
+    )
+
+
+@pytest.mark.real
+def test_real_five_classes(real_data):
+    galaxies = load_dataset("gz2_five_class", real_data)
+    assert galaxies.class_counts().to_list() == [7591, 7262, 520, 3513, 7025]
+    assert all(file.is_file() for file in galaxies.files[::1000])
+
+
+@pytest.mark.real
+def test_real_kaggle_layout(real_data):
+    galaxies = load_dataset("kaggle_galaxy_zoo", real_data / "gz2_native")
+    assert galaxies.class_counts().to_list() == [120] * 5
+    assert Image.open(galaxies.files[0]).size == (424, 424)
+
+
+@pytest.mark.real
+def test_real_rows_of_the_kaggle_table_are_accepted(real_data):
+    path = real_data / "gz2_native" / "training_solutions_rev1_first3rows.csv"
+    assert list(read_solutions(path)["GalaxyID"]) == [100008, 100023, 100053]
+
+
+def test_simulated_survey_is_made_once_and_read_again(tmp_path, monkeypatch):
+    from galhelpers.data.sources import simulated
+
+    galaxies = simulated.load_simulated(tmp_path, 40, seed=1)
+    assert len(galaxies) == 40
+    assert galaxies.fractions.shape == (40, 37)
+    assert {"ra", "dec", "class_id"} <= set(galaxies.catalog)
+    assert set(galaxies.tables) == {"truth", "votes", "sdss", "decals"}
+    assert Image.open(galaxies.files[0]).size == (424, 424)
+    monkeypatch.setattr(simulated, "write_survey", None)  # a second write would fail
+    again = simulated.load_simulated(tmp_path, 40, seed=1)
+    pd.testing.assert_frame_equal(again.catalog, galaxies.catalog)
+
+
+def test_an_interrupted_survey_continues_with_the_same_galaxies(tmp_path):
+    from galhelpers.data.sources import simulated
+
+    whole = simulated.load_simulated(tmp_path / "whole", 20, seed=2)
+    folder = tmp_path / "part" / whole.files[0].parents[1].relative_to(tmp_path / "whole")
+    for file in whole.files[:7]:
+        jpeg(folder / IMAGE_FOLDER / file.name)  # what an interrupted try left behind
+    (folder / IMAGE_FOLDER / whole.files[7].name).unlink(missing_ok=True)
+    part = simulated.load_simulated(tmp_path / "part", 20, seed=2)
+    pd.testing.assert_frame_equal(part.fractions, whole.fractions)
+    assert part.files[12].read_bytes() == whole.files[12].read_bytes()
