@@ -1,7 +1,7 @@
 """Galaxies with known truth: what the simulated sky is made of.
 
-Every galaxy is one row of a table; nothing here knows of telescopes or pixels. Row ``i`` depends on
-the seed and on ``i`` alone, so a galaxy stays the same whether it is drawn first, last or by itself.
+Every galaxy is one row of a table; nothing here knows of telescopes or pixels. Row ``i`` depends
+on the seed and on ``i`` alone: a galaxy is the same whether it is drawn first, last or by itself.
 
 The distributions follow the main sample of Galaxy Zoo 2 (r < 17, petroR90 > 3 arcsec; Willett et
 al. 2013, MNRAS 435, 2835): counts that rise with magnitude, logarithmic spirals (Kennicutt 1981, AJ
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-SURVEY_VERSION = 2
+SURVEY_VERSION = 3
 """Changes whenever the same seed gives other galaxies or pictures."""
 
 KINDS = ("smooth", "spiral", "disk", "edge_on", "irregular", "artifact")
@@ -104,10 +104,12 @@ def sample_galaxies(n: int, seed: int = 0, start: int = 0, balanced: bool = Fals
     if balanced:
         family = np.where(wanted < 3, 0, 1)
     aim = wanted if balanced else None
-    is_smooth, is_disk, is_irregular = (family == k for k in range(3))
+    is_smooth, is_disk, is_irregular, is_artifact = (family == k for k in range(4))
 
     _add_shape(truth, draws, is_smooth, is_disk, aim)
     _add_light(truth, draws, is_smooth, is_irregular)
+    # What volunteers call an artifact is mostly a star: a point.
+    truth.loc[is_artifact, ["bulge_fraction", "bulge_r90"]] = 1.0, 0.02
     _add_features(truth, draws, family, aim)
     _add_position(truth, draws)
     return truth
@@ -155,16 +157,21 @@ def _add_light(
     red = draws.normal(0, 0.05) + 1.2 * (truth["redshift"] - 0.08)
     blueness = draws.uniform()
     # Blue spheroids and starbursts; flat galaxies without structure are mostly blue.
-    bluish = is_smooth & (blueness < np.where(truth["is_flat"], 0.6, 0.17))
+    bluish = is_smooth & (blueness < np.where(truth["is_flat"], 0.6, 0.19))
 
     truth["sersic_n"] = np.where(bluish, draws.uniform(0.8, 1.8), draws.uniform(2.0, 4.8))
-    fraction = np.clip(draws.normal(0.24, 0.16), 0.0, 0.75)
+    # Seen from the side, a disk's own dust lies in front of it.
+    dusty = 0.12 * truth["edge_on"]
+    fraction = np.clip(draws.normal(0.22, 0.16), 0.0, 0.75)
     truth["bulge_fraction"] = np.select([is_smooth, is_irregular], [1.0, 0.0], fraction)
     truth["bulge_r90"] = np.where(is_smooth, 1.0, draws.uniform(0.16, 0.34))
     truth["bulge_axis_ratio"] = draws.uniform(0.65, 1.0)
-    truth["g_r_bulge"] = np.where(bluish, draws.normal(0.42, 0.14), 0.90 + red)
-    truth["r_i_bulge"] = np.where(bluish, 0.22, 0.41) + 0.25 * red + draws.normal(0, 0.02)
+    truth["g_r_bulge"] = np.where(bluish, draws.normal(0.42, 0.14), 0.90 + red + dusty)
+    truth["r_i_bulge"] = (
+        np.where(bluish, 0.22, 0.41) + 0.25 * red + 0.5 * dusty + draws.normal(0, 0.02)
+    )
     disk = draws.normal(0.60, 0.10) + 0.22 * (fraction - 0.24) - 0.18 * is_irregular + 0.5 * red
+    disk += dusty
     truth["g_r_disk"] = disk
     truth["r_i_disk"] = 0.33 + 0.45 * (disk - 0.62) + draws.normal(0, 0.02)
     truth["g_r_arms"] = disk - draws.uniform(0.22, 0.44)

@@ -139,7 +139,7 @@ def _sersic(r: torch.Tensor, n: torch.Tensor, r_e: torch.Tensor) -> torch.Tensor
 def _bulge(
     p: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor, softening: torch.Tensor
 ) -> torch.Tensor:
-    """A spheroid: the whole of a smooth galaxy, the middle of a disk galaxy."""
+    """Draw a spheroid: the whole of a smooth galaxy, the middle of a disk galaxy."""
     smooth = p["is_smooth"]
     q = smooth * p["axis_ratio"] + (1 - smooth) * torch.maximum(
         p["axis_ratio"], p["bulge_axis_ratio"]
@@ -218,7 +218,7 @@ def _arms(
 
 
 def _bar(p: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """An oblong with soft ends in the plane of the disk (Ferrers-like, fourth power)."""
+    """Draw an oblong with soft ends in the plane of the disk (Ferrers-like, fourth power)."""
     v = y / p["axis_ratio"]
     angle = torch.deg2rad(p["bar_angle"])
     along = (torch.cos(angle) * x + torch.sin(angle) * v) / p["bar_r90"]

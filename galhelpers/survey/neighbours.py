@@ -11,13 +11,14 @@ LIMIT = 21.5
 _STAR_SHARE = 0.45
 _BRIGHT = 16.5  # magnitude of stars that show halo and spikes
 _HALF_WIDTH = 7.0  # a source is drawn out to this many scale lengths
+_PATCH = 480.0  # arcsec: side of the sky around each galaxy that has neighbours
 _MARGIN = 8.0  # arcsec: neighbours just outside reach into the picture
 
 
 def add_neighbours(
     light: torch.Tensor, draws: list[np.random.Generator], pixel: np.ndarray, scope: Telescope
 ) -> None:
-    """Add neighbours to sharp images, in place; the same ones at any size of image.
+    """Add neighbours to sharp images, in place; the same ones at any size or field of view.
 
     Parameters
     ----------
@@ -32,17 +33,18 @@ def add_neighbours(
     """
     grid = light.shape[-1]
     for image, random, scale in zip(light.numpy(), draws, pixel.tolist(), strict=True):
-        side = grid * scale + 2 * _MARGIN
-        count = int(random.poisson(DENSITY * (side / 60) ** 2))
-        u = random.random((count, 8))
-        centres = (u[:, :2] - 0.5) * side / scale + (grid - 1) / 2
+        # Drawn on a patch of sky that does not depend on the frame, then cut to it.
+        u = random.random((int(random.poisson(DENSITY * (_PATCH / 60) ** 2)), 8))
+        offsets = (u[:, :2] - 0.5) * _PATCH
+        inside = (np.abs(offsets) < grid * scale / 2 + _MARGIN).all(axis=1)
+        u, centres = u[inside], offsets[inside] / scale + (grid - 1) / 2
         is_star = u[:, 2] < _STAR_SHARE
         # Counts rise with magnitude, those of galaxies faster.
         mag = LIMIT + np.log10(u[:, 3] + 1e-5) / np.where(is_star, 0.24, 0.40)
         mag = np.maximum(mag, np.where(is_star, 13.0, 16.0))
         radius, ratio = _shapes(is_star, mag, u)
         bands = _bands(is_star, mag, u[:, 4], scope)
-        for i in range(count):
+        for i in range(len(u)):
             width = max(float(radius[i]) / scale, 0.35)  # the PSF that follows hides the 0.35
             angle = float(np.pi * u[i, 7])
             place = centres[i].tolist()

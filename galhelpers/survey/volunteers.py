@@ -33,11 +33,11 @@ def visibility(truth: pd.DataFrame, telescope: str | Telescope = "sdss") -> np.n
     """
     scope = get_telescope(telescope)
     r90 = truth["petro_r90"].to_numpy()
-    resolution = np.log(r90 / (4.6 * scope.psf_fwhm))
+    resolution = np.log(r90 / (6.0 * scope.psf_fwhm))
     surface = truth["mag"].to_numpy() + 2.5 * np.log10(np.pi * r90**2)  # mag / arcsec^2 inside R90
     sky = 22.5 - 2.5 * np.log10(scope.sky_noise[1] / scope.pixel_scale)  # noise of one arcsec^2
     depth = sky - surface
-    return _sigmoid(2.0 * resolution + 0.5 * (depth - 2.3))
+    return _sigmoid(3.2 * resolution + 1.0 * (depth - 4.5))
 
 
 def answer_probabilities(
@@ -70,35 +70,37 @@ def answer_probabilities(
         (q**2 + (0.45 * scope.psf_fwhm / t["petro_r90"]) ** 2)
         / (1 + (0.45 * scope.psf_fwhm / t["petro_r90"]) ** 2)
     )
-    arms = t["arm_strength"] * clear * np.sqrt(np.clip(t["cos_inclination"], 0, 1))
+    arms = t["arm_strength"] * clear * np.clip(t["cos_inclination"], 0, 1) ** 0.4
     spiral, edge_on = kind == "spiral", kind == "edge_on"
 
     featured = np.select(
         [spiral, edge_on, kind == "disk", kind == "irregular", kind == "artifact"],
-        [5.2 * arms - 0.8, 0.6 + 1.7 * clear, 2.2 * clear - 1.0, 0.4 + clear, 0.0],
+        [6.9 * arms - 0.9, 0.7 + 1.9 * clear, 2.6 * clear - 0.7, 0.6 + clear, 0.0],
         -1.2 + 1.0 * (q < 0.35),
     )
-    featured = featured + 1.3 * t["bar_strength"] * clear + 2.0 * (t["odd"] == "ring") * clear
+    # A flat galaxy looks like a disk, arms or not.
+    featured = featured + 2.5 * np.isin(kind, ["spiral", "disk"]) * np.clip(0.55 - q, 0, None)
+    featured = featured + 1.8 * t["bar_strength"] * clear + 2.8 * (t["odd"] == "ring") * clear
     featured = _sigmoid(featured + opinion)
     artifact = np.where(kind == "artifact", 0.85, 0.017)
-    on = _sigmoid((0.265 - seen_q) / 0.055 + 0.5 * edge_on + 0.4 * opinion)
+    on = _sigmoid((0.275 - seen_q) / 0.05 + 0.6 * edge_on + 0.4 * opinion)
     round_, cigar = (seen_q - 0.79) / 0.065, (0.39 - seen_q) / 0.055
     tight, loose = _sigmoid((18.0 - t["arm_pitch"]) / 3.0), _sigmoid((t["arm_pitch"] - 26) / 3.5)
 
     counted = np.full((len(truth), 6), 0.03)
     counted[np.arange(len(truth)), np.clip(t["n_arms"], 1, 5) - 1] += arms * spiral
-    counted[:, 5] += 0.35 * (1 - arms)
+    counted[:, 5] += 0.25 * (1 - arms)
 
     odd = t["odd"] != "none"
-    strange = _sigmoid(np.where(odd, 0.6 + 1.8 * clear, -2.1 + 0.5 * opinion))
+    strange = _sigmoid(np.where(odd, 1.0 + 1.8 * clear, -2.1 + 0.5 * opinion))
     named = np.column_stack([t["odd"] == name for name in ODD_KINDS]).astype(float)
     # What people call odd where nothing is: mostly "other", irregular shapes, neighbours.
     named += np.array([0.09, 0.05, 0.14, 0.18, 0.40, 0.12, 0.02]) * np.where(odd, 0.25, 1)[:, None]
 
     bulges = np.array([t["edge_on_bulge"] == name for name in ("rounded", "boxy", "none")]).T
     edge_bulge = bulges * (0.3 + clear[:, None]) + np.array([0.14, 0.03, 0.12])
-    p_bar = _sigmoid(4.5 * t["bar_strength"] * clear - 2.2 + 0.6 * opinion)
-    p_arms = _sigmoid(np.where(spiral, 5.6 * arms - 1.3, -2.0 + 0.8 * clear) + 0.8 * opinion)
+    p_bar = _sigmoid(6.2 * t["bar_strength"] * clear - 2.2 + 0.6 * opinion)
+    p_arms = _sigmoid(np.where(spiral, 7.2 * arms - 1.2, -1.8 + 0.8 * clear) + 0.8 * opinion)
     bulge = np.where(kind == "smooth", 0.45, t["bulge_fraction"])
     amount = (bulge[:, None] - np.array([-0.08, 0.16, 0.38, 0.66])) / 0.13
     prominence = np.exp(-0.5 * np.clip(amount, -6, 6) ** 2) + 0.02
@@ -128,7 +130,9 @@ def answer_probabilities(
     strong = p_bar * _sigmoid(6 * (t["bar_strength"] - 0.65))
     merger = t["odd"] == "merger"
     torn = np.isin(t["odd"], ["disturbed", "irregular", "other"])
-    merging = np.column_stack([2.2 - 1.9 * (torn | merger), 0.25 + torn, 0.12 + torn, 0.06 + 3 * merger])
+    merging = np.column_stack(
+        [2.2 - 1.9 * (torn | merger), 0.25 + torn, 0.12 + torn, 0.06 + 3 * merger]
+    )
     large_to_none = np.column_stack([prominence[:, [3, 3, 2, 1, 0]]]) * [0.5, 0.5, 1, 1, 1]
     return shared | {
         "bar": np.column_stack([strong, p_bar - strong, 1 - p_bar]),
