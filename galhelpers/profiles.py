@@ -39,7 +39,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", 4_000, 1_000, 6, 3, 2_500, 12, 3),
+        Profile("quick", 4_000, 700, 5, 3, 2_000, 8, 3),
         Profile("full", 20_000, 4_000, 12, 5, 20_000, 25, 5),
         Profile("paper", 61_578, 10_000, 30, 10, 61_578, 60, 10),
     )

@@ -109,10 +109,10 @@ class Augment:
         gain = (factor / (255 * std)).to(batch.device)
         offset = (-mean / std).to(batch.device)
         if not self.noise:
-            return views.mul_(gain).add_(offset)
+            return _for_convolutions(views.mul_(gain).add_(offset))
         sigma = (draw[6].view(b, 1, 1, 1) * self.noise / std).to(batch.device)
         noise = gaussian_noise(views.shape, _generator(self.seed, step, "noise", batch.device))
-        return noise.mul_(sigma).add_(offset).addcmul_(views, gain)
+        return _for_convolutions(noise.mul_(sigma).add_(offset).addcmul_(views, gain))
 
 
 def to_float(
@@ -141,7 +141,15 @@ def to_float(
         batch = batch[:, :, top : top + size, left : left + size]
     mean_, std_ = _statistics(mean, std)
     scale, offset = (1 / (255 * std_)).to(batch.device), (-mean_ / std_).to(batch.device)
-    return batch.to(torch.float32).mul_(scale).add_(offset)
+    return _for_convolutions(batch.to(torch.float32).mul_(scale).add_(offset))
+
+
+def _for_convolutions(images: Tensor) -> Tensor:
+    """Order the numbers in memory channel by channel last: convolutions run faster on the CPU.
+
+    The values and the shape stay the same, and networks pass the order on from layer to layer.
+    """
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def dihedral_views(batch: Tensor) -> list[Tensor]:

@@ -73,16 +73,16 @@ class RepairedConvNet(nn.Module):
         Channels after each stage; each stage halves the side of the image.
     """
 
-    def __init__(self, outputs: int, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
+    def __init__(self, outputs: int, widths: tuple[int, ...] = (16, 32, 64, 96)) -> None:
         super().__init__()
         stages: list[nn.Module] = []
         for before, after in pairwise((3, *widths)):
-            stages += [
-                nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-                nn.MaxPool2d(2),
-            ]
+            if before == 3:  # the first layer sees most pixels: it steps by two
+                stages += [nn.Conv2d(before, after, kernel_size=5, stride=2, padding=2, bias=False)]
+            else:
+                stages += [nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)]
+                stages += [nn.MaxPool2d(2)]
+            stages += [nn.BatchNorm2d(after), nn.ReLU()]
         self.features = nn.Sequential(*stages)
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(widths[-1], outputs))
 
@@ -115,6 +115,6 @@ class TreeOutput(nn.Module):
         return torch.stack(list(done.values()), dim=1)
 
 
-def repaired_convnet_37(widths: tuple[int, ...] = (24, 48, 96, 128)) -> nn.Module:
+def repaired_convnet_37(widths: tuple[int, ...] = (16, 32, 64, 96)) -> nn.Module:
     """Build the repaired ConvNet with the tree's output layer: 37 cumulative fractions."""
     return nn.Sequential(RepairedConvNet(TREES["gz2"].n_answers, tuple(widths)), TreeOutput())
