@@ -1,5 +1,6 @@
 """Networks, one file a family, and their names in checkpoints."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,7 @@ from galhelpers.models.linnet_convnet import (
 
 __all__ = ["ConvNet", "LinNet", "RepairedConvNet", "TreeOutput", "build", "repaired_convnet_37"]
 
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "linnet": LinNet,
     "convnet": ConvNet,
     "repaired_convnet": RepairedConvNet,

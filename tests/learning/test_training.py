@@ -1,9 +1,9 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from galhelpers.data.augment import Augment, to_float
 from torch import nn
 
+from galhelpers.data.augment import Augment, to_float
 from galhelpers.learning.training import batches, fit, predict
 
 

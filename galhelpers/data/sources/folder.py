@@ -66,7 +66,7 @@ def load_folder(entry: DatasetEntry, root: Path) -> GalaxySet:
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """Read ``labels.csv``: columns ``id``, ``file``, ``class_id``, ``class_name``, ``ra``, ``dec``."""
+    """Read ``labels.csv`` into a catalogue, as :class:`GalaxySet` describes one."""
     table = pd.read_csv(path)
     if "class_id" not in table and "class_name" not in table:
         raise ValueError(
@@ -79,7 +79,7 @@ def read_labels(path: Path) -> pd.DataFrame:
     if odd.any():
         raise ValueError(
             f"{short(path)}: class_id should be 0 to {len(FIVE_CLASSES) - 1}, "
-            f"got {table['class_id'][odd].iloc[0]!r} in line {odd.idxmax() + 2}."
+            f"got {table['class_id'][odd].iloc[0]!r} in line {int(odd.to_numpy().argmax()) + 2}."
         )
     ids = table.iloc[:, 0].astype(str)
     if ids.duplicated().any():

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from galhelpers.survey.render import render
-from galhelpers.survey.volunteers import cumulative_fractions, volunteer_votes
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -14,6 +12,8 @@ from galhelpers.data.dataset import GalaxySet
 from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE, read_kaggle_layout
 from galhelpers.paths import atomic_write
 from galhelpers.survey import SURVEY_VERSION, catalogue_of, sample_galaxies
+from galhelpers.survey.render import render
+from galhelpers.survey.volunteers import cumulative_fractions, volunteer_votes
 from galhelpers.trees import TREES
 
 FIRST_ID = 100_001
