@@ -18,6 +18,11 @@ def jpeg(path):
     Image.fromarray(np.full((8, 8, 3), 9, np.uint8)).save(path)
 
 
+def image_size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
 def solutions(ids):
     """A valid 37-column table: everybody says smooth, completely round, nothing odd."""
     table = pd.DataFrame(0.0, index=range(len(ids)), columns=TREE.published_columns)
@@ -125,7 +130,7 @@ def test_real_five_classes(real_data):
 def test_real_kaggle_layout(real_data):
     galaxies = load_dataset("kaggle_galaxy_zoo", real_data / "gz2_native")
     assert galaxies.class_counts().to_list() == [120] * 5
-    assert Image.open(galaxies.files[0]).size == (424, 424)
+    assert image_size(galaxies.files[0]) == (424, 424)
 
 
 @pytest.mark.real
@@ -142,7 +147,7 @@ def test_simulated_survey_is_made_once_and_read_again(tmp_path, monkeypatch):
     assert galaxies.fractions.shape == (40, 37)
     assert {"ra", "dec", "class_id"} <= set(galaxies.catalog)
     assert set(galaxies.tables) == {"truth", "votes", "sdss", "decals"}
-    assert Image.open(galaxies.files[0]).size == (424, 424)
+    assert image_size(galaxies.files[0]) == (424, 424)
     monkeypatch.setattr(simulated, "write_survey", None)  # a second write would fail
     again = simulated.load_simulated(tmp_path, 40, seed=1)
     pd.testing.assert_frame_equal(again.catalog, galaxies.catalog)

@@ -234,8 +234,8 @@ ACCURACY = Exercise(
     """Accuracy of each question among the galaxies asked, shape (questions,)."""
     total = np.zeros(len(n_sub_classes))
     for outputs, labels in batches:
-        predictions = map(np.argmax, [outputs[:, i:i+n] for i, n in enumerate(n_sub_classes)])
-        true_targets = map(np.argmax, [labels[:, i:i+n] for i, n in enumerate(n_sub_classes)])
+        predictions = map(np.argmax, [outputs[:, i : i + n] for i, n in enumerate(n_sub_classes)])
+        true_targets = map(np.argmax, [labels[:, i : i + n] for i, n in enumerate(n_sub_classes)])
         total += [pred == true for pred, true in zip(predictions, true_targets)]
     return total / len(batches)''',
     hints=(

@@ -102,8 +102,8 @@ def read_labels(path: Path) -> pd.DataFrame:
 def scan_class_folders(folder: Path) -> pd.DataFrame:
     """List the images of class folders, sorted by class and name."""
     rows = []
-    for place in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        class_id = class_number(place.name, folder)
+    places = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    for class_id, place in sorted((class_number(place.name, folder), place) for place in places):
         for file in sorted(place.rglob("*")):
             if file.suffix.lower() in IMAGE_SUFFIXES:
                 rows.append((file.stem, str(file), class_id, FIVE_CLASSES[class_id]))
