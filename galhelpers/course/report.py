@@ -169,7 +169,7 @@ def uncertainty(metric: dict[str, Any]) -> str:
     if low is not None and high is not None:
         words.append(f"{number(low)} to {number(high)}")
     if spread is not None:
-        words.append(f"± {number(spread)} over seeds")
+        words.append(f"± {spread:.2g} over seeds")
     return ", ".join(words)
 
 
