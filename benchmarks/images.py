@@ -49,7 +49,8 @@ def measure_ours(files: list[str], size: int) -> dict[str, float]:
     from galhelpers.data.images import load_images
 
     torch.set_num_threads(1)
-    augment = Augment(size)
+    # Memory order as the peer gives it: channel by channel.
+    augment = Augment(size, channels_last=False)
 
     def epoch(pixels, number: int) -> None:
         order = torch.randperm(len(pixels)).split(BATCH)

@@ -44,6 +44,8 @@ class Augment:
         Channel statistics of the training images (0-1 scale): the result is (x - mean) / std.
     seed : int
         The views follow from (seed, step) and the row in the batch, and from nothing else.
+    channels_last : bool
+        Memory order of the result, a copy that pays for itself in the convolutions that follow.
 
     Notes
     -----
@@ -61,6 +63,7 @@ class Augment:
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     seed: int = 0
+    channels_last: bool = True
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -109,10 +112,12 @@ class Augment:
         gain = (factor / (255 * std)).to(batch.device)
         offset = (-mean / std).to(batch.device)
         if not self.noise:
-            return _for_convolutions(views.mul_(gain).add_(offset))
+            views = views.mul_(gain).add_(offset)
+            return _for_convolutions(views) if self.channels_last else views
         sigma = (draw[6].view(b, 1, 1, 1) * self.noise / std).to(batch.device)
         noise = gaussian_noise(views.shape, _generator(self.seed, step, "noise", batch.device))
-        return _for_convolutions(noise.mul_(sigma).add_(offset).addcmul_(views, gain))
+        views = noise.mul_(sigma).add_(offset).addcmul_(views, gain)
+        return _for_convolutions(views) if self.channels_last else views
 
 
 def to_float(
