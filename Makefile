@@ -68,7 +68,7 @@ bench: $(INSTALLED)  ## Benchmarks against other packages (makes an environment 
 lock: $(INSTALLED)  ## Resolve the dependencies again
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	    pyproject.toml --group dev -o requirements.lock
-	grep '^uv==' requirements.lock | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
+	sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
 	    --generate-hashes - -o requirements-uv.lock
 
 clean:  ## Remove .venv and caches; data and runs stay

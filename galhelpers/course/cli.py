@@ -1,4 +1,4 @@
-"""The command ``galhelpers``: look at the computer, list data, run the course, classify images.
+"""The command ``galhelpers``: look at the computer, get data, run the course, classify images.
 
 Exit status: 0 when all went well, 1 when something failed or was interrupted, 2 when the command
 itself was wrong.
@@ -72,6 +72,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     command("doctor", "Say in plain words whether the course will run on this computer.")
     command("datasets", "List the data sets: size, licence, and what is already here.")
 
+    fetch = command("fetch", "Put a data set on this computer: make the simulated survey.")
+    fetch.add_argument("name", metavar="NAME", help="simulated; what galhelpers datasets lists")
+    fetch.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")
+    fetch.add_argument("--n", type=int, default=4000, metavar="N", help="galaxies; default: 4000")
+    fetch.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    fetch.add_argument(
+        "--telescope", default="sdss", metavar="NAME", help="sdss (default), decals, des or hst"
+    )
+    fetch.add_argument("--size", type=int, default=424, metavar="PX", help="default: 424")
+    fetch.add_argument("--balanced", action="store_true", help="as many galaxies of each class")
+
     run = command("run", "Execute notebooks and write a report.")
     run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="01 or 01_data; default: all")
     run.add_argument("--profile", default="quick", help="quick (default), full or paper")
@@ -93,6 +104,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+def _end_politely() -> None:
+    """Treat SIGTERM, with which a batch system asks a job to end, as Ctrl-C: it can continue."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     from galhelpers.course.doctor import doctor
 
@@ -106,11 +122,26 @@ def _datasets(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _fetch(arguments: argparse.Namespace) -> int:
+    from galhelpers.course.fetch import fetch
+
+    _end_politely()
+    fetch(
+        arguments.name,
+        arguments.data_root,
+        n=arguments.n,
+        seed=arguments.seed,
+        telescope=arguments.telescope,
+        size=arguments.size,
+        balanced=arguments.balanced,
+    )
+    return 0
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from galhelpers.course.run import run_notebooks
 
-    # A batch system asks a job to end with SIGTERM: treated as Ctrl-C, the run can be continued.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_politely()
     return run_notebooks(
         arguments.notebooks,
         profile=arguments.profile,
@@ -133,4 +164,10 @@ def _predict(arguments: argparse.Namespace) -> int:
     return 0 if done.classified else 1
 
 
-COMMANDS = {"doctor": _doctor, "datasets": _datasets, "run": _run, "predict": _predict}
+COMMANDS = {
+    "doctor": _doctor,
+    "datasets": _datasets,
+    "fetch": _fetch,
+    "run": _run,
+    "predict": _predict,
+}

@@ -103,7 +103,8 @@ class DatasetEntry(_Strict):
 
     Its place under the data root is a folder of its ``name``. ``n_images`` is the number of
     labelled images; ``tree`` the decision tree behind its labels; ``has_fractions`` whether it
-    gives the volunteers' fraction for each answer or only a class.
+    gives the volunteers' fraction for each answer or only a class; ``by_hand`` how to get it
+    without a command.
     """
 
     name: DatasetName
@@ -119,6 +120,7 @@ class DatasetEntry(_Strict):
     has_fractions: bool
     licence: Text
     citation: list[Text] = Field(min_length=1)
+    by_hand: Text | None = None
     notebooks: list[NotebookName] = []
     notes: list[Text] = []
 

@@ -9,13 +9,20 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from galhelpers.survey.catalogues import catalogue_of
+from galhelpers.survey.distance import moved_to_redshift
+from galhelpers.survey.experts import expert_fractions, expert_votes
 from galhelpers.survey.galaxies import SURVEY_VERSION, sample_galaxies
+from galhelpers.survey.galaxy_zoo_1 import galaxy_zoo_1_class, galaxy_zoo_1_votes
 from galhelpers.survey.render import linear_images, render, stretch
-from galhelpers.survey.telescopes import TELESCOPES, Telescope, catalogue_of, get_telescope
+from galhelpers.survey.telescopes import TELESCOPES, Telescope, get_telescope
 from galhelpers.survey.volunteers import (
     answer_probabilities,
     cumulative_fractions,
+    expected_fractions,
+    volunteer_abilities,
     volunteer_votes,
+    who_voted,
 )
 from galhelpers.trees import GZ2
 
@@ -27,13 +34,21 @@ __all__ = [
     "answer_probabilities",
     "catalogue_of",
     "cumulative_fractions",
+    "expected_fractions",
+    "expert_fractions",
+    "expert_votes",
+    "galaxy_zoo_1_class",
+    "galaxy_zoo_1_votes",
     "get_telescope",
     "linear_images",
+    "moved_to_redshift",
     "render",
     "sample_galaxies",
     "simulate",
     "stretch",
+    "volunteer_abilities",
     "volunteer_votes",
+    "who_voted",
 ]
 
 
@@ -49,12 +64,16 @@ class Survey:
         uint8 (n, 3, size, size), red, green, blue.
     counts : numpy.ndarray
         int (n, 37): volunteers who gave each answer of the Galaxy Zoo 2 tree.
+    probabilities : dict
+        From the name of a question to float64 (n, answers): what volunteers of ordinary ability
+        who are asked it answer.
     fractions : numpy.ndarray
-        float64 (n, 37): the same as cumulative fractions, Kaggle's convention.
+        float64 (n, 37): the counts as cumulative fractions, Kaggle's convention.
     """
 
     truth: pd.DataFrame
     images: Tensor
+    probabilities: dict[str, np.ndarray]
     counts: np.ndarray
     fractions: np.ndarray
 
@@ -69,6 +88,7 @@ def simulate(
 ) -> Survey:
     """Draw galaxies, look at them and ask volunteers; parameters as in the functions called."""
     truth = sample_galaxies(n, seed, start, balanced)
-    counts = volunteer_votes(truth, GZ2, telescope, seed=seed)
     images = render(truth, telescope, size, seed)
-    return Survey(truth, images, counts, cumulative_fractions(counts, GZ2))
+    probabilities = answer_probabilities(truth, GZ2, telescope)
+    counts = volunteer_votes(truth, GZ2, telescope, seed=seed)
+    return Survey(truth, images, probabilities, counts, cumulative_fractions(counts, GZ2))

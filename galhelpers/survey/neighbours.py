@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from galhelpers.survey.telescopes import Telescope
+from galhelpers.survey.telescopes import Telescope, band_offsets
 
-DENSITY = 3.6
+DENSITY = 7.5
 """Sources a square arcmin brighter than ``LIMIT``, at the latitudes of the SDSS."""
-LIMIT = 21.5
-_STAR_SHARE = 0.45
+LIMIT = 22.5
+_STAR_SHARE = 0.3
 _BRIGHT = 16.5  # magnitude of stars that show halo and spikes
 _HALF_WIDTH = 7.0  # a source is drawn out to this many scale lengths
 _PATCH = 480.0  # arcsec: side of the sky around each galaxy that has neighbours
@@ -17,13 +17,13 @@ _MARGIN = 8.0  # arcsec: neighbours just outside reach into the picture
 
 def add_neighbours(
     light: torch.Tensor, draws: list[np.random.Generator], pixel: np.ndarray, scope: Telescope
-) -> None:
-    """Add neighbours to sharp images, in place; the same ones at any size or field of view.
+) -> torch.Tensor:
+    """Add neighbours to sharp images; the same ones at any size or field of view.
 
     Parameters
     ----------
     light : torch.Tensor
-        (n, 3, grid, grid) nanomaggies a pixel.
+        (n, bands, grid, grid) nanomaggies a pixel.
     draws : list of numpy.random.Generator
         One an image.
     pixel : numpy.ndarray
@@ -32,7 +32,8 @@ def add_neighbours(
         Sets the bands.
     """
     grid = light.shape[-1]
-    for image, random, scale in zip(light.numpy(), draws, pixel.tolist(), strict=True):
+    sky = torch.zeros_like(light, device="cpu")
+    for image, random, scale in zip(sky.numpy(), draws, pixel.tolist(), strict=True):
         # Drawn on a patch of sky that does not depend on the frame, then cut to it.
         u = random.random((int(random.poisson(DENSITY * (_PATCH / 60) ** 2)), 8))
         offsets = (u[:, :2] - 0.5) * _PATCH
@@ -40,8 +41,8 @@ def add_neighbours(
         u, centres = u[inside], offsets[inside] / scale + (grid - 1) / 2
         is_star = u[:, 2] < _STAR_SHARE
         # Counts rise with magnitude, those of galaxies faster.
-        mag = LIMIT + np.log10(u[:, 3] + 1e-5) / np.where(is_star, 0.24, 0.40)
-        mag = np.maximum(mag, np.where(is_star, 13.0, 16.0))
+        mag = LIMIT + np.log10(u[:, 3] + 1e-5) / np.where(is_star, 0.24, 0.45)
+        mag = np.maximum(mag, np.where(is_star, 14.0, 17.0))
         radius, ratio = _shapes(is_star, mag, u)
         bands = _bands(is_star, mag, u[:, 4], scope)
         for i in range(len(u)):
@@ -54,6 +55,7 @@ def add_neighbours(
                 _add_ellipse(image, place, 0.02 * bands[i], 4.0 / scale, 1.0, 0.0)
                 for vane in (0.6, 0.6 + np.pi / 2):
                     _add_ellipse(image, place, 0.004 * bands[i], 5.0 / scale, 0.03, vane)
+    return light + sky.to(light.device)
 
 
 def _shapes(is_star: np.ndarray, mag: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,11 +65,10 @@ def _shapes(is_star: np.ndarray, mag: np.ndarray, u: np.ndarray) -> tuple[np.nda
 
 
 def _bands(is_star: np.ndarray, mag: np.ndarray, u: np.ndarray, scope: Telescope) -> np.ndarray:
-    """Fluxes in nanomaggies, float32 (n, 3): F to M dwarfs, blue to red galaxies."""
+    """Fluxes in nanomaggies, float32 (n, bands): F to M dwarfs, blue to red galaxies."""
     g_r = np.where(is_star, 0.25 + 1.2 * u**1.5, 0.35 + 0.8 * u)
     r_i = np.where(is_star, 0.02 + 0.35 * g_r + 2.4 * np.maximum(g_r - 1.2, 0), 0.15 + 0.33 * g_r)
-    colour = {"g": -g_r, "r": 0 * g_r, "i": r_i, "z": 1.6 * r_i}
-    magnitudes = mag[:, None] - np.stack([colour[band] for band in scope.bands], axis=1)
+    magnitudes = mag[:, None] + band_offsets(g_r, r_i, scope.bands)
     return (10 ** (-0.4 * (magnitudes - 22.5))).astype(np.float32)
 
 

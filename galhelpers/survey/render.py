@@ -11,6 +11,7 @@ picture does not depend on the others in its batch.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -19,15 +20,15 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from galhelpers.survey.artefacts import add_background, add_lines
 from galhelpers.survey.galaxies import generator
-from galhelpers.survey.light import draw_galaxy
+from galhelpers.survey.light import GZ2_FRAME, draw_galaxy
 from galhelpers.survey.neighbours import add_neighbours
+from galhelpers.survey.optics import add_noise, blur
 from galhelpers.survey.telescopes import Telescope, get_telescope
 
-GZ2_FRAME = 424 * 0.02
-"""Side of a Galaxy Zoo 2 picture in units of petroR90: 424 pixels of 0.02 x petroR90 arcsec."""
-
-_GRIDS = tuple(range(48, 193, 16))  # multiples of 16 pixels: few groups, same alignment in memory
+_GRIDS = tuple(range(48, 417, 16))  # multiples of 16 pixels: few groups, same alignment in memory
+_JPEG_SIZE = 200
 _SATURATION = 300.0  # nanomaggies an arcsec^2
 _BATCH_PIXELS = 300_000  # drawn at once: enough to amortise calls, small enough for the cache
 
@@ -38,6 +39,7 @@ def render(
     size: int = 424,
     seed: int = 0,
     field_of_view: float | None = None,
+    device: str | torch.device = "cpu",
 ) -> torch.Tensor:
     """Take a colour picture of each galaxy.
 
@@ -54,6 +56,8 @@ def render(
     field_of_view : float, optional
         Width of the picture in arcsec. By default 8.48 times the galaxy's own petroR90, as in
         Galaxy Zoo 2, so that all galaxies look about equally large.
+    device : str or torch.device
+        Where to draw. On the CPU the same arguments give the same bytes; a GPU may round otherwise.
 
     Returns
     -------
@@ -70,15 +74,16 @@ def render(
         raise ValueError(f"Expected a picture size of 16 pixels or more, got {size}.")
     if field_of_view is not None and not field_of_view > 0:
         raise ValueError(f"Expected a field of view above 0 arcsec, got {field_of_view}.")
+    smoothed = replace(scope, sky_noise=scope.noise_in_pictures, picture_noise=1.0)
     pictures = torch.empty((len(truth), 3, size, size), dtype=torch.uint8)
     fields = _fields(truth, field_of_view)
     grids = np.array([_grid(field, scope, size) for field in fields])
 
     def take(job: tuple[int, np.ndarray]) -> None:
         grid, rows = job
-        light, area = _linear(truth.iloc[rows], scope, grid, seed, fields[rows])
-        native = stretch(light, area, scope)
-        pictures[torch.from_numpy(rows)] = _serve(native, size, scope.quality)
+        light, area = _linear(truth.iloc[rows], smoothed, grid, seed, fields[rows], device=device)
+        native = stretch(light, area, scope).cpu()
+        pictures[torch.from_numpy(rows)] = _serve(native, size, scope)
 
     _run(take, _jobs(grids))
     return pictures
@@ -116,6 +121,7 @@ def linear_images(
     field_of_view: float | None = None,
     noise: bool = True,
     neighbours: bool = True,
+    device: str | torch.device = "cpu",
 ) -> torch.Tensor:
     """Give the images before they become pictures, for measurements.
 
@@ -124,24 +130,27 @@ def linear_images(
     truth, telescope, size, seed, field_of_view
         As for ``render``; the images are drawn at ``size`` pixels, a multiple of 16.
     noise, neighbours : bool
-        Whether to add noise, and other galaxies and stars in the field.
+        Whether to add noise (with background and artefacts), and other galaxies and stars in the
+        field.
+    device : str or torch.device
+        Where to draw.
 
     Returns
     -------
     torch.Tensor
-        float32 (n, 3, size, size): nanomaggies a pixel in the telescope's bands, sky subtracted.
+        float32 (n, bands, size, size) on the CPU: nanomaggies a pixel, sky subtracted.
     """
     if size < 16 or size % 16:
         raise ValueError(f"Expected a size that is a multiple of 16 pixels, got {size}.")
     scope = get_telescope(telescope)
     fields = _fields(truth, field_of_view)
-    images = torch.empty((len(truth), 3, size, size))
+    images = torch.empty((len(truth), len(scope.bands), size, size))
 
     def take(job: tuple[int, np.ndarray]) -> None:
         grid, rows = job
         part = truth.iloc[rows]
-        light, _ = _linear(part, scope, grid, seed, fields[rows], noise, neighbours)
-        images[torch.from_numpy(rows)] = light
+        light, _ = _linear(part, scope, grid, seed, fields[rows], noise, neighbours, device)
+        images[torch.from_numpy(rows)] = light.cpu()
 
     _run(take, _jobs(np.full(len(truth), size)))
     return images
@@ -169,75 +178,28 @@ def _linear(
     fields: np.ndarray,
     noise: bool = True,
     neighbours: bool = True,
+    device: str | torch.device = "cpu",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Nanomaggies a pixel (n, 3, grid, grid), and arcsec^2 a pixel (n, 1, 1, 1)."""
-    pixel = torch.tensor(fields / grid, dtype=torch.float32)
+    """Nanomaggies a pixel (n, bands, grid, grid), and arcsec^2 a pixel (n, 1, 1, 1)."""
+    pixel = torch.tensor(fields / grid, dtype=torch.float32, device=device)
     light = draw_galaxy(truth, scope, grid, pixel)
-    draws = [generator(seed, f"sky {scope.name}", int(i)) for i in truth["id"]]
-    conditions = np.array([d.standard_normal(10) for d in draws], dtype=np.float32)
+    draws = {
+        name: [generator(seed, f"{name} {scope.name}", int(i)) for i in truth["id"]]
+        for name in ("sky", "background", "artefacts")
+    }
+    shape = 1 + 2 * len(scope.bands)
+    conditions = np.array([d.standard_normal(shape) for d in draws["sky"]], dtype=np.float32)
     if neighbours:
         # The same sky for every telescope.
         field = [generator(seed, "field", int(i)) for i in truth["id"]]
-        add_neighbours(light, field, pixel.numpy(), scope)
-    light = _blur(light, pixel, scope, torch.from_numpy(conditions))
+        light = add_neighbours(light, field, pixel.cpu().numpy(), scope)
+    light = blur(light, pixel, scope, torch.from_numpy(conditions).to(light.device))
     area = (pixel**2).view(-1, 1, 1, 1)
     if noise:
-        light = _add_noise(light, draws, area, scope)
-        # Sky subtraction errs a little, differently in each band.
-        level = 0.18 * torch.from_numpy(conditions[:, 7:10, None, None])
-        light = light + level * torch.tensor(scope.sky_noise).view(1, 3, 1, 1) * (
-            area / scope.pixel_scale**2
-        )
+        light = add_noise(light, draws["sky"], area, scope)
+        light = add_background(light, draws["background"], area, scope)
+        light = add_lines(light, draws["artefacts"], pixel, scope)
     return light, area
-
-
-def _blur(
-    light: torch.Tensor, pixel: torch.Tensor, scope: Telescope, conditions: torch.Tensor
-) -> torch.Tensor:
-    """Convolve with a PSF: two Gaussians, close to a Moffat profile, and a little shift a band.
-
-    A Gaussian is separable, so that a convolution is a product with one matrix from each side.
-    """
-    grid = light.shape[-1]
-    fwhm = scope.psf_fwhm * torch.exp(scope.psf_scatter * conditions[:, 0])
-    # 84 % of the light in the core, 16 % in wings twice as wide: FWHM as asked for within 2 %.
-    core = fwhm / 2.355 * 0.95
-    edges = torch.arange(grid + 1, dtype=torch.float32) - 0.5  # of pixels
-    apart = edges[:, None] - torch.arange(grid, dtype=torch.float32)[None, :]
-    shifts = (scope.band_shift * conditions[:, 1:7] / pixel[:, None]).view(-1, 2, 3, 1, 1)
-    out = torch.zeros_like(light)
-    for weight, sigma in ((0.84, core), (0.16, 2.1 * core)):
-        width = (sigma / pixel).view(-1, 1, 1, 1)
-        for i in range(len(light)):  # one by one: equal shapes give equal bits
-            down, across = (_gaussian(apart - shift, width[i]) for shift in shifts[i])
-            out[i] += weight * (down @ light[i] @ across.transpose(1, 2))
-    return out
-
-
-def _gaussian(apart: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
-    """Share of a Gaussian that falls on each pixel: what leaves one arrives at others."""
-    below = torch.erf(apart / (2**0.5 * width))
-    return 0.5 * (below[:, 1:] - below[:, :-1])
-
-
-def _add_noise(
-    light: torch.Tensor, draws: list[np.random.Generator], area: torch.Tensor, scope: Telescope
-) -> torch.Tensor:
-    """Add Poisson noise of the sources and the sky's, correlated as in resampled images."""
-    shape = tuple(light.shape[1:])
-    white = np.stack([d.standard_normal(shape, dtype=np.float32) for d in draws])
-    sky = torch.tensor(scope.sky_noise).view(1, 3, 1, 1) ** 2 * (area / scope.pixel_scale**2)
-    return light + _correlate(torch.from_numpy(white)) * torch.sqrt(
-        sky + light.clamp(min=0) / scope.electrons
-    )
-
-
-def _correlate(white: torch.Tensor, share: float = 0.06) -> torch.Tensor:
-    """Mix each pixel's noise with its neighbours', keeping the variance."""
-    for axis in (-1, -2):
-        mixed = white + share * (white.roll(1, axis) + white.roll(-1, axis))
-        white = mixed / (1 + 2 * share**2) ** 0.5
-    return white
 
 
 def stretch(light: torch.Tensor, area: torch.Tensor, telescope: str | Telescope) -> torch.Tensor:
@@ -246,11 +208,11 @@ def stretch(light: torch.Tensor, area: torch.Tensor, telescope: str | Telescope)
     Parameters
     ----------
     light : torch.Tensor
-        float (n, 3, height, width): nanomaggies a pixel in the telescope's bands.
+        float (n, bands, height, width): nanomaggies a pixel in the telescope's bands.
     area : torch.Tensor
         (n, 1, 1, 1): arcsec^2 a pixel.
     telescope : str or Telescope
-        Sets factors, softening and black level.
+        Of one band, shown as grey, or three; sets factors, softening and black level.
 
     Returns
     -------
@@ -259,26 +221,36 @@ def stretch(light: torch.Tensor, area: torch.Tensor, telescope: str | Telescope)
         al. 2004, PASP 116, 133): colours stay; where a band would exceed 1, all are divided.
     """
     scope = get_telescope(telescope)
-    scales = torch.tensor(scope.scales).view(1, 3, 1, 1)
-    noise = float(np.mean(np.multiply(scope.sky_noise, scope.scales))) / scope.pixel_scale**2
-    black = torch.tensor(scope.black).view(1, 3, 1, 1) * noise
+    scales = torch.tensor(scope.scales, device=light.device).view(1, -1, 1, 1)
+    noise = (
+        float(np.mean(np.multiply(scope.noise_in_pictures, scope.scales))) / scope.pixel_scale**2
+    )
+    black = torch.tensor(scope.black, device=light.device).view(1, -1, 1, 1) * noise
     seen = (light / area * scales).clamp(max=_SATURATION)  # cores of bright stars turn white
     bright = scope.brightness * (seen + black)
     mean = bright.mean(dim=1, keepdim=True).clamp(min=1e-6)
     picture = bright * (torch.asinh(scope.softening * mean) / (scope.softening * mean))
     peak = picture.amax(dim=1, keepdim=True).clamp(min=1.0)
-    return (picture / peak).clamp(min=0.0)
+    return (picture / peak).clamp(min=0.0).expand(-1, 3, -1, -1)
 
 
-def _serve(pictures: torch.Tensor, size: int, quality: int) -> torch.Tensor:
-    """Store as JPEG at the survey's own sampling, read again, enlarge to ``size`` pixels."""
-    pixels = (pictures * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+def _serve(pictures: torch.Tensor, size: int, scope: Telescope) -> torch.Tensor:
+    """Store as JPEG, enlarge or reduce to ``size`` pixels, store again: uint8 (n, 3, size, size).
+
+    An image server cuts its pictures from images that are compressed already. The second JPEG is
+    left out of small pictures: these are reductions of larger ones, which blurs its traces.
+    """
+    served = _jpeg(pictures.mul(255).add(0.5).to(torch.uint8), scope.stored_quality)
+    if served.shape[-1] != size:
+        served = F.interpolate(served, (size, size), mode="bicubic", antialias=True)
+    return _jpeg(served, scope.quality) if size >= _JPEG_SIZE else served
+
+
+def _jpeg(pictures: torch.Tensor, quality: int) -> torch.Tensor:
+    """Store uint8 pictures (n, 3, h, w) as JPEG and read them again."""
     decoded = []
-    for image in pixels:
+    for image in pictures.permute(0, 2, 3, 1).contiguous().numpy():
         file = BytesIO()
         Image.fromarray(image).save(file, "jpeg", quality=quality)
         decoded.append(torch.from_numpy(np.array(Image.open(file))))
-    served = torch.stack(decoded).permute(0, 3, 1, 2)
-    if served.shape[-1] == size:
-        return served
-    return F.interpolate(served, (size, size), mode="bicubic", antialias=True)
+    return torch.stack(decoded).permute(0, 3, 1, 2)

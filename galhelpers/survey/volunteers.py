@@ -1,153 +1,134 @@
 """Simulated volunteers: they walk a decision tree and answer what they can see.
 
-The probability of each answer follows from truth as the telescope shows it: arms that are blurred
-away, or drowned in noise, make a spiral a smooth galaxy. The numbers below are chosen so that mean
-votes and the shares of the five published classes resemble Kaggle's table (see the tests).
+How likely an answer is to a picture: ``galhelpers.survey.answers``. Here are the people: a crowd
+with abilities, who of them saw which galaxy, their walk through the tree, and in closed form the
+fractions to be expected of them.
 """
 
 import numpy as np
 import pandas as pd
 
-from galhelpers.survey.galaxies import ODD_KINDS, generator
-from galhelpers.survey.telescopes import Telescope, get_telescope
-from galhelpers.trees import DECALS, GZ2, Tree
+from galhelpers.survey.answers import answer_probabilities, visibility
+from galhelpers.survey.galaxies import generator
+from galhelpers.survey.telescopes import Telescope
+from galhelpers.trees import GZ2, Tree
+
+__all__ = [
+    "ABILITY_SPREAD",
+    "CROWD",
+    "answer_probabilities",
+    "cumulative_fractions",
+    "expected_fractions",
+    "tempered",
+    "visibility",
+    "volunteer_abilities",
+    "volunteer_votes",
+    "who_voted",
+]
+
+CROWD = 5000
+"""Volunteers of one seed; Galaxy Zoo 2 had 83,943 (Willett et al. 2013)."""
+ABILITY_SPREAD = 0.3
+"""Standard deviation of the logarithm of ability: chosen, not measured."""
+
+_BLOCK = 1000  # galaxies voted on at once, to bound memory
 
 
-def visibility(truth: pd.DataFrame, telescope: str | Telescope = "sdss") -> np.ndarray:
-    """How much of a galaxy's structure a picture shows: 0 for nothing, 1 for everything.
-
-    Structure is lost when a galaxy is not much larger than the point spread function, and when its
-    surface brightness is not much above the sky noise.
+def volunteer_abilities(seed: int = 0, spread: float = ABILITY_SPREAD) -> np.ndarray:
+    """Ability of every volunteer: the power that their answers' probabilities are raised to.
 
     Parameters
     ----------
-    truth : pandas.DataFrame
-        n rows of ``sample_galaxies``.
-    telescope : str or Telescope
-        Who looked.
+    seed : int
+        Seed of the volunteers; the same as given to ``volunteer_votes``.
+    spread : float
+        Standard deviation of the logarithm of ability, 0 or more. The median is 1.
 
     Returns
     -------
     numpy.ndarray
-        float64 (n,).
+        float64 (CROWD,). 1 answers with the plain probabilities; 0 would guess; above 1 gives
+        the most likely answer more often than others do.
+
+    Raises
+    ------
+    ValueError
+        For a spread that is negative or not a number.
     """
-    scope = get_telescope(telescope)
-    r90 = truth["petro_r90"].to_numpy()
-    resolution = np.log(r90 / (6.0 * scope.psf_fwhm))
-    surface = truth["mag"].to_numpy() + 2.5 * np.log10(np.pi * r90**2)  # mag / arcsec^2 inside R90
-    sky = 22.5 - 2.5 * np.log10(scope.sky_noise[1] / scope.pixel_scale)  # noise of one arcsec^2
-    depth = sky - surface
-    return _sigmoid(3.2 * resolution + 1.0 * (depth - 4.5))
+    if not 0 <= spread < np.inf:
+        raise ValueError(f"Expected a spread of abilities of 0 or more, got {spread}.")
+    return np.exp(spread * generator(seed, "abilities", 0).standard_normal(CROWD))
 
 
-def answer_probabilities(
-    truth: pd.DataFrame, tree: Tree = GZ2, telescope: str | Telescope = "sdss"
-) -> dict[str, np.ndarray]:
-    """Probability of each answer among the volunteers who are asked the question.
+def who_voted(
+    truth: pd.DataFrame, n_volunteers: int | np.ndarray = 40, seed: int = 0
+) -> np.ndarray:
+    """Numbers of the volunteers who saw each galaxy.
 
     Parameters
     ----------
     truth : pandas.DataFrame
-        n rows of ``sample_galaxies``.
-    tree : Tree
-        ``GZ2`` or ``DECALS``.
-    telescope : str or Telescope
-        Whose pictures they see.
+        n rows of ``sample_galaxies``; their ``id`` counts.
+    n_volunteers : int or numpy.ndarray
+        Different volunteers a galaxy, one number for all or (n,), from 1 to ``CROWD``.
+    seed : int
+        Seed of the volunteers.
 
     Returns
     -------
-    dict
-        From the name of a question to float64 (n, answers); rows sum to 1.
+    numpy.ndarray
+        int64 (n, most): rows of volunteers' numbers from 0, filled up with -1. Asking more of them
+        leaves the first ones the same.
+
+    Raises
+    ------
+    ValueError
+        For a number of volunteers below 1 or above ``CROWD``, or a wrong number of numbers.
     """
-    if tree.name not in (GZ2.name, DECALS.name):
-        raise ValueError(f"Volunteers know the trees 'gz2' and 'decals', not {tree.name!r}.")
-    scope = get_telescope(telescope)
-    t = {name: truth[name].to_numpy() for name in truth}
-    kind, clear, q = t["kind"], visibility(truth, scope), t["axis_ratio"]
-    opinion = 0.9 * t["appeal"]
-    # The PSF rounds what is seen.
-    seen_q = np.sqrt(
-        (q**2 + (0.45 * scope.psf_fwhm / t["petro_r90"]) ** 2)
-        / (1 + (0.45 * scope.psf_fwhm / t["petro_r90"]) ** 2)
-    )
-    arms = t["arm_strength"] * clear * np.clip(t["cos_inclination"], 0, 1) ** 0.4
-    spiral, edge_on = kind == "spiral", kind == "edge_on"
+    numbers = np.asarray(n_volunteers)
+    if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (len(truth),)):
+        raise ValueError(
+            f"Expected a whole number of volunteers, or one for each of the {len(truth)} galaxies, "
+            f"got {numbers.dtype} of shape {numbers.shape}."
+        )
+    wrong = numbers[(numbers < 1) | (numbers > CROWD)]
+    if wrong.size:
+        raise ValueError(f"Expected 1 volunteer or more, {CROWD} at most, got {wrong.flat[0]}.")
+    seats = np.broadcast_to(numbers, len(truth))
+    who = np.full((len(truth), int(numbers.max(initial=1))), -1)
+    for row, (index, n) in enumerate(zip(truth["id"], seats, strict=True)):
+        who[row, :n] = generator(seed, "voters", int(index)).permutation(CROWD)[:n]
+    return who
 
-    featured = np.select(
-        [spiral, edge_on, kind == "disk", kind == "irregular", kind == "artifact"],
-        [6.9 * arms - 0.9, 0.7 + 1.9 * clear, 2.6 * clear - 0.7, 0.6 + clear, 0.0],
-        -1.2 + 1.0 * (q < 0.35),
-    )
-    # A flat galaxy looks like a disk, arms or not.
-    featured = featured + 2.5 * np.isin(kind, ["spiral", "disk"]) * np.clip(0.55 - q, 0, None)
-    featured = featured + 1.8 * t["bar_strength"] * clear + 2.8 * (t["odd"] == "ring") * clear
-    featured = _sigmoid(featured + opinion)
-    artifact = np.where(kind == "artifact", 0.85, 0.017)
-    on = _sigmoid((0.275 - seen_q) / 0.05 + 0.6 * edge_on + 0.4 * opinion)
-    round_, cigar = (seen_q - 0.79) / 0.065, (0.39 - seen_q) / 0.055
-    tight, loose = _sigmoid((18.0 - t["arm_pitch"]) / 3.0), _sigmoid((t["arm_pitch"] - 26) / 3.5)
 
-    counted = np.full((len(truth), 6), 0.03)
-    counted[np.arange(len(truth)), np.clip(t["n_arms"], 1, 5) - 1] += arms * spiral
-    counted[:, 5] += 0.25 * (1 - arms)
+def tempered(probabilities: np.ndarray, ability: np.ndarray) -> np.ndarray:
+    """Probabilities of the answers for people of some ability: p^ability, made to sum to 1.
 
-    odd = t["odd"] != "none"
-    strange = _sigmoid(np.where(odd, 1.0 + 1.8 * clear, -2.1 + 0.5 * opinion))
-    named = np.column_stack([t["odd"] == name for name in ODD_KINDS]).astype(float)
-    # What people call odd where nothing is: mostly "other", irregular shapes, neighbours.
-    named += np.array([0.09, 0.05, 0.14, 0.18, 0.40, 0.12, 0.02]) * np.where(odd, 0.25, 1)[:, None]
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        (..., answers).
+    ability : numpy.ndarray
+        (...): matches the probabilities' leading axes.
 
-    bulges = np.array([t["edge_on_bulge"] == name for name in ("rounded", "boxy", "none")]).T
-    edge_bulge = bulges * (0.3 + clear[:, None]) + np.array([0.14, 0.03, 0.12])
-    p_bar = _sigmoid(6.2 * t["bar_strength"] * clear - 2.2 + 0.6 * opinion)
-    p_arms = _sigmoid(np.where(spiral, 7.2 * arms - 1.2, -1.8 + 0.8 * clear) + 0.8 * opinion)
-    bulge = np.where(kind == "smooth", 0.45, t["bulge_fraction"])
-    amount = (bulge[:, None] - np.array([-0.08, 0.16, 0.38, 0.66])) / 0.13
-    prominence = np.exp(-0.5 * np.clip(amount, -6, 6) ** 2) + 0.02
-
-    first = np.column_stack([(1 - featured), featured, np.zeros(len(truth))]) * (
-        1 - artifact[:, None]
-    )
-    first[:, 2] = artifact
-    shared = {
-        "smooth-or-featured": first,
-        "disk-edge-on": _two(on),
-        "has-spiral-arms": _two(p_arms),
-        "how-rounded": _share(
-            np.column_stack([_exp(round_), np.ones(len(truth)), _exp(cigar)]) + 0.03
-        ),
-        "spiral-winding": _share(np.column_stack([tight, 0.05 + (1 - tight) * (1 - loose), loose])),
-        "spiral-arm-count": _share(counted),
-    }
-    if tree.name == GZ2.name:
-        return shared | {
-            "bar": _two(p_bar),
-            "bulge-size": _share(prominence),
-            "something-odd": _two(strange),
-            "odd-feature": _share(named),
-            "edge-on-bulge": _share(edge_bulge),
-        }
-    strong = p_bar * _sigmoid(6 * (t["bar_strength"] - 0.65))
-    merger = t["odd"] == "merger"
-    torn = np.isin(t["odd"], ["disturbed", "irregular", "other"])
-    merging = np.column_stack(
-        [2.2 - 1.9 * (torn | merger), 0.25 + torn, 0.12 + torn, 0.06 + 3 * merger]
-    )
-    large_to_none = np.column_stack([prominence[:, [3, 3, 2, 1, 0]]]) * [0.5, 0.5, 1, 1, 1]
-    return shared | {
-        "bar": np.column_stack([strong, p_bar - strong, 1 - p_bar]),
-        "bulge-size": _share(large_to_none),
-        "edge-on-bulge": _share(edge_bulge[:, [1, 2, 0]]),
-        "merging": _share(merging),
-    }
+    Returns
+    -------
+    numpy.ndarray
+        float64 (..., answers).
+    """
+    # Divided by the largest first, else a great ability would make all of them 0.
+    power = (probabilities / probabilities.max(axis=-1, keepdims=True)) ** ability[..., None]
+    return power / power.sum(axis=-1, keepdims=True)
 
 
 def volunteer_votes(
     truth: pd.DataFrame,
     tree: Tree = GZ2,
     telescope: str | Telescope = "sdss",
-    n_volunteers: int = 40,
+    n_volunteers: int | np.ndarray = 40,
     seed: int = 0,
+    ability_spread: float = ABILITY_SPREAD,
+    debiased: bool = False,
 ) -> np.ndarray:
     """Let volunteers classify galaxies.
 
@@ -162,32 +143,115 @@ def volunteer_votes(
         ``GZ2`` or ``DECALS``.
     telescope : str or Telescope
         Whose pictures they see.
-    n_volunteers : int
-        Volunteers a galaxy, 1 or more.
+    n_volunteers : int or numpy.ndarray
+        Volunteers a galaxy, one number for all or (n,), from 1 to ``CROWD``. (Galaxy Zoo 2: a
+        median of 44; Willett et al. 2013.)
     seed : int
-        Seed of their answers; a galaxy's votes depend on it and on the galaxy alone.
+        Seed of the volunteers and of their answers; a galaxy's votes depend on it and on the
+        galaxy alone. The same person meets the same chance whatever the picture: votes of one seed
+        on two telescopes, or with and without bias, differ only where the picture matters.
+    ability_spread : float
+        How much volunteers differ, see ``volunteer_abilities``; 0 switches it off.
+    debiased : bool
+        As for ``answer_probabilities``.
 
     Returns
     -------
     numpy.ndarray
         int64 (n, n_answers): how many gave each answer, in the order of ``tree.columns``.
+
+    Raises
+    ------
+    ValueError
+        For another tree, or numbers that are out of range.
     """
-    if n_volunteers < 1:
-        raise ValueError(f"Expected 1 volunteer or more, got {n_volunteers}.")
-    probabilities = answer_probabilities(truth, tree, telescope)
-    shape = (n_volunteers, tree.n_questions)
-    draws = [generator(seed, f"votes {tree.name}", int(i)).random(shape) for i in truth["id"]]
-    uniform = np.array(draws).reshape(len(truth), *shape)
-    gave: dict[str, np.ndarray] = {}  # column -> which volunteers gave that answer, (n, volunteers)
+    abilities = volunteer_abilities(seed, ability_spread)
+    who = who_voted(truth, n_volunteers, seed)
+    probabilities = answer_probabilities(truth, tree, telescope, debiased)
+    counts = np.zeros((len(truth), tree.n_answers), dtype=np.int64)
+    for start in range(0, len(truth), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        present = who[rows] >= 0
+        chance = np.zeros((*present.shape, tree.n_questions))
+        for row, index in enumerate(truth["id"].iloc[rows]):
+            draws = generator(seed, f"votes {tree.name}", int(index))
+            n = present[row].sum()
+            chance[row, :n] = draws.random((n, tree.n_questions))
+        seen = {name: p[rows, None] for name, p in probabilities.items()}
+        if ability_spread > 0:
+            ability = abilities[who[rows]]
+            seen = {name: tempered(p, ability) for name, p in seen.items()}
+        counts[rows] = _walk(tree, seen, chance, present)
+    return counts
+
+
+def _walk(
+    tree: Tree, probabilities: dict[str, np.ndarray], chance: np.ndarray, present: np.ndarray
+) -> np.ndarray:
+    """Let volunteers (n, seats), each with a chance for every question, give (n, n_answers)."""
+    gave: dict[str, np.ndarray] = {}  # column -> which volunteers gave that answer, (n, seats)
     for number, question in enumerate(tree.questions):
-        asked = np.ones(uniform.shape[:2], dtype=bool)
+        asked = present
         if question.parents:
             asked = np.any([gave[parent] for parent in question.parents], axis=0)
-        edges = probabilities[question.name].cumsum(axis=1)[:, None, :-1]
-        answer = (uniform[:, :, number, None] >= edges).sum(axis=2)
+        edges = probabilities[question.name].cumsum(axis=-1)[..., :-1]
+        answer = (chance[:, :, number, None] >= edges).sum(axis=-1)
         for place, column in enumerate(question.columns):
             gave[column] = asked & (answer == place)
     return np.stack([gave[column].sum(axis=1) for column in tree.columns], axis=1)
+
+
+def expected_fractions(
+    truth: pd.DataFrame,
+    tree: Tree = GZ2,
+    telescope: str | Telescope = "sdss",
+    abilities: np.ndarray | None = None,
+    debiased: bool = False,
+) -> np.ndarray:
+    """Cumulative fractions to be expected, in closed form: what votes scatter around.
+
+    For one volunteer, probabilities are multiplied down the tree. For several, the results are
+    averaged: those of high ability take the same way more often than chance would have it, so
+    that the mean of products is not the product of means.
+
+    Parameters
+    ----------
+    truth, tree, telescope, debiased
+        As for ``volunteer_votes``.
+    abilities : numpy.ndarray, optional
+        Whose mean to take. None: volunteers of ability 1, that is without a spread. (m,): the same
+        for every galaxy, as ``volunteer_abilities(seed)`` for the mean over the whole crowd (takes
+        some seconds; the first 500 tell the same within a hundredth).
+        (n, m): each galaxy's own, as ``volunteer_abilities(seed)[who_voted(truth, 40, seed)]`` for
+        those who saw it; NaN marks an empty seat.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n, n_answers).
+
+    Raises
+    ------
+    ValueError
+        For another tree or abilities of another shape.
+    """
+    probabilities = answer_probabilities(truth, tree, telescope, debiased)
+    plain = [probabilities[question.name] for question in tree.questions]
+    if abilities is None:
+        return tree.to_cumulative(np.concatenate(plain, axis=1))
+    abilities = np.asarray(abilities, dtype=np.float64)
+    if abilities.ndim == 1:
+        abilities = np.broadcast_to(abilities, (len(truth), len(abilities)))
+    if abilities.ndim != 2 or len(abilities) != len(truth):
+        raise ValueError(
+            f"Expected abilities of shape (m,) or ({len(truth)}, m), got {abilities.shape}."
+        )
+    total = np.zeros((len(truth), tree.n_answers))
+    for ability in abilities.T:  # one by one, to bound memory
+        here = ~np.isnan(ability)
+        conditional = [tempered(p[here], ability[here]) for p in plain]
+        total[here] += tree.to_cumulative(np.concatenate(conditional, axis=1))
+    return total / (~np.isnan(abilities)).sum(axis=1, keepdims=True)
 
 
 def cumulative_fractions(counts: np.ndarray, tree: Tree = GZ2) -> np.ndarray:
@@ -195,19 +259,3 @@ def cumulative_fractions(counts: np.ndarray, tree: Tree = GZ2) -> np.ndarray:
     counts = np.asarray(counts)
     everybody = counts[:, tree.slices[tree.questions[0].name]].sum(axis=1, keepdims=True)
     return counts / np.maximum(everybody, 1)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
-
-
-def _exp(x: np.ndarray) -> np.ndarray:
-    return np.exp(np.clip(x, -30, 30))
-
-
-def _two(yes: np.ndarray) -> np.ndarray:
-    return np.column_stack([yes, 1 - yes])
-
-
-def _share(weights: np.ndarray) -> np.ndarray:
-    return weights / weights.sum(axis=1, keepdims=True)

@@ -25,6 +25,16 @@ def run(capsys, *arguments):
         (["run", "--profile", "fast"], "quick, full, paper"),
         (["run", "--dataset", "sdss"], "simulated, gz2_five_class, kaggle_galaxy_zoo"),
         (["run", "99"], "no notebook '99'"),
+        (["fetch"], "required: NAME"),
+        (["fetch", "simulated", "--count", "3"], "--n, --seed, --telescope, --size, --balanced"),
+        (["fetch", "simulated", "--n", "0"], "Expected n of 1 or more, got 0."),
+        (["fetch", "simulated", "--n", "many"], "--n: invalid int value: 'many'"),
+        (["fetch", "simulated", "--seed", "-1"], "Expected seed of 0 or more, got -1."),
+        (["fetch", "simulated", "--size", "15"], "Expected size of 16 or more, got 15."),
+        (["fetch", "simulated", "--telescope", "keck"], "'decals', 'des', 'hst', 'sdss'"),
+        (["fetch", "sdss"], "Valid datasets: simulated, gz2_five_class, kaggle_galaxy_zoo."),
+        (["fetch", "gz2_five_class"], "One folder of images a class will do, or labels.csv"),
+        (["fetch", "kaggle_galaxy_zoo", "--data-root", "x"], "unpack them. Put it in "),
         (["predict", "a.safetensors", "b"], "required: --out"),
         (["predict", "a.safetensors", "b", "--out", "c.txt"], "end in .parquet or .csv"),
         (["predict", "a.safetensors", "b", "--out", "c.csv"], "Expected a checkpoint"),
@@ -69,3 +79,31 @@ def test_the_module_is_the_command_and_starts_without_torch():
     assert done.stderr == ""
     assert done.stdout.startswith("usage: galhelpers run")
     assert done.stdout.endswith("0 False\n")
+
+
+def test_fetch_makes_the_simulated_survey_and_says_what_is_there(capsys, tmp_path):
+    command = ["fetch", "simulated", "--data-root", str(tmp_path), "--n", "6", "--seed", "3"]
+    command += ["--telescope", "decals", "--size", "32", "--balanced"]
+    code, out, _ = run(capsys, *command)
+    assert code == 0
+    (folder,) = (tmp_path / "simulated").iterdir()
+    assert folder.name.endswith("-n6-seed3-decals-32px-balanced")
+    assert f"  folder:   {folder}\n" in out
+    assert "  galaxies: 6, seen by decals, pictures of 32 x 32 px\n" in out
+    listed = [line.split(":")[0].split()[-1] for line in out.splitlines() if ".csv" in line]
+    listed[0] = "training_solutions_rev1.csv"
+    assert sorted(listed) == sorted(file.name for file in folder.glob("*.csv"))
+    assert "  cite:     Willett" in out
+    made = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    code, again, _ = run(capsys, *command)
+    assert code == 0
+    assert made == {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    assert again.splitlines()[:3] == out.splitlines()[:3]
+
+
+def test_fetch_onto_a_file_fails_without_a_traceback(capsys, tmp_path):
+    (tmp_path / "simulated").write_text("in the way")
+    code, out, err = run(capsys, "fetch", "simulated", "--n", "2", "--data-root", str(tmp_path))
+    assert (code, out) == (1, "")
+    assert err.startswith("galhelpers: ")
+    assert "simulated" in err

@@ -1,4 +1,4 @@
-"""Readers of labelled galaxies: folders, Kaggle's layout, the simulated survey."""
+"""Readers of labelled galaxies: folders and Kaggle's layout."""
 
 import numpy as np
 import pandas as pd
@@ -137,30 +137,3 @@ def test_real_kaggle_layout(real_data):
 def test_real_rows_of_the_kaggle_table_are_accepted(real_data):
     path = real_data / "gz2_native" / "training_solutions_rev1_first3rows.csv"
     assert list(read_solutions(path)["GalaxyID"]) == [100008, 100023, 100053]
-
-
-def test_simulated_survey_is_made_once_and_read_again(tmp_path, monkeypatch):
-    from galhelpers.data.sources import simulated
-
-    galaxies = simulated.load_simulated(tmp_path, 40, seed=1)
-    assert len(galaxies) == 40
-    assert galaxies.fractions.shape == (40, 37)
-    assert {"ra", "dec", "class_id"} <= set(galaxies.catalog)
-    assert set(galaxies.tables) == {"truth", "votes", "sdss", "decals"}
-    assert image_size(galaxies.files[0]) == (424, 424)
-    monkeypatch.setattr(simulated, "write_survey", None)  # a second write would fail
-    again = simulated.load_simulated(tmp_path, 40, seed=1)
-    pd.testing.assert_frame_equal(again.catalog, galaxies.catalog)
-
-
-def test_an_interrupted_survey_continues_with_the_same_galaxies(tmp_path):
-    from galhelpers.data.sources import simulated
-
-    whole = simulated.load_simulated(tmp_path / "whole", 20, seed=2)
-    folder = tmp_path / "part" / whole.files[0].parents[1].relative_to(tmp_path / "whole")
-    for file in whole.files[:7]:
-        jpeg(folder / IMAGE_FOLDER / file.name)  # what an interrupted try left behind
-    (folder / IMAGE_FOLDER / whole.files[7].name).unlink(missing_ok=True)
-    part = simulated.load_simulated(tmp_path / "part", 20, seed=2)
-    pd.testing.assert_frame_equal(part.fractions, whole.fractions)
-    assert part.files[12].read_bytes() == whole.files[12].read_bytes()

@@ -70,7 +70,7 @@ def test_the_psf_is_as_wide_as_the_telescope_says():
         bulge_fraction=1.0, bulge_r90=0.01, lopsidedness=0.0, arm_strength=0.0, bar_strength=0.0,
     )  # fmt: skip
     for name in ("sdss", "decals"):
-        scope = dataclasses.replace(TELESCOPES[name], psf_scatter=0.0, band_shift=0.0)
+        scope = dataclasses.replace(TELESCOPES[name], psf_scatter=0.0, band_shift=0.0, pointing=0.0)
         field = 12.0
         point = linear_images(truth, scope, 144, noise=False, neighbours=False, field_of_view=field)
         middle = point[0, 1, 72] / point[0, 1].max()

@@ -32,7 +32,9 @@ def load_kaggle(entry: DatasetEntry, root: Path) -> GalaxySet:
 
 def read_kaggle_layout(folder: Path, name: str) -> GalaxySet:
     """Read a folder in Kaggle's layout; see :func:`load_kaggle`."""
-    images = {path.stem: str(path) for path in sorted((folder / IMAGE_FOLDER).glob("*.jpg"))}
+    files = sorted((folder / IMAGE_FOLDER).glob("*.jpg"))
+    # Hidden files are what a copy or a killed process left behind.
+    images = {path.stem: str(path) for path in files if not path.name.startswith(".")}
     if not images:
         raise FileNotFoundError(f"{short(folder / IMAGE_FOLDER)} holds no .jpg file.")
     fractions = None

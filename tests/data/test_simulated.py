@@ -1,0 +1,230 @@
+"""The simulated survey on disk: made once, whole or not at all, the same whoever makes it."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from galhelpers.data.sources import simulated
+from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE
+from galhelpers.survey import SURVEY_VERSION, TELESCOPES, sample_galaxies
+from galhelpers.survey.fits import read_fits
+from galhelpers.trees import DECALS, GZ2
+
+SMALL = {"n": 20, "seed": 2, "size": 32}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A survey that nothing has touched; do not change its files."""
+    root = tmp_path_factory.mktemp("whole")
+    return root, simulated.load_simulated(root, **SMALL)
+
+
+def content(folder):
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def image_size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_it_is_made_once_and_read_again(tmp_path, monkeypatch):
+    galaxies = simulated.load_simulated(tmp_path, 6, seed=1)
+    assert len(galaxies) == 6
+    assert galaxies.fractions.shape == (6, 37)
+    assert {"ra", "dec", "class_id"} <= set(galaxies.catalog)
+    assert {"truth", "votes", "sdss", "decals"} <= set(galaxies.tables)
+    assert image_size(galaxies.files[0]) == (424, 424)
+    monkeypatch.setattr(simulated, "write_survey", None)  # a second write would fail
+    again = simulated.load_simulated(tmp_path, 6, seed=1)
+    pd.testing.assert_frame_equal(again.catalog, galaxies.catalog)
+    assert galaxies.files[0].parents[1].name == f"v{SURVEY_VERSION}-n6-seed1"
+
+
+def test_every_table_belongs_to_every_galaxy(whole):
+    _, galaxies = whole
+    ids = galaxies.catalog["id"].astype(int).to_numpy()
+    for name in ("truth", "votes", "probabilities_gz2", "votes_galaxy_zoo_1"):
+        assert np.array_equal(galaxies.tables[name]["GalaxyID"], ids), name
+    votes = galaxies.tables["votes"].set_index("GalaxyID")
+    assert list(votes) == list(GZ2.columns)
+    shares = votes.to_numpy() / votes.iloc[:, :3].sum(axis=1).to_numpy()[:, None]
+    np.testing.assert_allclose(shares, galaxies.fractions, atol=1e-9)
+    assert (galaxies.tables["votes_galaxy_zoo_1"].iloc[:, 1:].sum(axis=1) > 0).all()
+    truth = sample_galaxies(20, seed=2)
+    assert np.array_equal(galaxies.tables["truth"]["kind"], truth["kind"])
+
+
+@pytest.mark.parametrize(("telescope", "tree"), [("sdss", GZ2), ("des", DECALS)])
+def test_probabilities_of_each_question_sum_to_one(tmp_path, telescope, tree):
+    tables = simulated.load_simulated(tmp_path, 8, 3, telescope, 32).tables
+    p = tables[f"probabilities_{tree.name}"].drop(columns="GalaxyID")
+    assert list(p) == list(tree.columns)
+    for question in tree.questions:
+        np.testing.assert_allclose(p[list(question.columns)].sum(axis=1), 1, atol=5e-6)
+
+
+@pytest.mark.parametrize("telescope", ["decals", "des"])
+def test_the_decals_questions_are_asked_of_their_own_telescope(tmp_path, telescope):
+    galaxies = simulated.load_simulated(tmp_path, 8, 3, telescope, 32)
+    votes = galaxies.tables["votes_decals"].drop(columns="GalaxyID")
+    assert list(votes) == list(DECALS.columns)
+    assert votes.shape == (8, 34)
+    assert not DECALS.check(votes.to_numpy() / votes.iloc[:, :3].sum(axis=1).to_numpy()[:, None])
+    assert telescope in galaxies.tables
+    assert set(galaxies.tables[telescope].columns) == {"id", "ra", "dec"}
+
+
+def test_hst_sees_distant_galaxies_and_keeps_fits_stamps(tmp_path):
+    galaxies = simulated.load_simulated(tmp_path, 8, 3, "hst", 64)
+    truth = galaxies.tables["truth"]
+    assert truth["redshift"].between(*simulated.DISTANT).all()
+    assert (truth["petro_r90"] < sample_galaxies(8, seed=3)["petro_r90"]).all()
+    experts = galaxies.tables["fractions_candels"].drop(columns="GalaxyID")
+    assert experts.shape == (8, 5)
+    assert experts.to_numpy().min() >= 0
+    assert experts.to_numpy().max() <= 1
+    picture = np.asarray(Image.open(galaxies.files[0]).convert("RGB"), dtype=int)
+    assert np.abs(picture[..., 0] - picture[..., 2]).max() <= 2  # grey
+    for i in (0, 5):
+        file = galaxies.files[i].parents[1] / simulated.FITS_FOLDER / f"{100_001 + i}.fits"
+        stamp = read_fits(file)
+        assert stamp.bands == ("h",)
+        assert stamp.image.shape == (1, 84, 84)
+        assert stamp.header["PIXSCALE"] == pytest.approx(0.06)
+        assert stamp.header["OBJECT"] == str(truth["id"][i])
+        middle = stamp.wcs.pixel_to_world(41.5, 41.5)
+        assert middle.ra.deg == pytest.approx(truth["ra"][i], abs=1e-6)
+        # Sky noise is there, and as deep as the survey.
+        rms = np.median(np.abs(stamp.image - np.median(stamp.image))) * 1.4826
+        assert 0.6 < rms / TELESCOPES["hst"].sky_noise[0] < 2.5
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "n5-seed1"),
+        ({"telescope": "decals"}, "n5-seed1-decals"),
+        ({"size": 128}, "n5-seed1-128px"),
+        ({"balanced": True}, "n5-seed1-balanced"),
+        ({"telescope": "hst", "size": 64, "balanced": True}, "n5-seed1-hst-64px-balanced"),
+    ],
+)
+def test_what_differs_lies_in_another_folder(tmp_path, options, name):
+    folder = simulated.survey_folder(tmp_path, 5, 1, **options)
+    assert folder == tmp_path / "simulated" / f"v{SURVEY_VERSION}-{name}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "n of 1 or more, got 0"),
+        ({"seed": -1}, "seed of 0 or more, got -1"),
+        ({"size": 15}, "size of 16 or more, got 15"),
+        ({"telescope": "palomar"}, "'des', 'hst', 'sdss'.*'palomar'"),
+    ],
+)
+def test_impossible_surveys_are_refused_before_anything_is_written(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        simulated.load_simulated(tmp_path, **(SMALL | options))
+    assert not list(tmp_path.iterdir())
+
+
+def test_balanced_and_default_are_other_galaxies(tmp_path):
+    plain, balanced = (
+        simulated.load_simulated(tmp_path, 12, 4, size=32, balanced=flag).tables["truth"]
+        for flag in (False, True)
+    )
+    assert not np.array_equal(plain["axis_ratio"], balanced["axis_ratio"])
+    assert not (balanced["kind"] == "artifact").any()
+
+
+@pytest.mark.parametrize("lost", [TABLE, "votes_galaxy_zoo_1.csv", "truth.csv"])
+def test_a_folder_without_all_tables_is_not_taken_as_complete(tmp_path, whole, lost):
+    root, galaxies = whole
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    (folder,) = (tmp_path / "simulated").iterdir()
+    (folder / lost).unlink()
+    again = simulated.load_simulated(tmp_path, **SMALL)
+    pd.testing.assert_frame_equal(again.fractions, galaxies.fractions)
+    assert content(tmp_path) == content(root)
+
+
+def test_an_interrupted_survey_continues_with_the_same_galaxies(tmp_path, whole, monkeypatch):
+    root, galaxies = whole
+    folder = tmp_path / galaxies.files[0].parents[1].relative_to(root)
+    (folder / IMAGE_FOLDER).mkdir(parents=True)
+    for file in galaxies.files[:8]:  # what an interrupted try left behind
+        shutil.copy(file, folder / IMAGE_FOLDER)
+    (folder / IMAGE_FOLDER / ".100009.jpg.half.jpg").write_bytes(b"half")
+    monkeypatch.setattr(simulated, "CHUNK", 8)
+    drawn = []
+    render = simulated.render
+    monkeypatch.setattr(
+        simulated, "render", lambda part, *rest: drawn.extend(part["id"]) or render(part, *rest)
+    )
+    part = simulated.load_simulated(tmp_path, **SMALL)
+    assert drawn == list(range(8, 20))  # the first chunk was there
+    assert part.problems.empty  # the half file is no galaxy
+    pd.testing.assert_frame_equal(part.fractions, galaxies.fractions)
+    assert [f.read_bytes() for f in part.files] == [f.read_bytes() for f in galaxies.files]
+
+
+def test_a_failure_on_the_way_leaves_no_table_of_labels(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(simulated, "catalogue_of", fail)
+    with pytest.raises(OSError, match="disk full"):
+        simulated.load_simulated(tmp_path, **SMALL)
+    assert not list(tmp_path.rglob(TABLE))
+    monkeypatch.undo()
+    assert len(simulated.load_simulated(tmp_path, **SMALL)) == 20
+
+
+def test_two_processes_make_the_same_survey_at_once(tmp_path, whole):
+    root, _ = whole
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from galhelpers.data.sources.simulated import load_simulated\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        f"galaxies = load_simulated(Path(sys.argv[1]), **{SMALL})\n"
+        "print(len(galaxies), len(galaxies.problems), galaxies.tables['votes'].shape)"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    for process in both:  # both start together, after their imports
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in both:
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert out == "20 0 (20, 38)\n"
+    assert content(tmp_path) == content(root)
+
+
+def test_every_table_is_described_and_a_new_telescope_has_its_catalogue():
+    assert set(simulated.WORDS) >= {
+        name for telescope in TELESCOPES for name in simulated.table_names(telescope)
+    }
+    assert simulated.table_names("rubin")[-1] == "rubin"
