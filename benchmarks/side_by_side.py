@@ -17,11 +17,13 @@ five-class set pixel for pixel), with equal numbers of each class. Printed, and 
 With them go two contact sheets: real and simulated galaxies shuffled, with a key in a file of its
 own; and simulated ones alone, a row a class. Only the second may be passed on, as the first holds
 real images.
+
+With ``--write-real FILE`` nothing is compared: measurements of real galaxies, as they are frequent
+among the five classes, go to FILE. The package's own ``real_appearance.csv`` was made in this way.
 """
 
 import argparse
 import re
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -37,23 +39,16 @@ from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.paths import atomic_write
 from galhelpers.survey import cumulative_fractions, render, sample_galaxies, volunteer_votes
 from galhelpers.survey.appearance import COLUMNS, SKY_COLUMNS, measure, measure_sky
+from galhelpers.survey.comparison import compare, spread, stored_as_published
 from galhelpers.trees import DECALS, GZ2
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "runs" / "benchmarks" / "side_by_side"
-SIZE, QUALITY = 160, 86  # of the real five-class files
 MIN_PER_CLASS = 40  # cigars are 2 %: too few for a median
+N_WRITTEN = 360  # real galaxies whose measurements come with the package
 KAGGLE_SIZE = 424
 N_CATALOGUE = 3000  # simulated galaxies whose votes and sizes are compared
 KAGGLE_SHARES = np.array([8434, 8069, 578, 3903, 7806]) / 61578  # of its training set
-
-
-def stored(picture: Image.Image) -> np.ndarray:
-    """Reduce a picture of 424 px and store it as the real files are; uint8 (3, 160, 160)."""
-    file = BytesIO()
-    small = picture.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-    small.save(file, "jpeg", quality=QUALITY)
-    return np.asarray(Image.open(file).convert("RGB")).transpose(2, 0, 1)
 
 
 def counts_per_class(labels: np.ndarray, n: int) -> list[int]:
@@ -106,9 +101,21 @@ def simulated_galaxies(
     kept = set(np.linspace(0, len(truth) - 1, min(n_native, len(truth))).astype(int).tolist())
     for start in range(0, len(truth), 64):  # a large picture of each would fill the memory
         large = render(truth[start : start + 64], "sdss", KAGGLE_SIZE, seed).numpy()
-        small += [stored(Image.fromarray(p.transpose(1, 2, 0))) for p in large]
+        small += [stored_as_published(Image.fromarray(p.transpose(1, 2, 0))) for p in large]
         native += [p for i, p in enumerate(large, start) if i in kept]
     return np.stack(small), np.stack(native)
+
+
+def write_real(folder: Path, seed: int, file: Path) -> None:
+    """Measure ``N_WRITTEN`` real galaxies and write a table without identifiers or pictures."""
+    labels = pd.read_csv(folder / "gz2_five_class" / "labels.csv")["class_id"].to_numpy()
+    shares = np.bincount(labels, minlength=len(FIVE_CLASSES)) / len(labels)
+    counts = np.round(N_WRITTEN * shares).astype(int).tolist()
+    pictures, classes = real_galaxies(folder, counts, seed)
+    table = measure(pictures)
+    table.insert(0, "class_id", classes)
+    with atomic_write(file) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -119,45 +126,6 @@ def markdown(table: pd.DataFrame) -> str:
             "| " + " | ".join(f"{x:.3g}" if isinstance(x, float) else str(x) for x in row) + " |"
         )
     return "\n".join(lines)
-
-
-def spread(values: pd.Series) -> str:
-    """Median and the range that holds the middle 68 %."""
-    if not values.notna().any():
-        return "-"
-    low, middle, high = values.quantile([0.16, 0.5, 0.84])
-    return f"{middle:.3g} ({low:.3g} to {high:.3g})"
-
-
-def separation(first: np.ndarray, second: np.ndarray) -> float:
-    """Tell how far two samples of one measurement are apart.
-
-    The area under the ROC curve, which is Mann and Whitney's U over the number of pairs: the
-    chance that a value of the second is above one of the first, ties counted half. NaNs are left
-    out; without any value: NaN.
-    """
-    first, second = (np.sort(x[np.isfinite(x)]) for x in (np.asarray(first), np.asarray(second)))
-    if not len(first) or not len(second):
-        return float("nan")
-    below = np.searchsorted(first, second, "left") + np.searchsorted(first, second, "right")
-    return float(below.sum() / (2 * len(first) * len(second)))
-
-
-def compare(real: pd.DataFrame, simulated: pd.DataFrame) -> pd.DataFrame:
-    """One row a measurement, what gives the simulation away first."""
-    rows = [
-        {
-            "measurement": name,
-            "real": spread(real[name]),
-            "simulated": spread(simulated[name]),
-            "AUC": separation(real[name].to_numpy(), simulated[name].to_numpy()),
-        }
-        for name in real
-    ]
-    table = pd.DataFrame(rows)
-    return table.loc[
-        (table["AUC"] - 0.5).abs().sort_values(ascending=False, na_position="last").index
-    ]
 
 
 def forest(
@@ -347,9 +315,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the report")
     parser.add_argument("--sheet", type=Path, help="PNG of both sides; default: in --out")
     parser.add_argument("--sheet-simulated", type=Path, help="PNG of one side; default: in --out")
+    parser.add_argument("--write-real", type=Path, help="write only this table, and stop")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     folder, seed = options.data_root, options.seed
+    if options.write_real:
+        write_real(folder, seed, options.write_real)
+        return
 
     labels = pd.read_csv(folder / "gz2_five_class" / "labels.csv")["class_id"].to_numpy()
     counts = counts_per_class(labels, options.n)

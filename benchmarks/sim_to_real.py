@@ -57,7 +57,7 @@ def real_galaxies(folder: Path, n: int, seed: int) -> tuple[np.ndarray, np.ndarr
     files = [folder / file for file in labels["file"]]
     images = load_images(files, FRAME)
     assert images.ok.all()
-    return reduce(torch.from_numpy(np.asarray(images.pixels))), labels["class_id"].to_numpy()
+    return reduce(torch.from_numpy(np.array(images.pixels))), labels["class_id"].to_numpy()
 
 
 def simulated_galaxies(
@@ -171,9 +171,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-root", type=Path, default=Path("../shared/data"))
     parser.add_argument("--dataset", default="gz2_five_class")
-    parser.add_argument("--n", type=int, default=12_000, help="simulated galaxies to train on")
+    parser.add_argument("--n", type=int, default=8_000, help="simulated galaxies to train on")
     parser.add_argument("--n-real", type=int, default=6_000, help="real galaxies")
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=["forward", "back", "which"], nargs="*")
     parser.add_argument("--out", type=Path, help="write the numbers to this JSON file")

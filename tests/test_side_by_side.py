@@ -1,6 +1,7 @@
 """The comparison itself, on made-up surveys: that it finds a difference, and none where none is."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image
 
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.survey import cumulative_fractions, simulate, volunteer_votes
+from galhelpers.survey.appearance import COLUMNS
+from galhelpers.survey.comparison import real_appearance
 from galhelpers.trees import GZ2
 
 PATH = Path(__file__).resolve().parents[1] / "benchmarks" / "side_by_side.py"
@@ -21,17 +24,6 @@ def bench():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def test_separation_is_the_area_under_the_roc_curve(bench):
-    separation = bench.separation
-    low, high = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0])
-    assert separation(low, high) == 1
-    assert separation(high, low) == 0
-    assert separation(low, low) == 0.5
-    # Pairs (1, 2) and (1, 2): above; (2, 2) twice: half.
-    assert separation(np.array([1.0, 2.0]), np.array([2.0, 2.0, np.nan])) == 0.75
-    assert np.isnan(separation(low, np.array([np.nan])))
 
 
 def test_counts_follow_the_real_shares_with_a_floor_and_no_more_than_there_are(bench):
@@ -47,18 +39,6 @@ def test_simulated_galaxies_are_of_the_classes_asked_for(bench):
     assert truth["id"].is_unique
 
 
-def test_a_picture_is_stored_as_the_published_ones_are(bench, tmp_path):
-    noise = np.random.default_rng(0).normal(0, 12, (424, 424, 3))
-    large = Image.fromarray(np.clip(60 + noise, 0, 255).astype(np.uint8))
-    path = tmp_path / "small.jpg"
-    large.resize((160, 160), Image.Resampling.LANCZOS).save(path, quality=86)
-    with Image.open(path) as small:
-        # The first coefficients of the published files.
-        assert small.quantization[0][:8] == [4, 3, 3, 4, 7, 11, 14, 17]
-        expected = np.asarray(small)
-    assert np.array_equal(bench.stored(large).transpose(1, 2, 0), expected)
-
-
 @pytest.mark.real
 def test_kaggles_originals_give_the_published_small_files(bench, real_data):
     labels = pd.read_csv(real_data / "gz2_five_class" / "labels.csv").set_index("GalaxyID")["file"]
@@ -70,7 +50,9 @@ def test_kaggles_originals_give_the_published_small_files(bench, real_data):
             Image.open(path) as large,
             Image.open(real_data / "gz2_five_class" / labels[int(path.stem)]) as small,
         ):
-            assert np.array_equal(bench.stored(large).transpose(1, 2, 0), np.asarray(small))
+            assert np.array_equal(
+                bench.stored_as_published(large).transpose(1, 2, 0), np.asarray(small)
+            )
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +193,38 @@ def test_the_whole_report(bench, data_root, tmp_path, monkeypatch, capsys):
         assert image.size[0] == 10 * 163 + 3
     # Without a name a sheet stays in the folder that git ignores.
     assert (out / "simulated.png").is_file()
+
+
+def test_measurements_of_real_galaxies_are_written_with_their_shares(
+    bench, data_root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bench, "N_WRITTEN", 10)
+    file = tmp_path / "real.csv"
+    bench.main(["--data-root", str(data_root), "--write-real", str(file)])
+    table = pd.read_csv(file)
+    assert list(table) == ["class_id", *COLUMNS]
+    labels = pd.read_csv(data_root / "gz2_five_class" / "labels.csv")["class_id"]
+    expected = np.round(10 * labels.value_counts(normalize=True).sort_index()).astype(int)
+    found = table["class_id"].value_counts().reindex(expected.index, fill_value=0)
+    assert found.tolist() == expected.tolist()
+    folder = data_root / "gz2_five_class"
+    pictures, _ = bench.real_galaxies(folder.parent, expected.tolist(), 0)
+    again = bench.measure(pictures)
+    assert np.allclose(table[list(COLUMNS)], again, rtol=6e-4, equal_nan=True)
+    numbers = re.findall(r"-?[\d.]+", file.read_text(encoding="utf-8").split("\n", 1)[1])
+    assert max(len(number.lstrip("-0.").replace(".", "")) for number in numbers) <= 4
+    assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.real
+def test_the_packages_table_is_what_the_benchmark_writes(bench, real_data):
+    table = real_appearance()
+    labels = pd.read_csv(real_data / "gz2_five_class" / "labels.csv")["class_id"]
+    counts = table["class_id"].value_counts().sort_index()
+    shares = labels.value_counts(normalize=True).sort_index()
+    assert np.allclose(counts / counts.sum(), shares, atol=0.002)
+    pictures, classes = bench.real_galaxies(real_data, counts.tolist(), 0)
+    assert table["class_id"].tolist() == classes.tolist()
+    some = [0, 120, 210, 240, 300]
+    found, expected = table.iloc[some][list(COLUMNS)], bench.measure(pictures[some])
+    assert np.allclose(found, expected, rtol=6e-4, atol=1e-9, equal_nan=True)

@@ -23,6 +23,9 @@ _EXPERTS = (3, 4, 5)
 _EXPERT_SHARES = (0.55, 0.20, 0.25)  # most galaxies had three, those in the deep part five or more
 
 
+_CAUTION = 1.09  # magnitudes by which experts want more light than volunteers before they judge
+
+
 def tick_probabilities(truth: pd.DataFrame, telescope: str | Telescope = "hst") -> np.ndarray:
     """Probability that an expert thinks that each class applies, whatever the others.
 
@@ -40,8 +43,9 @@ def tick_probabilities(truth: pd.DataFrame, telescope: str | Telescope = "hst") 
         applies ticks the most probable one all the same, see ``expected_ticks``.
     """
     t = {str(name): truth[name].to_numpy() for name in truth}
-    resolution, depth = resolution_and_depth(truth, telescope)
-    clear, opinion = visibility(truth, telescope), 0.6 * t["appeal"]
+    shown = truth.assign(mag=truth["mag"] + _CAUTION)
+    resolution, depth = resolution_and_depth(shown, telescope)
+    clear, opinion = visibility(shown, telescope), 0.6 * t["appeal"]
     smooth, star = t["kind"] == "smooth", t["kind"] == "artifact"
     shapeless = t["kind"] == "irregular"
     torn = np.isin(t["odd"], ["merger", "disturbed", "irregular"])

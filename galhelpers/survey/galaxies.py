@@ -184,10 +184,10 @@ def _add_features(
     """Spiral arms, bars, bulges of edge-on disks, dust, and whatever is odd."""
     edge_on = truth["edge_on"].to_numpy()
     face_on = (family == 1) & ~edge_on
-    has_arms = face_on & (draws.uniform() < 0.49)
-    strength = 0.25 + 0.75 * draws.uniform() ** 0.8
+    has_arms = face_on & (draws.uniform() < 0.50)
+    strength = 0.18 + 0.82 * draws.uniform()
     if aim is not None:
-        has_arms, strength = face_on & (aim == 4), 0.6 + 0.4 * strength
+        has_arms, strength = face_on & (aim == 4), 0.3 + 0.7 * strength
     truth["kind"] = np.select(
         [family == 0, edge_on, has_arms, family == 1, family == 2],
         ["smooth", "edge_on", "spiral", "disk", "irregular"],

@@ -241,11 +241,6 @@ def _disk(
     # Most disks are broken: a shallow exponential that falls off near the edge (Pohlen & Trujillo
     # 2006, A&A 454, 759, type II).
     scale_length = 1 / (3.0 + 0.7 * p["edge_on"])
-    flat = torch.sqrt(x**2 + softening**2) / scale_length
-    height = (y / (1.25 * p["axis_ratio"] * scale_length)).abs().clamp(max=20)
-    edge_on = flat * torch.special.modified_bessel_k1(flat) / torch.cosh(height) ** 2
-    edge_on = edge_on * torch.sigmoid((1.1 / scale_length - flat) / 0.4)  # disks end
-
     v = y / p["axis_ratio"]
     r = torch.sqrt(x**2 + v**2 + softening**2)
     patches = F.grid_sample(
@@ -267,7 +262,25 @@ def _disk(
     patchy = torch.exp(-r / scale_length) * torch.exp(1.2 * large + 0.7 * small)
     young = young + patchy * p["is_irregular"]
     face_on = face_on * torch.exp(0.5 * p["is_irregular"] * large)
-    return torch.where(p["edge_on"] > 0, edge_on, face_on), young
+    side = torch.nonzero(p["edge_on"].flatten() > 0).flatten()
+    if len(side):
+        height = (1.25 * p["axis_ratio"] * scale_length)[side]
+        face_on[side] = _edge_on_disk(x[side], y[side], softening[side], scale_length[side], height)
+    return face_on, young
+
+
+def _edge_on_disk(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    softening: torch.Tensor,
+    length: torch.Tensor,
+    height: torch.Tensor,
+) -> torch.Tensor:
+    """Draw a disk from the side, of a scale length and a scale height."""
+    along = torch.sqrt(x**2 + softening**2) / length
+    profile = along * torch.special.modified_bessel_k1(along)
+    profile = profile / torch.cosh((y / height).abs().clamp(max=20)) ** 2
+    return profile * torch.sigmoid((1.1 / length - along) / 0.4)  # disks end
 
 
 def _arms(

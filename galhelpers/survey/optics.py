@@ -48,7 +48,7 @@ def moffat_as_gaussians(beta: float) -> tuple[tuple[float, float], ...]:
     # Least squares in surface brightness, and gently in the light of each ring.
     weight = 1 + 2 * r
     shares, _ = nnls(gaussians * weight[:, None], profile * weight)
-    kept = shares > 1e-3
+    kept = shares > 3e-3
     total = shares[kept].sum()
     return tuple(
         (float(s / total), float(g)) for s, g in zip(shares[kept], sigmas[kept], strict=True)

@@ -27,7 +27,7 @@ from galhelpers.survey.neighbours import add_neighbours
 from galhelpers.survey.optics import add_noise, blur
 from galhelpers.survey.telescopes import Telescope, get_telescope
 
-_GRIDS = tuple(range(48, 417, 16))  # multiples of 16 pixels: few groups, same alignment in memory
+_GRIDS = tuple(range(48, 289, 16))  # multiples of 16 pixels: few groups, same alignment in memory
 _JPEG_SIZE = 200
 _SATURATION = 300.0  # nanomaggies an arcsec^2
 _BATCH_PIXELS = 300_000  # drawn at once: enough to amortise calls, small enough for the cache
@@ -218,7 +218,8 @@ def stretch(light: torch.Tensor, area: torch.Tensor, telescope: str | Telescope)
     -------
     torch.Tensor
         float (n, 3, height, width) in 0-1. One factor for all bands, from their mean (Lupton et
-        al. 2004, PASP 116, 133): colours stay; where a band would exceed 1, all are divided.
+        al. 2004, PASP 116, 133): colours stay; where a band would exceed 1, all are divided, or
+        that band is cut, as the telescope says.
     """
     scope = get_telescope(telescope)
     scales = torch.tensor(scope.scales, device=light.device).view(1, -1, 1, 1)
@@ -230,8 +231,9 @@ def stretch(light: torch.Tensor, area: torch.Tensor, telescope: str | Telescope)
     bright = scope.brightness * (seen + black)
     mean = bright.mean(dim=1, keepdim=True).clamp(min=1e-6)
     picture = bright * (torch.asinh(scope.softening * mean) / (scope.softening * mean))
-    peak = picture.amax(dim=1, keepdim=True).clamp(min=1.0)
-    return (picture / peak).clamp(min=0.0).expand(-1, 3, -1, -1)
+    if not scope.white_cores:
+        picture = picture / picture.amax(dim=1, keepdim=True).clamp(min=1.0)
+    return picture.clamp(min=0.0, max=1.0).expand(-1, 3, -1, -1)
 
 
 def _serve(pictures: torch.Tensor, size: int, scope: Telescope) -> torch.Tensor:

@@ -93,6 +93,9 @@ class Telescope:
         Share of galaxies catalogued, and false entries as a share of them.
     catalogue_limit : float
         r magnitude of the faintest background galaxies in the catalogue.
+    white_cores : bool
+        Whether each band is cut at full brightness, so that bright centres turn white, or all are
+        divided by the brightest, so that they keep their colour.
     picture_noise : float
         Share of the noise that is left in pictures, whose server smooths them.
     psf_beta : float
@@ -134,6 +137,7 @@ class Telescope:
     completeness: float
     spurious: float
     catalogue_limit: float = 20.0
+    white_cores: bool = False
     picture_noise: float = 1.0
     psf_beta: float = 3.5
     psf_ratios: tuple[float, ...] = ()
@@ -238,6 +242,7 @@ TELESCOPES = {
         brightness=0.52,
         softening=4.0,
         black=(0.85, 0.89, 0.87),
+        white_cores=True,
         band_shift=0.03,
         quality=95,
         stored_quality=88,
@@ -263,10 +268,11 @@ TELESCOPES = {
         bands=("i", "r", "g"),
         # Colours and sky as for DECaLS, and a contrast that shows that it is deeper: two thirds of
         # the noise in the picture, and faint galaxies brighter.
-        scales=(0.875, 1.0, 1.55),
+        scales=(0.80, 1.0, 1.55),
         brightness=0.8,
         softening=4.5,
-        black=(1.36, 1.42, 1.39),
+        black=(1.58, 1.62, 1.62),
+        white_cores=True,
         band_shift=0.03,
         quality=95,
         stored_quality=88,

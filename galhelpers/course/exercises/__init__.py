@@ -16,8 +16,8 @@ report calls its own results "not successful"; each flaw alone is enough to misl
 03.7  ``get_transform_config``: images are fed to networks without any normalisation.
 ====  =======================================================================================
 
-Modules: ``data`` (01); ``preprocessing`` and ``geometry`` (02); ``baselines``, ``training`` and
-``selection`` (03).
+Modules: ``data`` and ``comparison`` (01); ``preprocessing`` and ``geometry`` (02); ``baselines``,
+``training`` and ``selection`` (03).
 """
 
 from functools import cache
@@ -27,7 +27,7 @@ from galhelpers.course.checks import Exercise
 
 # Modules by notebook: only those of the notebook asked for are imported.
 MODULES = {
-    "01": ("data",),
+    "01": ("data", "comparison"),
     "02": ("preprocessing", "geometry"),
     "03": ("baselines", "training", "selection"),
 }

@@ -149,13 +149,14 @@ def write_survey(
     survey. Parameters as ``load_simulated``.
     """
     truth = survey_truth(n, seed, telescope, balanced)
+    quality = get_telescope(telescope).quality
     (folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
     for start in tqdm(range(0, n, CHUNK), desc="observing", unit="chunk", leave=False):
         part = truth.iloc[start : start + CHUNK]
         names = [str(FIRST_ID + int(i)) for i in part["id"]]
         pictures = [folder / IMAGE_FOLDER / f"{name}.jpg" for name in names]
         if not all(file.is_file() for file in pictures):
-            write_jpegs(render(part, telescope, size, seed), pictures)
+            write_jpegs(render(part, telescope, size, seed), pictures, quality)
         if telescope == "hst":
             stamps = [folder / FITS_FOLDER / f"{name}.fits" for name in names]
             if not all(file.is_file() for file in stamps):
@@ -195,11 +196,14 @@ def survey_truth(n: int, seed: int, telescope: str, balanced: bool = False) -> p
     return moved_to_redshift(truth, np.array(redshift))
 
 
-def write_jpegs(pixels: torch.Tensor, files: list[Path]) -> None:
-    """Write images, uint8 of shape (n, 3, height, width), as JPEG files."""
+def write_jpegs(pixels: torch.Tensor, files: list[Path], quality: int) -> None:
+    """Write images, uint8 of shape (n, 3, height, width), as JPEG files.
+
+    With the quality that they were served with, a JPEG of a JPEG loses next to nothing.
+    """
     for image, file in zip(pixels.permute(0, 2, 3, 1).numpy(), files, strict=True):
         with atomic_write(file) as temporary:
-            Image.fromarray(image).save(temporary, quality=85)
+            Image.fromarray(image).save(temporary, quality=quality)
 
 
 def write_stamps(truth: pd.DataFrame, telescope: str, seed: int, files: list[Path]) -> None:
