@@ -57,7 +57,7 @@ def real_galaxies(folder: Path, n: int, seed: int) -> tuple[np.ndarray, np.ndarr
     files = [folder / file for file in labels["file"]]
     images = load_images(files, FRAME)
     assert images.ok.all()
-    return reduce(torch.from_numpy(np.array(images.pixels))), labels["class_id"].to_numpy()
+    return reduce(torch.from_numpy(np.array(images.pixels))), labels["class_id"].to_numpy().copy()
 
 
 def simulated_galaxies(

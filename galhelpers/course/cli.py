@@ -73,14 +73,20 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     command("datasets", "List the data sets: size, licence, and what is already here.")
 
     fetch = command("fetch", "Put a data set on this computer: make the simulated survey.")
-    fetch.add_argument("name", metavar="NAME", help="simulated; what galhelpers datasets lists")
+    fetch.add_argument(
+        "name",
+        metavar="NAME",
+        help="simulated is made here; of another data set, says how to get it",
+    )
     fetch.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")
     fetch.add_argument("--n", type=int, default=4000, metavar="N", help="galaxies; default: 4000")
     fetch.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     fetch.add_argument(
         "--telescope", default="sdss", metavar="NAME", help="sdss (default), decals, des or hst"
     )
-    fetch.add_argument("--size", type=int, default=424, metavar="PX", help="default: 424")
+    fetch.add_argument(
+        "--size", type=int, default=424, metavar="PX", help="16 or more; default: 424"
+    )
     fetch.add_argument("--balanced", action="store_true", help="as many galaxies of each class")
 
     run = command("run", "Execute notebooks and write a report.")

@@ -54,14 +54,14 @@ def resolution_and_depth(
         float64 (n,): petroR90 in units of the full width at half maximum.
     depth : numpy.ndarray
         float64 (n,): by how many magnitudes the mean surface brightness inside petroR90 exceeds
-        the noise of the sky in one arcsec^2.
+        0.366 of the noise of the sky in one arcsec^2 (``_EYE``).
     """
     scope = get_telescope(telescope)
     middle = len(scope.bands) // 2
     r90 = truth["petro_r90"].to_numpy()
     surface = magnitude(truth, scope.bands[middle]) + 2.5 * np.log10(np.pi * r90**2)
     # Noise adds in quadrature: that of one arcsec^2 is 1 / pixel_scale times that of a pixel.
-    # Volunteers see a little below the noise of a pixel, since the eye averages.
+    # Volunteers see below the noise of a pixel, since server and eye average.
     sky = 22.5 - 2.5 * np.log10(_EYE * scope.sky_noise[middle] / scope.pixel_scale)
     return r90 / scope.psf_fwhm, sky - surface
 

@@ -167,7 +167,7 @@ def _grid(field: float, scope: Telescope, size: int) -> int:
     """Pixels to draw a picture with: the survey's own, but no more than are asked for."""
     native = field / scope.pixel_scale
     fitting = min(_GRIDS, key=lambda grid: abs(grid - native))
-    return fitting if fitting < size else size
+    return fitting if fitting < size else size + size % 2  # even: the centre lies between pixels
 
 
 def _linear(

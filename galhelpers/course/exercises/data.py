@@ -142,7 +142,7 @@ CIGAR = Exercise(
         "Five clean classes are cut out of the 37 cumulative fractions by thresholds. A galaxy is "
         "*cigar-shaped smooth* when **more than** 0.469 of all volunteers said smooth (Class1.1) "
         "**and more than** 0.5 said cigar-shaped (Class7.3). Such cuts matter more than they look: "
-        "they drop more than half of all galaxies, and copies of this data set hold 28,790 or "
+        "they drop more than half of Kaggle's galaxies, and copies of this data set hold 28,790 or "
         "28,793, a difference explained by three galaxies that lie exactly on a threshold.\n\n"
         "Write `is_cigar(smooth, rounded)`: `smooth` is Class1.1, shape `(galaxies,)`; `rounded` "
         "is Class7.1 to 7.3 (completely round, in between, cigar), shape `(galaxies, 3)`, "

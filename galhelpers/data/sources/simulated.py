@@ -39,10 +39,10 @@ WORDS = {
     "votes_decals": "how many gave each of the 34 Galaxy Zoo DECaLS answers",
     "votes_galaxy_zoo_1": "how many pressed each of the six buttons of Galaxy Zoo 1",
     "fractions_candels": "share of the experts who ticked each of the five CANDELS classes",
-    "sdss": "what the SDSS-like catalogue lists: object (negative: none of ours), RA, Dec",
+    "sdss": "what the SDSS-like catalogue lists: id (GalaxyID - 100001, or negative), RA, Dec",
     "decals": "what the DECaLS-like catalogue lists",
     "des": "what the DES-like catalogue lists",
-    "hst": "what the HST-like catalogue lists",
+    "hst": "what the HST-like catalogue lists: the few galaxies inside its small footprint",
 }
 """What the tables of a survey hold, by name."""
 
