@@ -10,8 +10,6 @@ from torch import Tensor
 
 from galhelpers.survey.telescopes import Telescope
 
-_STRONG = 0.025  # share of pictures with strong scattered light, in Galaxy Zoo 2
-
 
 def add_background(
     light: Tensor, draws: list[np.random.Generator], area: Tensor, scope: Telescope
@@ -42,7 +40,7 @@ def add_background(
         glow, colour = random.random(), random.dirichlet(np.full(bands, 0.6))
         strength = 6 * random.exponential()
         sky[i] = level[:, None, None] + size[:, None, None] * along
-        if glow < _STRONG:
+        if glow < scope.glows:
             sky[i] += (strength * bands * colour)[:, None, None] * np.exp(1.5 * (along - 0.5))
     noise = torch.tensor(scope.noise_in_pictures, device=light.device).view(1, -1, 1, 1)
     return light + torch.from_numpy(sky).to(light.device) * noise * (area / scope.pixel_scale**2)

@@ -94,6 +94,8 @@ def test_strong_light_from_the_side_is_as_rare_as_in_galaxy_zoo():
     sky = background(4000, replace(CLEAN, gradient=0.0))
     lit = sky.max((2, 3)) - sky.min((2, 3)) > 0
     assert lit.any(axis=1).mean() == pytest.approx(0.025, abs=0.008)
+    dark = background(4000, replace(CLEAN, gradient=0.0, glows=0.0))
+    assert (dark.max((2, 3)) - dark.min((2, 3)) == 0).all()
 
 
 # --- trails, seams, edges -----------------------------------------------------------------------
