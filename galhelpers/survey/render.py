@@ -28,7 +28,7 @@ from galhelpers.survey.optics import add_noise, blur
 from galhelpers.survey.telescopes import Telescope, get_telescope
 
 _GRIDS = tuple(range(48, 289, 16))  # multiples of 16 pixels: few groups, same alignment in memory
-_JPEG_SIZE = 200
+_JPEG_SIZE = 200  # pixels: smaller pictures show no trace of a second JPEG
 _SATURATION = 300.0  # nanomaggies an arcsec^2
 _BATCH_PIXELS = 300_000  # drawn at once: enough to amortise calls, small enough for the cache
 
