@@ -19,6 +19,7 @@ The trees of Galaxy Zoo and CANDELS are in ``galhelpers.trees``.
 """
 
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -26,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 Array = Any
 """A NumPy array or a torch tensor; what goes in as one comes out as the same."""
@@ -213,7 +213,7 @@ class Tree:
                     f"{self.name!r}: {', '.join(missing[:5])}{' ...' if missing[5:] else ''}."
                 )
             fractions = fractions[names].to_numpy(dtype=np.float64)
-        if not isinstance(fractions, torch.Tensor):
+        if not _is_tensor(fractions):
             fractions = np.asarray(fractions, dtype=np.float64)
         if fractions.ndim == 0 or fractions.shape[-1] != self.n_answers:
             raise ValueError(
@@ -315,7 +315,7 @@ class Tree:
             (counted from 0), its sum and what was expected. Empty when all is well.
         """
         values = self.array(cumulative)
-        if isinstance(values, torch.Tensor):
+        if _is_tensor(values):
             values = values.detach().cpu().numpy().astype(np.float64)
         values = np.atleast_2d(values)
         asked = self.asked(values)
@@ -356,7 +356,13 @@ class Tree:
 
 def _module(array: Array) -> ModuleType:
     """``torch`` for tensors, ``numpy`` for arrays: both know the functions used here."""
-    return torch if isinstance(array, torch.Tensor) else np
+    return sys.modules["torch"] if _is_tensor(array) else np
+
+
+def _is_tensor(values: Array) -> bool:
+    # Who has a tensor has loaded torch; for the others (the command line) it would take seconds.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(values, torch.Tensor)
 
 
 def _rows(which: np.ndarray) -> str:

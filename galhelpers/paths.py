@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# A process has one umask for all its threads, and it can be read only by setting it: once, here.
+UMASK = os.umask(0)
+os.umask(UMASK)
+
 
 def course_root() -> Path:
     """Folder of the course: the one that holds ``data_manifest.yaml`` and ``notebooks``.
@@ -54,9 +58,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes files private; the finished file follows the user's umask like any other.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~UMASK)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,14 +1,27 @@
-"""The decision trees of Galaxy Zoo 2, Galaxy Zoo DECaLS and CANDELS, as data.
+"""The decision trees of the Galaxy Zoo projects and of the CANDELS experts, as data.
 
 What can be done with a tree is in ``galhelpers.decision_tree``, whose names are offered here too.
 
-Sources: Willett et al. 2013, MNRAS 435, 2835 (Galaxy Zoo 2); Walmsley et al. 2022, MNRAS 509, 3966
-(Galaxy Zoo DECaLS); Kartaltepe et al. 2015, ApJS 221, 11 (CANDELS).
+Sources: Lintott et al. 2011, MNRAS 410, 166 (Galaxy Zoo 1); Willett et al. 2013, MNRAS 435, 2835
+(Galaxy Zoo 2); Walmsley et al. 2022, MNRAS 509, 3966 (Galaxy Zoo DECaLS); Simmons et al. 2017,
+MNRAS 464, 4420 (Galaxy Zoo CANDELS); Kartaltepe et al. 2015, ApJS 221, 11 (CANDELS experts).
 """
 
 from galhelpers.decision_tree import Question, Tree, TreeError
 
-__all__ = ["CANDELS", "DECALS", "GZ2", "TREES", "Question", "Tree", "TreeError"]
+__all__ = [
+    "CANDELS",
+    "DECALS",
+    "DECALS_DR12",
+    "GZ1",
+    "GZ2",
+    "GZ2_SHORT",
+    "GZ_CANDELS",
+    "TREES",
+    "Question",
+    "Tree",
+    "TreeError",
+]
 
 _FEATURES = ("smooth-or-featured_features-or-disk",)
 _FACE_ON = ("disk-edge-on_no",)
@@ -157,5 +170,157 @@ CANDELS = Tree(
 )
 """CANDELS visual classes: one question, five answers. ``p_smooth`` is the share for spheroid."""
 
-TREES = {tree.name: tree for tree in (GZ2, DECALS, CANDELS)}
+GZ1 = Tree(
+    name="gz1",
+    questions=(
+        Question(
+            "galaxy-type",
+            "Which of the six buttons fits the galaxy?",
+            (
+                "elliptical",
+                "spiral-clockwise",
+                "spiral-anticlockwise",
+                "edge-on",
+                "dont-know",
+                "merger",
+            ),
+        ),
+    ),
+    published_columns=("P_EL", "P_CW", "P_ACW", "P_EDGE", "P_DK", "P_MG"),
+)
+"""Galaxy Zoo 1: one question, six buttons. ``P_EDGE`` is "spiral, edge-on or unclear sense"."""
+
+GZ2_SHORT = Tree(
+    name="gz2_short",
+    questions=tuple(question for question in GZ2.questions if question.name != "odd-feature"),
+    published_columns=tuple(
+        name for name in GZ2.published_columns or () if not name.startswith("Class8.")
+    ),
+)
+"""Galaxy Zoo 2 without its question 8, the odd feature: 10 questions, 30 answers.
+
+The catalogues of Zoobot and of Hugging Face leave that question out (``gz2_ortho_pairs`` in
+``galaxy_datasets/shared/label_metadata.py``). A tree of its own keeps anybody from taking "not
+published" for "nobody saw a ring".
+"""
+
+# Answers as in the header of gz_decals_volunteers_1_and_2.csv (Zenodo 4573248) and Zoobot's
+# ``decals_dr12_only_pairs``. Campaign 5 has other answers for bar, bulge, roundness, arms, mergers.
+DECALS_DR12 = Tree(
+    name="decals_dr12",
+    questions=(
+        *DECALS.questions[:3],
+        Question(
+            "bar",
+            "Is there a sign of a bar feature through the centre of the galaxy?",
+            ("yes", "no"),
+            _FACE_ON,
+        ),
+        Question(
+            "bulge-size",
+            "How prominent is the central bulge, compared with the rest of the galaxy?",
+            ("dominant", "obvious", "none"),
+            _FACE_ON,
+        ),
+        Question(
+            "how-rounded",
+            "How rounded is it?",
+            ("completely", "in-between", "cigar-shaped"),
+            ("smooth-or-featured_smooth",),
+        ),
+        DECALS.question("edge-on-bulge"),
+        DECALS.question("spiral-winding"),
+        Question("spiral-arm-count", "How many spiral arms are there?", _ARM_COUNTS[:5], _SPIRAL),
+        Question(
+            "merging",
+            "Is the galaxy currently merging, or is there any sign of tidal debris?",
+            ("neither", "tidal-debris", "both", "merger"),
+            DECALS.question("merging").parents,
+        ),
+    ),
+)
+"""Galaxy Zoo DECaLS, campaigns DR1 and DR2: 10 questions, 30 answers."""
+
+# Tasks 0-3 and 9-16 of the published table, in its order, with Zoobot's names (``candels_pairs``).
+# Tasks 4-8 ask how the clumps lie; more than one answer of task 3 leads there, and Zoobot leaves
+# them out too. Unverified: whether clumpy spirals reach the questions about arms by another way
+# (task 4 has an answer "spiral"), and whether an artifact is asked about mergers.
+GZ_CANDELS = Tree(
+    name="gz_candels",
+    questions=(
+        Question(
+            "smooth-or-featured",
+            "Is the galaxy smooth and round, with no sign of a disk?",
+            ("smooth", "features", "artifact"),
+        ),
+        Question(
+            "how-rounded",
+            "How rounded is it?",
+            ("completely", "in-between", "cigar-shaped"),
+            ("smooth-or-featured_smooth",),
+        ),
+        Question(
+            "clumpy-appearance",
+            "Does the galaxy have a mostly clumpy appearance?",
+            ("yes", "no"),
+            ("smooth-or-featured_features",),
+        ),
+        Question(
+            "clump-count",
+            "How many clumps?",
+            ("1", "2", "3", "4", "5-plus", "cant-tell"),
+            ("clumpy-appearance_yes",),
+        ),
+        Question(
+            "disk-edge-on",
+            "Could this be a disk viewed edge-on?",
+            ("yes", "no"),
+            ("clumpy-appearance_no",),
+        ),
+        Question(
+            "edge-on-bulge",
+            "Does the galaxy have a bulge at its centre?",
+            ("yes", "no"),
+            ("disk-edge-on_yes",),
+        ),
+        Question(
+            "bar",
+            "Is there a sign of a bar feature through the centre of the galaxy?",
+            ("yes", "no"),
+            _FACE_ON,
+        ),
+        Question(
+            "has-spiral-arms", "Is there any sign of a spiral arm pattern?", ("yes", "no"), _FACE_ON
+        ),
+        Question(
+            "spiral-winding",
+            "How tightly are the arms wound?",
+            ("tight", "medium", "loose"),
+            _SPIRAL,
+        ),
+        Question(
+            "spiral-arm-count",
+            "How many spiral arms?",
+            ("1", "2", "3", "4", "5-plus", "cant-tell"),
+            _SPIRAL,
+        ),
+        Question(
+            "bulge-size",
+            "How prominent is the central bulge, compared with the rest of the galaxy?",
+            ("none", "obvious", "dominant"),
+            _FACE_ON,
+        ),
+        Question(
+            "merging",
+            "Is the galaxy currently merging, or is there any sign of tidal debris?",
+            ("merger", "tidal-debris", "both", "neither"),
+            ("smooth-or-featured_smooth", "smooth-or-featured_features"),
+        ),
+    ),
+)
+"""Galaxy Zoo CANDELS: 12 questions, 38 answers (without the five about the clumps' layout)."""
+
+TREES = {
+    tree.name: tree for tree in (GZ2, DECALS, CANDELS, GZ1, GZ2_SHORT, DECALS_DR12, GZ_CANDELS)
+}
 """All trees by name."""

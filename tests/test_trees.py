@@ -10,7 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from galhelpers.trees import CANDELS, DECALS, GZ2, TREES, Question, Tree, TreeError
+from galhelpers.survey import galaxy_zoo_1
+from galhelpers.trees import (
+    CANDELS,
+    DECALS,
+    DECALS_DR12,
+    GZ1,
+    GZ2,
+    GZ2_SHORT,
+    GZ_CANDELS,
+    TREES,
+    Question,
+    Tree,
+    TreeError,
+)
 
 # GalaxyID 100008, first row of Kaggle's table, printed in public unit tests.
 ROW_100008 = [
@@ -53,7 +66,13 @@ def test_sizes():
     assert (DECALS.n_questions, DECALS.n_answers) == (10, 34)
     assert (CANDELS.n_questions, CANDELS.n_answers) == (1, 5)
     assert GZ2.offsets == [0, 3, 5, 7, 9, 13, 15, 18, 25, 28, 31, 37]
-    assert list(TREES) == ["gz2", "decals", "candels"]
+    assert (GZ1.n_questions, GZ1.n_answers) == (1, 6)
+    assert (GZ2_SHORT.n_questions, GZ2_SHORT.n_answers) == (10, 30)
+    assert (DECALS_DR12.n_questions, DECALS_DR12.n_answers) == (10, 30)
+    assert (GZ_CANDELS.n_questions, GZ_CANDELS.n_answers) == (12, 38)
+    assert list(TREES) == [
+        *("gz2", "decals", "candels", "gz1", "gz2_short", "decals_dr12", "gz_candels"),
+    ]
 
 
 @any_tree
@@ -93,6 +112,49 @@ def test_published_names_of_gz2():
 def test_parents_of_gz2(question, parents):
     found = [GZ2.published[GZ2.index(parent)] for parent in GZ2.question(question).parents]
     assert found == parents
+
+
+def test_buttons_of_galaxy_zoo_1_are_those_of_the_simulated_survey():
+    buttons = tuple(answer.replace("-", "_") for answer in GZ1.questions[0].answers)
+    assert buttons == galaxy_zoo_1.BUTTONS
+    assert GZ1.published == ["P_EL", "P_CW", "P_ACW", "P_EDGE", "P_DK", "P_MG"]
+
+
+def test_short_galaxy_zoo_2_keeps_kaggles_names():
+    assert set(GZ2.published) - set(GZ2_SHORT.published) == {f"Class8.{i}" for i in range(1, 8)}
+    assert all(GZ2_SHORT.published[i] == name for i, name in enumerate(GZ2.published[:18]))
+    for name in GZ2_SHORT.published:
+        assert GZ2_SHORT.columns[GZ2_SHORT.index(name)] == GZ2.columns[GZ2.index(name)]
+
+
+def test_campaigns_of_decals_differ_where_the_questions_were_changed():
+    """Walmsley et al. 2022, section 2.3: what campaign 5 asks differently."""
+    changed = {
+        question.name
+        for question in DECALS.questions
+        if question.answers != DECALS_DR12.question(question.name).answers
+    }
+    assert changed == {"bar", "bulge-size", "how-rounded", "spiral-arm-count", "merging"}
+    parents = {question.name: question.parents for question in DECALS.questions}
+    assert parents == {question.name: question.parents for question in DECALS_DR12.questions}
+
+
+def test_clumpy_galaxy_of_candels_is_not_asked_whether_it_is_edge_on():
+    conditional = np.zeros(38)
+    conditional[GZ_CANDELS.index("smooth-or-featured_features")] = 0.9
+    conditional[GZ_CANDELS.index("smooth-or-featured_artifact")] = 0.1
+    conditional[GZ_CANDELS.index("clumpy-appearance_yes")] = 0.8
+    conditional[GZ_CANDELS.index("clumpy-appearance_no")] = 0.2
+    asked = dict(
+        zip(
+            [question.name for question in GZ_CANDELS.questions],
+            GZ_CANDELS.asked(GZ_CANDELS.to_cumulative(conditional)),
+            strict=True,
+        )
+    )
+    assert asked["clump-count"] == pytest.approx(0.72)
+    assert asked["disk-edge-on"] == pytest.approx(0.18)
+    assert asked["merging"] == pytest.approx(0.9)
 
 
 def test_merging_follows_smooth_or_featured():
