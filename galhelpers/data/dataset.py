@@ -23,15 +23,17 @@ class GalaxySet:
     name
         Name in the manifest.
     catalog
-        One row a galaxy: ``id`` (text), ``file`` (path of the image), ``class_id`` (0-4, or -1
-        where no class was agreed on), ``class_name``, and ``ra``, ``dec`` (degrees) where known.
+        One row a galaxy: ``id`` (text), ``file`` (path of the image; empty in a data set without
+        images), ``class_id`` (0-4, or -1 where no class was agreed on), ``class_name``, and
+        ``ra``, ``dec`` (degrees) where known.
     fractions
         The 37 cumulative Galaxy Zoo 2 vote fractions, columns ``Class1.1`` to ``Class11.6``, row
         by row as ``catalog``; None where the data set has none.
     problems
         What was left out and why: columns ``file`` and ``reason``.
     tables
-        Anything more that the source knows, by name (truth and other catalogues).
+        Anything more that the source knows, by name (truth, votes of other projects). A table
+        without a column ``id`` or ``GalaxyID`` has the rows of ``catalog``.
     """
 
     name: str
@@ -50,14 +52,20 @@ class GalaxySet:
         return [Path(file) for file in self.catalog["file"]]
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "GalaxySet":
-        """Take some rows (positions, or a boolean mask) of catalogue and fractions alike."""
+        """Take some rows (positions, or a boolean mask) of all that goes row by row."""
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         fractions = None
         if self.fractions is not None:
             fractions = self.fractions.iloc[rows].reset_index(drop=True)
+        tables = {
+            name: table
+            if {"id", "GalaxyID"} & set(table)
+            else table.iloc[rows].reset_index(drop=True)
+            for name, table in self.tables.items()
+        }
         catalog = self.catalog.iloc[rows].reset_index(drop=True)
-        return GalaxySet(self.name, catalog, fractions, self.problems, self.tables, self.provenance)
+        return GalaxySet(self.name, catalog, fractions, self.problems, tables, self.provenance)
 
     def with_class(self) -> "GalaxySet":
         """Keep only the galaxies that the volunteers agreed on: those with a class."""
@@ -114,5 +122,9 @@ def load_dataset(
     root = Path(data_root) if data_root else default_data_root()
     if entry.kind == "simulated":
         return sources.load_simulated(root, get_profile(profile).n_simulated, seed)
-    readers = {"folder": sources.load_folder, "kaggle": sources.load_kaggle}
-    return readers[entry.kind](entry, root)
+    readers = {
+        "class_folders": sources.load_folder,
+        "kaggle": sources.load_kaggle,
+        "catalogue": sources.load_catalogue,
+    }
+    return readers[entry.layout](entry, root)

@@ -4,7 +4,9 @@ The facts are in ``data_manifest.yaml`` beside the package. This file says what 
 hold, so that a mistake in it is found when it is read and not in the middle of a lesson.
 """
 
+import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -53,6 +55,9 @@ def _valid_tree(tree: str) -> str:
 Text = Annotated[str, Field(min_length=1)]
 Checksum = Annotated[str, AfterValidator(_valid_checksum)]
 TreeName = Annotated[str, AfterValidator(_valid_tree)]
+Address = Annotated[str, Field(pattern=r"^https?://[^/]+")]
+ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Url = Annotated[str, Field(pattern=r"^(https?://[^/ ]+/|[a-z][a-z0-9_]*:)[^ ]+$")]
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 NotebookName = Annotated[str, Field(pattern=r"^\d\d_[a-z0-9_]+$")]
 
@@ -66,18 +71,39 @@ class _Strict(BaseModel):
 class FileEntry(_Strict):
     """One file of a data set.
 
-    ``checksum`` is ``"<algorithm>:<hex>"``; a file without one says why in ``why_no_checksum``.
-    ``bytes`` is the exact size, ``size_display`` the rounded one that the publisher shows.
-    ``inside`` names the archive that holds the file.
+    ``url`` and ``mirrors`` say where it lies, a full address or ``"<service>:<path>"``; they are
+    tried in order. ``checksum`` is ``"<algorithm>:<hex>"``; a file without one says why in
+    ``why_no_checksum``. ``bytes`` is the exact size, ``size_display`` the rounded one that the
+    publisher shows. ``inside`` names the archive that holds the file. An ``optional`` file comes
+    only when asked for. ``unverified`` says what of all this nobody has checked at the source.
     """
 
     name: Text
+    url: Url | None = None
+    mirrors: list[Url] = []
     bytes: int | None = Field(default=None, ge=0)
     size_display: Text | None = None
     checksum: Checksum | None = None
     why_no_checksum: Text | None = None
     inside: Text | None = None
+    optional: bool = False
+    unverified: Text | None = None
     note: Text | None = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Addresses in the order in which they are tried."""
+        return tuple(([self.url] if self.url else []) + self.mirrors)
+
+    @property
+    def expected_bytes(self) -> int | None:
+        """Size in bytes: exact, or the publisher's rounded one; None where neither is known."""
+        if self.bytes is not None or self.size_display is None:
+            return self.bytes
+        found = re.search(r"([\d.]+) ?(k|M|G|T)?B", self.size_display)
+        if found is None:
+            return None
+        return int(float(found[1]) * 1000 ** " kMGT".index(found[2] or " "))
 
     @model_validator(mode="after")
     def _checksum_or_reason(self) -> Self:
@@ -87,51 +113,88 @@ class FileEntry(_Strict):
 
 
 class Where(_Strict):
-    """Where a data set comes from: a page or address, and the name that Kaggle gives it."""
+    """Where a data set comes from.
+
+    ``url`` is its page; ``slug`` the name of a Kaggle competition; ``zenodo`` the number of a
+    Zenodo record; ``repo`` a repository of Hugging Face, ``revision`` the commit that is fetched
+    (its newest where none is given) and ``configs`` its parts; ``service`` an image service.
+    """
 
     url: Annotated[str, Field(pattern=r"^https?://")] | None = None
     slug: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
+    zenodo: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    configs: list[Text] = []
+    service: Literal["sdss", "legacy", "legacy_fits"] | None = None
 
     def __str__(self) -> str:
         """Say it in words, for messages."""
         place = f"Kaggle ({self.slug})" if self.slug else ""
+        place = f"Hugging Face ({self.repo})" if self.repo else place
         return ", ".join(part for part in (place, self.url) if part) or "this computer"
+
+
+class Cutouts(_Strict):
+    """How pictures of a catalogue are asked for: service, pixels, and arcsec per pixel.
+
+    Without ``pixel_scale`` the frame follows the galaxy: 0.02 times its Petrosian radius a pixel.
+    """
+
+    service: Literal["sdss", "legacy", "legacy_fits"]
+    size: int = Field(gt=0)
+    pixel_scale: float | None = Field(default=None, gt=0)
 
 
 class DatasetEntry(_Strict):
     """One data set: where from, which files, which labels, which licence, how to cite it.
 
-    Its place under the data root is a folder of its ``name``. ``n_images`` is the number of
-    labelled images; ``tree`` the decision tree behind its labels; ``has_fractions`` whether it
-    gives the volunteers' fraction for each answer or only a class; ``by_hand`` how to get it
-    without a command.
+    Its place under the data root is a folder of its ``name``. ``kind`` says how it is fetched,
+    ``layout`` how it lies on disk afterwards, ``recipe`` what makes the one into the other.
+    ``n_images`` is the number of labelled galaxies; ``tree`` the decision tree behind its labels,
+    if there is one; ``has_fractions`` whether it gives the volunteers' fraction for each answer or
+    only a class; ``terms`` what a user must know before it is downloaded; ``unverified`` what
+    nobody has checked at the source; ``by_hand`` how to get it without a command; ``cutouts`` how
+    to get pictures for a catalogue without any.
     """
 
     name: DatasetName
     title: Text
-    # A later source adds its kind and its layout here and its reader in galhelpers/data/sources/.
-    kind: Literal["simulated", "folder", "kaggle"]
+    # A new kind also needs a way to fetch it in galhelpers/course/fetch.py, a new layout its
+    # reader in galhelpers/data/dataset.py, a new recipe its function in sources/recipes.py.
+    kind: Literal["simulated", "folder", "kaggle", "files", "hugging_face", "cutouts"]
     where: Where = Where()
     files: list[FileEntry] = []
-    layout: Literal["none", "class_folders", "kaggle"]
+    layout: Literal["none", "class_folders", "kaggle", "catalogue"]
+    recipe: Text | None = None
     size_display: Text
     n_images: int | None = Field(default=None, gt=0)
-    tree: TreeName
+    tree: TreeName | None = None
     has_fractions: bool
     licence: Text
+    terms: Text | None = None
     citation: list[Text] = Field(min_length=1)
+    unverified: Text | None = None
     by_hand: Text | None = None
+    cutouts: Cutouts | None = None
     notebooks: list[NotebookName] = []
     notes: list[Text] = []
 
     @model_validator(mode="after")
     def _kind_fits_the_rest(self) -> Self:
-        if self.kind == "kaggle" and self.where.slug is None:
-            raise ValueError("kind kaggle needs where.slug, the name of the competition")
+        needs = {"kaggle": "slug", "hugging_face": "repo", "cutouts": "service"}.get(self.kind)
+        if needs and getattr(self.where, needs) is None:
+            raise ValueError(f"kind {self.kind} needs where.{needs}")
         if self.kind == "simulated" and (self.files or self.layout != "none"):
             raise ValueError("kind simulated reads nothing: leave out files, layout none")
         if self.kind != "simulated" and self.layout == "none":
             raise ValueError(f"kind {self.kind} needs a layout of its files")
+        if self.kind == "files":
+            lost = [file.name for file in self.files if not (file.urls or file.inside)]
+            if lost or not self.files:
+                raise ValueError(f"kind files needs files with a url: {', '.join(lost) or 'none'}")
+        if self.has_fractions and self.tree is None:
+            raise ValueError("fractions need a tree")
         repeated = _repeated([file.name for file in self.files])
         if repeated:
             raise ValueError(f"files named twice: {', '.join(repeated)}")
@@ -156,6 +219,7 @@ class Manifest(_Strict):
     """All data sets that the course can use, in the order of the file."""
 
     schema_version: Literal[1]
+    services: dict[ServiceName, Address] = {}
     datasets: list[DatasetEntry] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -163,6 +227,11 @@ class Manifest(_Strict):
         repeated = _repeated(self.names)
         if repeated:
             raise ValueError(f"data sets named twice: {', '.join(repeated)}")
+        for entry in self.datasets:
+            for url in (url for file in entry.files for url in file.urls):
+                service = url.partition(":")[0]
+                if service not in ("http", "https", *self.services):
+                    raise ValueError(f"{entry.name}: no service {service!r} for {url}")
         return self
 
     @property
@@ -192,17 +261,19 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
     Parameters
     ----------
     path
-        A YAML file; by default the course's ``data_manifest.yaml``.
+        A YAML file; by default the one that the environment variable ``GALHELPERS_MANIFEST``
+        names, or else the course's ``data_manifest.yaml``.
 
     Raises
     ------
     ManifestError
         When the file is missing, is not YAML, or breaks a rule; one line a problem.
     """
-    path = course_root() / "data_manifest.yaml" if path is None else Path(path)
+    if path is None:
+        path = os.environ.get("GALHELPERS_MANIFEST") or course_root() / "data_manifest.yaml"
+    path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Manifest.model_validate(content)
+        return _read(path, path.stat().st_mtime_ns)
     except OSError as error:
         raise ManifestError(f"Cannot read {short(path)}: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -213,6 +284,12 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
             for problem in error.errors()
         ]
         raise ManifestError("\n".join([f"{short(path)} breaks its rules:", *lines])) from error
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, modified: int) -> Manifest:
+    """Read a manifest once; ``modified`` makes a changed file another one."""
+    return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _repeated(names: list[str]) -> list[str]:

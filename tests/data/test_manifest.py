@@ -12,6 +12,7 @@ from galhelpers.data.manifest import (
     Where,
     load_manifest,
 )
+from galhelpers.data.sources.recipes import RECIPES
 from galhelpers.trees import TREES
 
 
@@ -21,12 +22,66 @@ def manifest():
 
 
 def test_data_sets_of_the_course(manifest):
-    assert manifest.names == ["simulated", "gz2_five_class", "kaggle_galaxy_zoo"]
-    assert [entry.kind for entry in manifest.datasets] == ["simulated", "folder", "kaggle"]
+    assert manifest.names[:4] == [
+        "simulated", "gz2_five_class", "kaggle_galaxy_zoo", "galaxy_zoo_2",
+    ]  # fmt: skip
+    kinds = {entry.kind for entry in manifest.datasets}
+    assert kinds == {"simulated", "files", "kaggle", "hugging_face", "cutouts"}
     for entry in manifest.datasets:
-        assert entry.tree in TREES
+        assert entry.tree is None or entry.tree in TREES
         assert entry.licence
-        assert any("Willett" in work for work in entry.citation)
+        assert entry.citation
+        if entry.kind not in ("simulated", "cutouts"):
+            known = RECIPES.get(entry.recipe, RECIPES.get(entry.recipe.partition("_")[0]))
+            assert known is not None, entry.recipe
+        # What nobody checked is said; a checksum that a publisher pins needs no excuse.
+        for file in entry.files:
+            assert file.checksum or file.why_no_checksum
+
+
+def test_the_pins_are_those_of_the_fact_sheet(manifest):
+    pins = {file.name: file.checksum for entry in manifest.datasets for file in entry.files}
+    assert pins["images_gz2.zip"] == "md5:bc647032d31e50c798770cf4430525c7"
+    assert pins["gz2_filename_mapping.csv"] == "md5:7e28465e6dfbf96c0d828c595a5bbd80"
+    assert pins["gz_decals_volunteers_5.parquet"] == "md5:364d0b598b7d2958553350c5ce0ffc14"
+    assert pins["Galaxy10_DECals.h5"].startswith("sha256:19aefc477c41bb7f")
+    assert pins["Galaxy10.h5"].startswith("sha256:969a6b1cefcc36e0")
+
+
+def test_restricted_licences_have_terms(manifest):
+    for entry in manifest.datasets:
+        if "NC" in entry.licence:
+            assert "source code" in entry.terms
+    assert "rules" in manifest.get("kaggle_galaxy_zoo").terms
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [("40.5 MB", 40_500_000), ("3.3 GB", 3_300_000_000), ("265.31 kB", 265_310), ("unknown", None)],
+)
+def test_a_displayed_size_serves_as_an_estimate(shown, expected):
+    file = FileEntry(name="a", size_display=shown, why_no_checksum="x")
+    assert file.expected_bytes == expected
+    assert FileEntry(name="a", size_display=shown, bytes=7, why_no_checksum="x").expected_bytes == 7
+
+
+def test_every_data_set_is_in_the_guide(manifest, course):
+    guide = (course / "docs" / "data.md").read_text()
+    for entry in manifest.datasets:
+        assert f"`{entry.name}`" in guide
+        for work in entry.citation:
+            assert work.split()[0] in guide, f"{entry.name}: {work}"
+
+
+def test_another_manifest_can_be_named(monkeypatch, tmp_path, course):
+    other = tmp_path / "mine.yaml"
+    text = (course / "data_manifest.yaml").read_text()
+    other.write_text(text.replace("https://zenodo.org", "https://zenodo.example.org"))
+    monkeypatch.setenv("GALHELPERS_MANIFEST", str(other))
+    assert load_manifest().services["zenodo"] == "https://zenodo.example.org"
+    other.write_text(text.replace("url: zenodo:", "url: zenodoo:"))
+    with pytest.raises(ManifestError, match="no service 'zenodo"):
+        load_manifest()
 
 
 def test_notebooks_in_the_manifest_exist(manifest, course):
@@ -52,12 +107,12 @@ def test_unknown_dataset_lists_the_valid_ones(manifest):
         manifest.get("gz3")
     assert isinstance(error.value, KeyError)
     assert str(error.value) == (
-        "Unknown dataset 'gz3'. Valid datasets: simulated, gz2_five_class, kaggle_galaxy_zoo."
+        f"Unknown dataset 'gz3'. Valid datasets: {', '.join(manifest.names)}."
     )
 
 
 def test_unknown_file_lists_the_valid_ones(manifest):
-    with pytest.raises(KeyError, match=r"labels\.csv"):
+    with pytest.raises(KeyError, match=r"filtered_data\.zip"):
         manifest.get("gz2_five_class").file("label.csv")
 
 

@@ -1,7 +1,8 @@
 """Places that galaxies come from: one file for each kind of place."""
 
+from galhelpers.data.sources.catalogue import load_catalogue
 from galhelpers.data.sources.folder import load_folder
 from galhelpers.data.sources.kaggle import load_kaggle
 from galhelpers.data.sources.simulated import load_simulated
 
-__all__ = ["load_folder", "load_kaggle", "load_simulated"]
+__all__ = ["load_catalogue", "load_folder", "load_kaggle", "load_simulated"]

@@ -1,0 +1,1 @@
+"""Getting data from where they are published: downloads, archives, image services, accounts."""

@@ -1,0 +1,256 @@
+"""Small copies of what the publishers serve, in their formats, with galaxies that we drew.
+
+``publish(server)`` puts every file of the manifest on a server and returns the manifest that fits:
+checksums, sizes and numbers of images of the small files, everything else as in the course's own.
+"""
+
+import gzip
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import yaml
+from PIL import Image
+
+from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE
+from galhelpers.survey import sample_galaxies
+from galhelpers.survey.volunteers import cumulative_fractions, volunteer_votes
+from galhelpers.trees import DECALS, GZ2, TREES
+
+N = 24
+TASKS = [  # Galaxy Zoo 2's numbers of tasks and answers, in the order of the tree
+    ("t01_smooth_or_features", ["a01_smooth", "a02_features_or_disk", "a03_star_or_artifact"]),
+    ("t02_edgeon", ["a04_yes", "a05_no"]),
+    ("t03_bar", ["a06_bar", "a07_no_bar"]),
+    ("t04_spiral", ["a08_spiral", "a09_no_spiral"]),
+    (
+        "t05_bulge_prominence",
+        ["a10_no_bulge", "a11_just_noticeable", "a12_obvious", "a13_dominant"],
+    ),
+    ("t06_odd", ["a14_yes", "a15_no"]),
+    ("t07_rounded", ["a16_completely_round", "a17_in_between", "a18_cigar_shaped"]),
+    (
+        "t08_odd_feature",
+        [
+            "a19_ring",
+            "a20_lens_or_arc",
+            "a21_disturbed",
+            "a22_irregular",
+            "a23_other",
+            "a24_merger",
+            "a38_dust_lane",
+        ],
+    ),
+    ("t09_bulge_shape", ["a25_rounded", "a26_boxy", "a27_no_bulge"]),
+    ("t10_arms_winding", ["a28_tight", "a29_medium", "a30_loose"]),
+    (
+        "t11_arms_number",
+        ["a31_1", "a32_2", "a33_3", "a34_4", "a36_more_than_4", "a37_cant_tell"],
+    ),
+]
+
+
+def jpeg(seed, size=48, kind="JPEG"):
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(30, 5, (size, size, 3)).clip(0, 255).astype(np.uint8)
+    memory = io.BytesIO()
+    Image.fromarray(pixels).save(memory, kind)
+    return memory.getvalue()
+
+
+def zipped(files):
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return memory.getvalue()
+
+
+def csv_of(table, compressed=True):
+    text = table.to_csv(index=False).encode()
+    return gzip.compress(text) if compressed else text
+
+
+def parquet_of(table):
+    memory = io.BytesIO()
+    table.to_parquet(memory, index=False)
+    return memory.getvalue()
+
+
+def votes_of(tree, n=N, seed=1):
+    """Votes (n, answers) of simulated volunteers, at least one for question 1."""
+    return volunteer_votes(sample_galaxies(n, seed=seed), tree, seed=seed)
+
+
+def sky(n=N, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(120, 240, n).round(5), rng.uniform(0, 50, n).round(5)
+
+
+def gz2_table(rows, first):
+    """Some rows of a Galaxy Zoo 2 table: counts and conditional fractions of each answer."""
+    votes = votes_of(GZ2)
+    conditional = np.nan_to_num(GZ2.to_conditional(cumulative_fractions(votes, GZ2)))
+    ra, dec = sky()
+    table = {"specobjid": 1, "dr7objid": 587722952767439000 + np.arange(N), "ra": ra, "dec": dec}
+    table["sample"] = "original"
+    table["total_votes"] = votes.sum(axis=1)
+    position = 0
+    for task, answers in TASKS:
+        for answer in answers:
+            column = f"{task}_{answer}"
+            table[f"{column}_count"] = votes[:, position]
+            for kind in ("fraction", "weighted_fraction", "debiased"):
+                table[f"{column}_{kind}"] = conditional[:, position].round(6)
+            position += 1
+    return pd.DataFrame(table).iloc[first : first + rows]
+
+
+def gz2_files():
+    ids = np.arange(N)
+    mapping = pd.DataFrame(
+        {"objid": 587722952767439000 + ids, "sample": "original", "asset_id": 100 + ids}
+    )
+    # Two more images than rows in the tables, and one object that was shown a second time, deeper.
+    again = mapping.head(1).assign(sample="stripe82_coadd_1", asset_id=900)
+    images = {f"images/{asset}.jpg": jpeg(asset) for asset in [*(100 + ids), 900]}
+    return {
+        "images_gz2.zip": zipped(images),
+        "gz2_filename_mapping.csv": csv_of(pd.concat([again, mapping]), compressed=False),
+        "zoo2MainSpecz.csv.gz": csv_of(gz2_table(12, 0)),
+        "zoo2MainPhotoz.csv.gz": csv_of(gz2_table(8, 10)),  # two galaxies are in both tables
+        "zoo2Stripe82Normal.csv.gz": csv_of(gz2_table(5, 17)),
+        "gz2_hart16.csv.gz": csv_of(gz2_table(15, 4)),
+    }
+
+
+def kaggle_files():
+    fractions = pd.DataFrame(
+        cumulative_fractions(votes_of(GZ2), GZ2), columns=GZ2.published_columns
+    )
+    fractions.insert(0, "GalaxyID", 100008 + np.arange(N))
+    table = csv_of(fractions, compressed=False)
+    pictures = {f"{IMAGE_FOLDER}/{i}.jpg": jpeg(i) for i in fractions["GalaxyID"]}
+    return {
+        f"{IMAGE_FOLDER}.zip": zipped(pictures),
+        "training_solutions_rev1.zip": zipped({TABLE: table}),
+    }
+
+
+def decals_table(tree=DECALS, suffix=""):
+    votes = votes_of(tree) if tree is DECALS else _some_votes(tree)
+    ra, dec = sky()
+    names = [f"J{i:06d}.00+{i:06d}.0" for i in range(N)]
+    table = {"iauname": names, "ra": ra, "dec": dec}
+    start = 0
+    for question in tree.questions:
+        counts = votes[:, start : start + len(question.answers)]
+        total = counts.sum(axis=1)
+        table[f"{question.name}{suffix}_total-votes"] = total
+        for answer, column in zip(question.answers, counts.T, strict=True):
+            name = f"{question.name}{suffix}_{answer}"
+            table[name] = column
+            table[f"{name}_fraction"] = np.where(total > 0, column / np.maximum(total, 1), np.nan)
+        start += len(question.answers)
+    return pd.DataFrame(table)
+
+
+def _some_votes(tree, people=30):
+    """Votes along a tree that the simulated volunteers do not know: each answer equally likely."""
+    rng = np.random.default_rng(5)
+    votes = np.zeros((N, len(tree.columns)), dtype=int)
+    for row in votes:
+        for question in tree.questions:
+            asked = people
+            if question.parents:
+                asked = sum(row[tree.index(parent)] for parent in question.parents)
+            start = tree.index(question.columns[0])
+            share = np.full(len(question.answers), 1 / len(question.answers))
+            row[start : start + len(question.answers)] = rng.multinomial(asked, share)
+    return votes
+
+
+def auto_table():
+    votes = _some_votes(DECALS)
+    cumulative = votes / 30
+    shares = np.nan_to_num(DECALS.to_conditional(cumulative))
+    ra, dec = sky()
+    table = {"iauname": [f"J{i:06d}.00+{i:06d}.0" for i in range(N)], "ra": ra, "dec": dec}
+    for position, column in enumerate(DECALS.columns):
+        table[f"{column}_fraction"] = shares[:, position]
+    return pd.DataFrame(table)
+
+
+def gz1_table():
+    rng = np.random.default_rng(6)
+    shares = rng.dirichlet(np.ones(6), N).round(3)
+    shares[:, 0] = (1 - shares[:, 1:].sum(axis=1)).round(3)
+    table = {
+        "OBJID": 587722952767439000 + np.arange(N),
+        "RA": [f"{i % 24:02d}:00:00.41" for i in range(N)],
+        "DEC": ["-10:22:25.7"] * N,
+        "NVOTE": 40,
+    }
+    columns = TREES["gz1"].published_columns
+    table |= {column: shares[:, i] for i, column in enumerate(columns)}
+    return pd.DataFrame(table | {"P_CS": shares[:, 1:4].sum(axis=1).round(3)})
+
+
+def hdf5_of(n, size, labels, extra=True):
+    rng = np.random.default_rng(n)
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        file["images"] = rng.integers(0, 255, (n, size, size, 3), dtype=np.uint8)
+        file[labels] = rng.integers(0, 4, n).astype(np.uint8)
+        if extra:
+            file["ra"], file["dec"] = sky(n)
+            file["redshift"], file["pxscale"] = np.full(n, 0.1), np.full(n, 0.262)
+    return memory.getvalue()
+
+
+def publish(server, folder: Path, manifest: Path):
+    """Serve every downloadable file of the manifest and write the manifest that goes with them.
+
+    Files are what ``contents`` has by name, each at /<service>/<path>; all else stays as it is.
+    """
+    contents = {
+        **gz2_files(),
+        "GalaxyZoo1_DR_table2.csv.gz": csv_of(gz1_table()),
+        "gz_decals_volunteers_5.parquet": parquet_of(decals_table()),
+        "gz_decals_volunteers_1_and_2.parquet": parquet_of(decals_table(TREES["decals_dr12"])),
+        "gz_decals_auto_posteriors.parquet": parquet_of(auto_table()),
+        "galaxy_morphology_filtered_data.zip": zipped(
+            {f"repo-abc/{i % 5}/{i}.jpg": jpeg(i) for i in range(N)} | {"repo-abc/README.md": b"x"}
+        ),
+        **{
+            f"gz_decals_dr5_png_part{part}.zip": zipped(
+                {f"J0000/J{i:06d}.00+{i:06d}.0.png": jpeg(i, kind="PNG") for i in rows}
+            )
+            for part, rows in enumerate(np.array_split(np.arange(N - 2), 4), start=1)
+        },
+    }
+    content = yaml.safe_load(manifest.read_text())
+    for entry in content["datasets"]:
+        for file in entry.get("files", []):
+            body = contents.get(file["name"])
+            if body is None or "url" not in file:
+                continue
+            service, _, path = file["url"].partition(":")
+            if service == "https":
+                service, file["url"] = "zenodo", f"zenodo:other/{file['name']}"
+                path = f"other/{file['name']}"
+            server.serve(f"/{service}/{path.partition('?')[0]}", body)
+            file.pop("why_no_checksum", None)
+            file["checksum"] = f"sha256:{hashlib.sha256(body).hexdigest()}"
+            file["bytes"] = len(body)
+    numbers = {"gz2_five_class": N, "kaggle_galaxy_zoo": N}
+    for entry in content["datasets"]:
+        if entry["name"] in numbers:
+            entry["n_images"] = numbers[entry["name"]]
+    path = folder / "manifest.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path

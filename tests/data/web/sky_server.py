@@ -1,0 +1,264 @@
+"""An image service of our own on 127.0.0.1: SDSS cutouts and radii, Legacy Surveys, and faults.
+
+::
+
+    with SkyServer() as sky:
+        monkeypatch.setenv("GALHELPERS_URL_SDSS", sky.url)
+        monkeypatch.setenv("GALHELPERS_URL_LEGACY_SURVEY", sky.url)
+        sky.fault(ra, dec, "503")  # once; then the picture comes
+        sky.fault(ra, dec, "html", forever=True)
+
+It speaks ImgCutout/getjpeg, viewer/cutout.jpg, viewer/cutout.fits, and the cross-identification
+that astroquery asks for radii.
+"""
+
+import collections
+import csv
+import io
+import json
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from astropy.io import fits
+from PIL import Image, ImageDraw
+
+N_PICTURES = 8
+FOOTPRINT = "Requested (ra, dec) is outside the SDSS footprint."
+
+
+def jpeg(pixels: np.ndarray, quality: int = 90) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def galaxy(size: int, seed: int) -> np.ndarray:
+    """A galaxy of sorts on a noisy sky, uint8 (size, size, 3)."""
+    rng = np.random.default_rng(seed)
+    y, x = (np.mgrid[:size, :size] - size / 2) / size
+    light = np.exp(-np.hypot(x, y * (1 + seed % 3)) / 0.06)[..., None] * [200, 180, 140]
+    return np.clip(light + rng.normal(12, 4, (size, size, 3)), 0, 255).astype(np.uint8)
+
+
+def message(size: int, background: str = "black", text: str = FOOTPRINT) -> bytes:
+    """A picture of an error message, a short one where there is little room."""
+    text = "No image" if size < 100 else text
+    picture = Image.new("RGB", (size, size), background)
+    ink = "black" if background == "white" else "white"
+    words, line, y = text.split(), "", 8
+    draw = ImageDraw.Draw(picture)
+    for word in [*words, ""]:
+        if not word or draw.textlength(f"{line} {word}") > size - 16:
+            draw.text((8, y), line, fill=ink)
+            line, y = "", y + 12
+        line = f"{line} {word}".strip()
+    return jpeg(np.asarray(picture))
+
+
+def half_empty(size: int, share: float = 0.5, slope: float = 0.0) -> bytes:
+    """The edge of the survey runs through the frame."""
+    pixels = galaxy(size, 1)
+    y, x = np.mgrid[:size, :size] / size
+    pixels[(y + slope * (x - 0.5)) < share] = 0
+    return jpeg(pixels)
+
+
+class SkyServer:
+    """A threaded server; `requests` counts what was asked for, ``times`` when."""
+
+    def __init__(self, outside=None):
+        self.outside = outside or (lambda ra, dec: False)
+        self.requests = collections.Counter()
+        self.times = []
+        self.connections = 0
+        self.busiest = 0
+        self.retry_after = "0"
+        self.objects = []  # rows of (ra, dec, petroR90_r) that the cross-identification knows
+        self.table_faults = []
+        self._busy = 0
+        self._faults = {}
+        self._lock = threading.Lock()
+        self._pictures = {}
+        sky = self
+
+        class Handler(_Handler):
+            server_sky = sky
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # clients may hang up whenever they like
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @staticmethod
+    def key(ra, dec):
+        return f"{float(ra):.4f} {float(dec):.4f}"
+
+    def fault(self, ra, dec, *kinds, forever=False):
+        """Answer with faults at a position, one after the other, then properly (or for ever)."""
+        self._faults[self.key(ra, dec)] = (collections.deque(kinds), forever)
+
+    def fault_now(self, key):
+        with self._lock:
+            kinds, forever = self._faults.get(key, ((), False))
+            if not kinds:
+                return ""
+            return kinds[0] if forever else kinds.popleft()
+
+    def picture(self, ra, dec, size):
+        """What is answered for a position: one of a few, made once."""
+        if size not in self._pictures:
+            self._pictures[size] = [jpeg(galaxy(size, seed)) for seed in range(N_PICTURES)]
+        return self._pictures[size][round(float(ra) * 1e4 + float(dec) * 1e4) % N_PICTURES]
+
+    def image(self, ra, dec, size, bands="grz"):
+        """The same as FITS."""
+        flux = galaxy(size, round(float(ra))).transpose(2, 0, 1)[: len(bands)].astype("f4") / 100
+        return _fits(flux)
+
+    def enter(self, key):
+        with self._lock:
+            self.requests[key] += 1
+            self.times.append((time.monotonic(), key))
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+
+    def leave(self):
+        with self._lock:
+            self._busy -= 1
+
+
+def _fits(data):
+    out = io.BytesIO()
+    fits.PrimaryHDU(data).writeto(out)
+    return out.getvalue()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections stay open, as they do with the real ones
+    disable_nagle_algorithm = True
+    wbufsize = -1  # one packet an answer
+    server_sky = None
+
+    def setup(self):
+        super().setup()
+        self.server_sky.connections += 1
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if "x_results" in parts.path.lower():
+            rows = [{"name": name} for name in ("ra", "dec", "petroR90_r")]
+            return self.answer(json.dumps([{"Rows": rows}]).encode(), "application/json")
+        if not parts.path.endswith(("/ImgCutout/getjpeg", "/cutout.jpg", "/cutout.fits")):
+            return self.answer(b"no such page", "text/plain", 404)
+        key = self.server_sky.key(query["ra"], query["dec"])
+        self.server_sky.enter(key)
+        try:
+            return self.cutout(query, key, parts.path.endswith(".fits"))
+        finally:
+            self.server_sky.leave()
+
+    def cutout(self, query, key, as_fits):
+        sky = self.server_sky
+        size = int(query.get("size") or query["width"])
+        ra, dec = query["ra"], query["dec"]
+        kind = sky.fault_now(key)
+        if not kind and sky.outside(float(ra), float(dec)):
+            kind = "error image"
+        if as_fits:
+            return self.answer(self.fits_fault(kind, ra, dec, size), "image/fits")
+        good = sky.picture(ra, dec, size)
+        if kind == "drop":
+            self.answer(good[: len(good) // 2], "image/jpeg", length=len(good))
+            self.close_connection = True
+            return None
+        if kind == "slow":
+            time.sleep(0.4)
+        if kind == "404 footprint":
+            return self.answer(b"", "text/plain", 404, reason=f"NOT FOUND. {FOOTPRINT}")
+        if kind.isdigit():
+            extra = {"Retry-After": sky.retry_after} if kind == "429" else {}
+            return self.answer(b"<h1>Trouble</h1>", "text/html", int(kind), extra=extra)
+        if kind == "html":
+            page = b"<html><style>p{}</style><h1>SkyServer</h1><p>Down for maintenance</p></html>"
+            return self.answer(page, "text/html")
+        contents = {
+            "truncated": lambda: good[: len(good) // 2],
+            "error image": lambda: message(size),
+            "white error image": lambda: message(size, "white"),
+            "empty": lambda: jpeg(np.full((size, size, 3), 32, np.uint8)),
+            "half empty": lambda: half_empty(size, 0.6),
+            "wrong size": lambda: jpeg(galaxy(size // 2, 0)),
+            "grey": lambda: jpeg(galaxy(size, 0)[..., 0]),
+            "nothing": lambda: b"",
+        }
+        return self.answer(contents.get(kind, lambda: good)(), "image/jpeg")
+
+    def fits_fault(self, kind, ra, dec, size):
+        sky = self.server_sky
+        good = sky.image(ra, dec, size)
+        holes = np.full((3, size, size), 0.5, "f4")
+        holes[:, 0, 0] = np.nan
+        half = np.ones((3, size, size), "f4")
+        half[:, : size // 2 + 1] = 0
+        return {
+            "truncated": good[: len(good) // 2 - 7],
+            "empty": _fits(np.zeros((3, size, size), "f4")),
+            "nan": _fits(holes),
+            "half empty": _fits(half),
+            "wrong size": sky.image(ra, dec, size // 2),
+            "html": b"<p>Down for maintenance</p>",
+        }.get(kind, good)
+
+    def do_POST(self):
+        """Cross-identification: positions are uploaded, the nearest objects come back."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        sky = self.server_sky
+        sky.requests["crossid"] += 1
+        fields = dict(re.findall(r'name="(\w+)"\r\n\r\n(.*?)\r\n--', body, re.S))
+        upload = re.search(r'name="upload".*?\r\n\r\n(.*?)\r\n--', body, re.S)[1]
+        fault = sky.table_faults.pop(0) if sky.table_faults else ""
+        if fault.isdigit():
+            return self.answer(b"busy", "text/plain", int(fault))
+        if fault:
+            return self.answer(b"<h1>Down for maintenance</h1>", "text/html")
+        columns = re.findall(r"(?<!\()p\.(\w+)", fields["uquery"].split("FROM")[0])
+        out = io.StringIO()
+        out.write("#Table1\n")
+        writer = csv.writer(out)
+        writer.writerow([*columns, "type"])
+        for line in upload.splitlines()[1:]:
+            _, ra, dec = line.split()
+            reach = float(fields["radius"]) / 60  # arcmin, as astroquery sends it
+            for row in sky.objects:
+                east = (row[0] - float(ra)) * np.cos(np.radians(row[1]))
+                if np.hypot(east, row[1] - float(dec)) <= reach:
+                    known = dict(zip(("ra", "dec", "petroR90_r"), row, strict=True))
+                    writer.writerow([*(known[name] for name in columns), "GALAXY"])
+        return self.answer(out.getvalue().encode(), "text/plain")
+
+    def answer(self, body, kind, status=200, reason=None, length=None, extra=None):
+        self.send_response(status, reason)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in (extra or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
