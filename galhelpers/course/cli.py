@@ -70,24 +70,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         return commands.add_parser(name, help=words, description=words, allow_abbrev=False)
 
     command("doctor", "Say in plain words whether the course will run on this computer.")
-    command("datasets", "List the data sets: size, licence, and what is already here.")
+    datasets = command("datasets", "List the data sets: what they are, how large, what is here.")
+    datasets.add_argument("name", nargs="?", metavar="NAME", help="tell all about this one")
 
-    fetch = command("fetch", "Put a data set on this computer: make the simulated survey.")
-    fetch.add_argument(
-        "name",
-        metavar="NAME",
-        help="simulated is made here; of another data set, says how to get it",
-    )
-    fetch.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")
-    fetch.add_argument("--n", type=int, default=4000, metavar="N", help="galaxies; default: 4000")
-    fetch.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    fetch.add_argument(
-        "--telescope", default="sdss", metavar="NAME", help="sdss (default), decals, des or hst"
-    )
-    fetch.add_argument(
-        "--size", type=int, default=424, metavar="PX", help="16 or more; default: 424"
-    )
-    fetch.add_argument("--balanced", action="store_true", help="as many galaxies of each class")
+    _fetch_options(command("fetch", "Put a data set on this computer, checked and ready to use."))
 
     run = command("run", "Execute notebooks and write a report.")
     run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="01 or 01_data; default: all")
@@ -110,6 +96,32 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+def _fetch_options(fetch: argparse.ArgumentParser) -> None:
+    fetch.add_argument("name", metavar="NAME", help="a data set that `galhelpers datasets` lists")
+    fetch.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")
+    fetch.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    more = fetch.add_argument_group("published data sets")
+    more.add_argument("--all", action="store_true", dest="everything", help="optional files too")
+    more.add_argument("--config", default="", metavar="NAME", help="Hugging Face: tiny or default")
+    more.add_argument("--revision", default="", metavar="COMMIT", help="Hugging Face: this commit")
+    more.add_argument("--mosaic", default="", metavar="FILE", help="FITS image to cut stamps from")
+    more = fetch.add_argument_group("pictures from an image service")
+    more.add_argument("--catalog", default="", metavar="FILE", help="table with id, ra, dec")
+    more.add_argument("--cutouts", type=int, metavar="N", help="pictures of this many galaxies")
+    more.add_argument(
+        "--per-second", type=float, default=5.0, metavar="X", help="requests; default: 5"
+    )
+    more = fetch.add_argument_group("simulated survey")
+    more.add_argument("--n", type=int, default=4000, metavar="N", help="galaxies; default: 4000")
+    more.add_argument(
+        "--telescope", default="sdss", metavar="NAME", help="sdss (default), decals, des or hst"
+    )
+    more.add_argument(
+        "--size", type=int, default=424, metavar="PX", help="16 or more; default: 424"
+    )
+    more.add_argument("--balanced", action="store_true", help="as many galaxies of each class")
+
+
 def _end_politely() -> None:
     """Treat SIGTERM, with which a batch system asks a job to end, as Ctrl-C: it can continue."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -122,9 +134,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _datasets(arguments: argparse.Namespace) -> int:
-    from galhelpers.course.shelf import describe_datasets
+    from galhelpers.course.shelf import describe_dataset, describe_datasets
 
-    print(describe_datasets())
+    print(describe_dataset(arguments.name) if arguments.name else describe_datasets())
     return 0
 
 
@@ -132,15 +144,15 @@ def _fetch(arguments: argparse.Namespace) -> int:
     from galhelpers.course.fetch import fetch
 
     _end_politely()
-    fetch(
-        arguments.name,
-        arguments.data_root,
-        n=arguments.n,
-        seed=arguments.seed,
-        telescope=arguments.telescope,
-        size=arguments.size,
-        balanced=arguments.balanced,
-    )
+    choices = vars(arguments)
+    del choices["command"]
+    name, data_root = choices.pop("name"), choices.pop("data_root")
+    try:
+        # A bar is for somebody who watches, not for the log of a batch job.
+        fetch(name, data_root, progress=sys.stderr.isatty(), **choices)
+    except (ValueError, RuntimeError) as error:  # what came is not as it should be; FetchError
+        print(f"galhelpers: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

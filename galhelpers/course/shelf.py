@@ -1,15 +1,26 @@
 """What the manifest offers, and what of it is already on this computer."""
 
 import os
+import textwrap
 from pathlib import Path
 
 from galhelpers.course.errors import UserError
-from galhelpers.data.manifest import DatasetEntry, ManifestError, load_manifest
+from galhelpers.data.manifest import DatasetEntry, Manifest, ManifestError, load_manifest
 from galhelpers.paths import default_data_root, short
+
+NEEDS = {
+    "simulated": "nothing",
+    "folder": "by hand",
+    "kaggle": "Kaggle account",
+    "files": "network",
+    "hugging_face": "network",
+    "cutouts": "a catalogue",
+}
+"""What the user must bring, by kind of data set."""
 
 
 def describe_datasets(data_root: Path | None = None) -> str:
-    """Describe each data set of the manifest in a few lines.
+    """Describe the data sets of the manifest in a table, a line each.
 
     Parameters
     ----------
@@ -22,20 +33,67 @@ def describe_datasets(data_root: Path | None = None) -> str:
         When the manifest cannot be read.
     """
     root = data_root or default_data_root()
+    rows = [("name", "galaxies", "size", "needs", "here", "what")]
+    for entry in _manifest().datasets:
+        images = f"{entry.n_images:,}" if entry.n_images else "-"
+        size = entry.size_display.partition(" (")[0].partition(",")[0].partition(";")[0]
+        size = "-" if "nothing" in size or "not known" in size else size
+        here = "always" if entry.kind == "simulated" else _files_below(root / entry.name)
+        title = entry.title.partition(" (")[0].partition(", for ")[0]
+        rows.append((entry.name, images, size, NEEDS[entry.kind], here, title))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[f"{row[i]:<{width}}" for i, width in enumerate(widths)] for row in rows]
+    lines = ["  ".join(row) for row in padded]
+    lines += [
+        "",
+        f"here: files in {short(root)}/NAME (GALHELPERS_DATA names another place)",
+    ]
+    lines += ["galhelpers datasets NAME tells all about one; galhelpers fetch NAME brings it."]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def describe_dataset(name: str, data_root: Path | None = None) -> str:
+    """Tell all about one data set.
+
+    Parameters
+    ----------
+    name : str
+        Data set in the manifest.
+    data_root : path, optional
+        Folder for data; the default one when not given.
+
+    Raises
+    ------
+    UserError
+        For an unknown name, or a manifest that cannot be read.
+    """
     try:
-        manifest = load_manifest()
-    except ManifestError as error:
+        entry = _manifest().get(name)
+    except KeyError as error:
         raise UserError(str(error)) from None
-    paragraphs = []
-    for entry in manifest.datasets:
-        images = f", {entry.n_images:,} images" if entry.n_images else ""
-        lines = [f"{entry.name}: {entry.title}", f"  size:     {entry.size_display}{images}"]
-        lines += [f"  licence:  {entry.licence}", f"  here:     {presence(entry, root)}"]
-        lines.append(f"  from:     {entry.where}")
-        if entry.notebooks:
-            lines.append(f"  used by:  {', '.join(entry.notebooks)}")
-        paragraphs.append("\n".join(lines))
-    return "\n\n".join(paragraphs)
+    root = data_root or default_data_root()
+    facts = [("from", str(entry.where)), ("size", entry.size_display)]
+    facts += [("galaxies", f"{entry.n_images:,}")] if entry.n_images else []
+    facts += [("labels", _labels(entry)), ("licence", entry.licence)]
+    facts += [("TERMS", entry.terms)] if entry.terms else []
+    for file in entry.files:
+        known = file.size_display or "size not known"
+        checked = "checksum" if file.checksum else "no checksum"
+        parts = [known, checked, "optional" if file.optional else "", file.note or ""]
+        facts.append(("file", f"{file.name}: {', '.join(part for part in parts if part)}"))
+    facts += [("unverified", entry.unverified)] if entry.unverified else []
+    facts += [("note", note) for note in entry.notes]
+    facts += [("by hand", entry.by_hand)] if entry.by_hand else []
+    facts += [("cite", work) for work in entry.citation]
+    facts += [("used by", ", ".join(entry.notebooks))] if entry.notebooks else []
+    facts += [("here", presence(entry, root))]
+    lines = [f"{entry.name}: {entry.title}"]
+    for number, (what, words) in enumerate(facts):
+        label = "" if number and facts[number - 1][0] == what else what
+        lines += textwrap.wrap(
+            words, 100, initial_indent=f"  {label:<11} ", subsequent_indent=" " * 14
+        )
+    return "\n".join(lines)
 
 
 def presence(entry: DatasetEntry, root: Path) -> str:
@@ -43,7 +101,25 @@ def presence(entry: DatasetEntry, root: Path) -> str:
     if entry.kind == "simulated":
         return "always: it is made when it is first used"
     folder = root / entry.name
-    if not folder.is_dir():
+    if _files_below(folder) == "no":
         return f"no; expected in {short(folder)} (--data-root names another place)"
-    files = sum(len(names) for _, _, names in os.walk(folder))
-    return f"{files:,} files in {short(folder)}"
+    return f"{_files_below(folder)} files in {short(folder)}"
+
+
+def _labels(entry: DatasetEntry) -> str:
+    if entry.tree is None:
+        return "classes" if entry.kind != "cutouts" else "those of your catalogue"
+    return f"{'votes' if entry.has_fractions else 'classes'}, decision tree {entry.tree}"
+
+
+def _files_below(folder: Path) -> str:
+    # Hidden files are what an unfinished download has left.
+    listed = [name for _, _, names in os.walk(folder) for name in names if name[0] != "."]
+    return f"{len(listed):,}" if listed else "no"
+
+
+def _manifest() -> Manifest:
+    try:
+        return load_manifest()
+    except ManifestError as error:
+        raise UserError(str(error)) from None

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from galhelpers.course.cli import main
+from galhelpers.data.manifest import load_manifest
 
 
 def run(capsys, *arguments):
@@ -26,15 +27,14 @@ def run(capsys, *arguments):
         (["run", "--dataset", "sdss"], "simulated, gz2_five_class, kaggle_galaxy_zoo"),
         (["run", "99"], "no notebook '99'"),
         (["fetch"], "required: NAME"),
-        (["fetch", "simulated", "--count", "3"], "--n, --seed, --telescope, --size, --balanced"),
+        (["fetch", "simulated", "--count", "3"], "--n, --telescope, --size, --balanced"),
         (["fetch", "simulated", "--n", "0"], "Expected n of 1 or more, got 0."),
         (["fetch", "simulated", "--n", "many"], "--n: invalid int value: 'many'"),
         (["fetch", "simulated", "--seed", "-1"], "Expected seed of 0 or more, got -1."),
         (["fetch", "simulated", "--size", "15"], "Expected size of 16 or more, got 15."),
         (["fetch", "simulated", "--telescope", "keck"], "'decals', 'des', 'hst', 'sdss'"),
-        (["fetch", "sdss"], "Valid datasets: simulated, gz2_five_class, kaggle_galaxy_zoo."),
-        (["fetch", "gz2_five_class"], "One folder of images a class will do, or labels.csv"),
-        (["fetch", "kaggle_galaxy_zoo", "--data-root", "x"], "unpack them. Put it in "),
+        (["fetch", "sdss"], "Valid datasets: simulated, gz2_five_class, kaggle_galaxy_zoo, "),
+        (["datasets", "gz3"], "Valid datasets: simulated, gz2_five_class, "),
         (["predict", "a.safetensors", "b"], "required: --out"),
         (["predict", "a.safetensors", "b", "--out", "c.txt"], "end in .parquet or .csv"),
         (["predict", "a.safetensors", "b", "--out", "c.csv"], "Expected a checkpoint"),
@@ -61,14 +61,30 @@ def test_datasets_lists_size_licence_and_what_is_here(capsys, monkeypatch, tmp_p
     monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path))
     code, out, _ = run(capsys, "datasets")
     assert code == 0
-    simulated, five, kaggle = (p.splitlines() for p in out.split("\n\n"))
-    assert simulated[0].startswith("simulated: ")
-    assert "  here:     always: it is made when it is first used" in simulated
-    assert any(line.startswith("  here:     1 files in ") for line in five)
-    assert any(line.startswith("  here:     no; expected in ") for line in kaggle)
-    for paragraph in (simulated, five, kaggle):
-        assert any(line.startswith("  size:     ") for line in paragraph)
-        assert any(line.startswith("  licence:  ") for line in paragraph)
+    table, hints = out.split("\n\n")
+    head, *rows = table.splitlines()
+    assert head.split() == ["name", "galaxies", "size", "needs", "here", "what"]
+    # The columns stand under each other: every cell begins where its heading does.
+    here = {row.split()[0]: row[head.index("here") :].split()[0] for row in rows}
+    assert list(here) == load_manifest().names
+    assert here["simulated"] == "always"
+    assert here["gz2_five_class"] == "1"
+    assert here["kaggle_galaxy_zoo"] == "no"
+    assert max(map(len, table.splitlines())) <= 130
+    assert "galhelpers fetch NAME" in hints
+
+
+def test_datasets_tells_all_about_one(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path))
+    code, out, _ = run(capsys, "datasets", "kaggle_galaxy_zoo")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("kaggle_galaxy_zoo: ")
+    for label in ("from", "size", "labels", "licence", "TERMS", "file", "by hand", "cite", "here"):
+        assert sum(line.startswith(f"  {label} ") for line in lines) == 1, label
+    assert max(map(len, lines)) <= 100
+    for name in load_manifest().names:
+        assert run(capsys, "datasets", name)[0] == 0
 
 
 def test_the_module_is_the_command_and_starts_without_torch():

@@ -1,0 +1,307 @@
+"""`galhelpers fetch NAME` for every data set, from servers on 127.0.0.1 that speak as real ones.
+
+The files are small and drawn here; formats, addresses and the whole way from a request to a data
+set that a notebook reads are those of the course.
+"""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from galhelpers.course.cli import main
+from galhelpers.data.dataset import load_dataset
+from galhelpers.data.manifest import load_manifest
+from galhelpers.trees import GZ2, TREES
+from tests.data.published import N, decals_table, jpeg, kaggle_files, publish
+from tests.data.web.fake_hub import FakeHub
+from tests.data.web.fake_kaggle import FakeKaggle
+from tests.data.web.faulty_server import FaultyServer
+from tests.data.web.sky_server import SkyServer
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path, course):
+    """All services on 127.0.0.1, and a manifest that knows the checksums of the small files."""
+    with FaultyServer() as server:
+        manifest = publish(server, tmp_path, course / "data_manifest.yaml")
+        monkeypatch.setenv("GALHELPERS_MANIFEST", str(manifest))
+        for name in load_manifest().services:
+            monkeypatch.setenv(f"GALHELPERS_URL_{name.upper()}", f"{server.url}/{name}")
+        monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path / "data"))
+        yield server
+
+
+def run(capsys, *arguments):
+    code = main(["fetch", *arguments])
+    streams = capsys.readouterr()
+    print(streams.err)  # shown by pytest when the test fails
+    return code, streams.out, streams.err
+
+
+def visible(folder):
+    parts = (file.relative_to(folder).parts for file in folder.rglob("*") if file.is_file())
+    return {"/".join(part) for part in parts if not any(name.startswith(".") for name in part)}
+
+
+def test_galaxy_zoo_2_becomes_what_kaggle_published(world, capsys, tmp_path):
+    code, out, err = run(capsys, "galaxy_zoo_2", "--all")
+    assert (code, err) == (0, "")
+    galaxies = load_dataset("galaxy_zoo_2")
+    # 12 + 8 + 5 rows of three tables, of which 2 and 1 galaxies are in two.
+    assert len(galaxies) == 22
+    assert set(galaxies.catalog["id"]) == {str(100 + i) for i in range(22)}
+    assert list(galaxies.fractions.columns) == list(GZ2.published_columns)
+    assert GZ2.check(galaxies.fractions.to_numpy(), atol=1e-4) == []
+    assert galaxies.files[0].name == f"{galaxies.catalog['id'][0]}.jpg"
+    assert all(file.is_file() for file in galaxies.files)
+    hart = galaxies.tables["fractions_hart16"]
+    assert len(hart) == 22
+    assert hart["Class1.1"].notna().sum() == 15
+    there = hart["Class1.1"].notna().to_numpy()
+    np.testing.assert_allclose(hart[there], galaxies.fractions[there], atol=1e-4)
+    record = json.loads((tmp_path / "data/galaxy_zoo_2/source.json").read_text())
+    assert {file["name"] for file in record["files"]} >= {"images_gz2.zip", "gz2_hart16.csv.gz"}
+    assert all(len(file["sha256"]) == 64 for file in record["files"])
+    assert "unverified: " in out
+    assert "cite:       Willett" in out
+    assert "images have no row in the vote tables" in out
+
+
+def test_again_nothing_is_downloaded_and_a_half_deleted_folder_is_repaired(world, capsys, tmp_path):
+    assert run(capsys, "galaxy_zoo_2")[0] == 0
+    folder = tmp_path / "data" / "galaxy_zoo_2"
+    before, asked = visible(folder), len(world.requests)
+    for file in sorted((folder / "images").rglob("*.jpg"))[:10]:
+        file.unlink()
+    (folder / "catalog.parquet").unlink()
+    assert run(capsys, "galaxy_zoo_2")[0] == 0
+    assert len(world.requests) == asked
+    assert visible(folder) == before
+    assert len(load_dataset("galaxy_zoo_2")) == 22
+    shutil.rmtree(folder / "downloads")
+    code, out, _ = run(capsys, "galaxy_zoo_2")
+    assert (code, len(world.requests)) == (0, asked)
+    assert "Already here; its downloads were deleted." in out
+
+
+def test_five_classes_from_a_packed_repository(world, capsys):
+    code, out, _ = run(capsys, "gz2_five_class")
+    assert code == 0
+    assert "TERMS:      No licence is given" in out.partition("folder:")[0]
+    galaxies = load_dataset("gz2_five_class")
+    assert len(galaxies) == N
+    assert list(galaxies.class_counts()) == [5, 5, 5, 5, 4]
+
+
+@pytest.mark.parametrize("name", ["gz_decals", "gz_decals_1_2", "gz_decals_auto", "galaxy_zoo_1"])
+def test_tables_without_images(world, capsys, name):
+    code, out, err = run(capsys, name)
+    assert (code, err) == (0, "")
+    assert f"galaxies:   {N}, 0 with a picture" in out
+    assert f"galhelpers fetch {name} --cutouts 1000" in out
+    galaxies = load_dataset(name)
+    tree = TREES[load_manifest().get(name).tree]
+    fractions = galaxies.tables[f"fractions_{tree.name}"]
+    assert list(fractions.columns) == list(tree.published)
+    assert tree.check(fractions.to_numpy(), atol=2e-3) == []
+    assert galaxies.catalog[["ra", "dec"]].notna().all(axis=None)
+    if name.startswith("gz_decals") and name != "gz_decals_auto":
+        votes = galaxies.tables[f"votes_{tree.name}"]
+        assert (votes.to_numpy() == decals_table(tree)[list(tree.columns)].to_numpy()).all()
+
+
+def test_decals_with_all_its_pictures(world, capsys):
+    assert run(capsys, "gz_decals", "--all")[0] == 0
+    galaxies = load_dataset("gz_decals")
+    assert len(galaxies) == N - 2
+    assert set(galaxies.problems["reason"]) == {"no image for this galaxy"}
+    assert len(galaxies.tables["votes_decals"]) == N - 2
+    assert [file.name for file in galaxies.files] == [f"{i}.png" for i in galaxies.catalog["id"]]
+
+
+def test_pictures_for_a_table_by_cutouts(world, capsys, monkeypatch):
+    with SkyServer() as sky:
+        monkeypatch.setenv("GALHELPERS_URL_LEGACY_SURVEY", sky.url)
+        fast = ("--per-second", "1000")
+        code, out, _ = run(capsys, "gz_decals", "--cutouts", "5", *fast)
+        assert code == 0
+        assert "5 pictures fetched" in out
+        few = load_dataset("gz_decals")
+        assert len(few) == 5
+        assert run(capsys, "gz_decals", "--cutouts", "9", *fast)[0] == 0
+        more = load_dataset("gz_decals")
+        assert sum(sky.requests.values()) == 9  # the first five are among the nine
+    assert set(few.catalog["id"]) < set(more.catalog["id"])
+    assert len(more.problems) == N - 9
+    assert (more.catalog["class_id"] >= -1).all()
+
+
+def test_cutouts_for_a_table_of_ones_own(world, capsys, monkeypatch, tmp_path):
+    mine = pd.DataFrame({"objid": [1, 2, 3], "RA": [10.0, 20, 30], "DEC": [1.0, 2, 3]})
+    mine.assign(petroR90_r=[5.0, 6, 7], note="x").to_csv(tmp_path / "mine.csv", index=False)
+    with SkyServer() as sky:
+        monkeypatch.setenv("GALHELPERS_URL_SDSS", sky.url)
+        sky.fault(20, 2, "html", forever=True)
+        code, out, _ = run(capsys, "sdss_cutouts", "--catalog", str(tmp_path / "mine.csv"))
+        assert code == 0
+    assert "1 could not be had: failures.csv says why." in out
+    galaxies = load_dataset("sdss_cutouts")
+    assert list(galaxies.catalog["id"]) == ["1", "3"]
+    assert list(galaxies.catalog["class_id"]) == [-1, -1]
+    failures = pd.read_csv(tmp_path / "data/sdss_cutouts/failures.csv")
+    assert list(failures["id"]) == [2]
+    code, _, err = run(capsys, "sdss_cutouts")
+    assert code == 2
+    assert "--catalog FILE" in err
+    (tmp_path / "bad.csv").write_text("name,x\n1,2\n")
+    code, _, err = run(capsys, "sdss_cutouts", "--catalog", str(tmp_path / "bad.csv"))
+    assert code == 1
+    assert "should have a column ra" in err
+    code, _, err = run(capsys, "sdss_cutouts", "--catalog", str(tmp_path / "none.csv"))
+    assert code == 1
+    assert "There is no table" in err
+
+
+def test_kaggle(world, capsys, monkeypatch, tmp_path):
+    slug = "galaxy-zoo-the-galaxy-challenge"
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KAGGLE_USERNAME", "ada")
+    monkeypatch.setenv("KAGGLE_KEY", "a-key-of-the-test")
+    files = {(slug, name): body for name, body in kaggle_files().items()}
+    with FakeKaggle(files=files, users={"ada": "a-key-of-the-test"}) as kaggle:
+        monkeypatch.setenv("GALHELPERS_URL_KAGGLE", kaggle.url)
+        code, out, err = run(capsys, "kaggle_galaxy_zoo")
+        assert code == 1
+        assert "rules" in err
+        assert err.count("\n") == 1
+        assert "a-key-of-the-test" not in out + err
+        kaggle.rules.add(slug)
+        code, out, err = run(capsys, "kaggle_galaxy_zoo")
+        assert (code, err) == (0, "")
+    galaxies = load_dataset("kaggle_galaxy_zoo")
+    assert len(galaxies) == len(galaxies.fractions) == N
+    assert "differs from the copy whose checksum is known" in out
+    assert "a-key-of-the-test" not in out
+
+
+def hub_parquet(columns, n=12, first=0):
+    ids = [f"{first + i:05d}" for i in range(n)]
+    image = [{"bytes": jpeg(first + i), "path": "0.jpg"} for i in range(n)]
+    memory = io.BytesIO()
+    pq.write_table(pa.table({"image": image, "id_str": ids} | columns(n)), memory)
+    return memory.getvalue()
+
+
+def gz2_columns(n):
+    """Counts by Hugging Face's own names: everybody says smooth, round, nothing odd."""
+    answers = {
+        "smooth-or-featured": "smooth featured-or-disk artifact",
+        "disk-edge-on": "yes no",
+        "has-spiral-arms": "yes no",
+        "bar": "yes no",
+        "bulge-size": "dominant obvious just-noticeable no",
+        "something-odd": "no yes",
+        "how-rounded": "round in-between cigar",
+        "bulge-shape": "round boxy no-bulge",
+        "spiral-winding": "tight medium loose",
+        "spiral-arm-count": "1 2 3 4 more-than-4 cant-tell",
+    }
+    asked = ("smooth-or-featured", "something-odd", "how-rounded")
+    return {
+        f"{question}-gz2_{answer}": np.full(n, 20 if question in asked and number == 0 else 0)
+        for question, words in answers.items()
+        for number, answer in enumerate(words.split())
+    }
+
+
+def test_hugging_face(world, capsys, monkeypatch):
+    files = {
+        "tiny/train-00000-of-00001.parquet": hub_parquet(gz2_columns),
+        "tiny/test-00000-of-00001.parquet": hub_parquet(gz2_columns, 4, 100),
+    }
+    with FakeHub() as hub:
+        monkeypatch.setenv("GALHELPERS_URL_HUGGING_FACE", hub.url)
+        first = hub.commit("mwalmsley/gz2", files)
+        code, out, err = run(capsys, "hf_gz2", "--config", "tiny")
+        assert (code, err) == (0, "")
+        assert "TERMS:      Not for commercial use" in out.partition("folder:")[0]
+        assert f"commit:     {first}" in out
+        hub.commit("mwalmsley/gz2", files | {"new.txt": b"main moves on"})
+        assert f"commit:     {first}" in run(capsys, "hf_gz2", "--config", "tiny")[1]
+    galaxies = load_dataset("hf_gz2")
+    assert len(galaxies) == 16
+    assert galaxies.catalog["split"].value_counts().to_dict() == {"train": 12, "test": 4}
+    assert (galaxies.tables["fractions_gz2_short"]["Class7.1"] == 1).all()
+    assert set(galaxies.catalog["class_name"]) == {"completely_round_smooth"}
+    assert galaxies.provenance["revision"] == first
+    code, _, err = run(capsys, "hf_gz2", "--config", "small")
+    assert code == 2
+    assert "--config tiny or default" in err
+
+
+def test_gz_evo_has_classes(world, capsys, monkeypatch):
+    summaries = ["smooth_round", "smooth_cigar", "unbarred_spiral", "edge_on_disk", "barred_spiral"]
+    summaries.append("featured_without_bar_or_spiral")
+    with FakeHub() as hub:
+        monkeypatch.setenv("GALHELPERS_URL_HUGGING_FACE", hub.url)
+        body = hub_parquet(lambda n: {"summary": (summaries * n)[:n]})
+        hub.commit("mwalmsley/gz_evo", {"tiny/train-00000-of-00001.parquet": body})
+        assert run(capsys, "hf_gz_evo")[0] == 0
+    galaxies = load_dataset("hf_gz_evo")
+    assert list(galaxies.catalog["class_id"][:6]) == [0, 2, 4, 3, 4, -1]
+    assert list(galaxies.catalog["published_class"][:6]) == summaries
+
+
+def test_a_wrong_file_is_not_used_and_the_message_says_what_to_do(world, capsys, tmp_path):
+    path = "/zenodo/records/4573248/files/gz_decals_volunteers_5.parquet"
+    body = decals_table().head(3).to_csv().encode()
+    world.serve(path, b"PAR1" + body + b"PAR1")
+    code, _, err = run(capsys, "gz_decals")
+    assert code == 1
+    assert "gz_decals_volunteers_5.parquet" in err
+    assert "data_manifest.yaml" in err
+    assert err.count("\n") == 1
+    assert visible(tmp_path / "data") == set()
+    with pytest.raises(FileNotFoundError):
+        load_dataset("gz_decals")
+
+
+def test_zenodo_is_asked_for_checksums_that_nobody_noted(world, capsys, tmp_path, monkeypatch):
+    manifest = tmp_path / "manifest.yaml"
+    path = "records/4573248/files/gz_decals_volunteers_5.parquet"
+    content = manifest.read_text()
+    entry = load_manifest().get("gz_decals").file("gz_decals_volunteers_5.parquet")
+    content = content.replace(f"checksum: {entry.checksum}", "why_no_checksum: none noted")
+    manifest.write_text(content.replace(f"bytes: {entry.bytes}\n", "bytes: null\n"))
+    listed = {"files": [{"key": entry.name, "size": entry.bytes, "checksum": "md5:" + "0" * 32}]}
+    world.serve("/zenodo/api/records/4573248", json.dumps(listed).encode(), kind="application/json")
+    code, _, err = run(capsys, "gz_decals")
+    assert code == 1
+    assert "0" * 32 in err
+    assert path.rpartition("/")[2] in err
+
+
+def test_a_classrooms_mirror_comes_first(world, capsys, monkeypatch, tmp_path):
+    name = "gz_decals_volunteers_5.parquet"
+    body, _, kind = world.next_answer(f"/zenodo/records/4573248/files/{name}", {})
+    world.serve(f"/class/gz_decals/{name}", body, kind=kind)
+    monkeypatch.setenv("GALHELPERS_MIRROR", f"{world.url}/class/")
+    world.requests.clear()
+    assert run(capsys, "gz_decals")[0] == 0
+    assert {request.path for request in world.requests} == {f"/class/gz_decals/{name}"}
+
+
+def test_no_network_says_so_in_one_paragraph(world, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("GALHELPERS_URL_ZENODO", "http://zenodo.invalid")
+    code, _, err = run(capsys, "gz_decals")
+    assert code == 1
+    assert "zenodo.invalid could not be looked up" in err
+    assert err.count("\n") == 1
