@@ -40,10 +40,22 @@ class Lesson:
 
         Another data set is looked for in the default data folder: ``data_root`` belongs to the
         run's own.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where there are no galaxies, or none with a picture.
         """
-        if dataset is None or dataset == self.dataset:
-            return load_dataset(self.dataset, self.data_root, self.profile.name, self.seed)
-        return load_dataset(dataset, None, self.profile.name, self.seed)
+        own = dataset is None or dataset == self.dataset
+        name, root = (self.dataset, self.data_root) if own else (dataset or "", None)
+        galaxies = load_dataset(name, root, self.profile.name, self.seed)
+        if len(galaxies) and not (galaxies.catalog["file"] != "").any():
+            raise FileNotFoundError(
+                f"{name} has {len(galaxies):,} galaxies but no pictures yet. "
+                f"`galhelpers fetch {name} --cutouts 2000` asks an image service for some "
+                f"(galhelpers datasets {name} says what else there is)."
+            )
+        return galaxies
 
     def images(self, galaxies: GalaxySet, size: int, crop: float = 1.0) -> CachedImages:
         """Decode the images of galaxies, once: the pixels stay on disk for the next time.

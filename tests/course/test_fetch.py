@@ -7,18 +7,31 @@ set that a notebook reads are those of the course.
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits
+from PIL import Image
 
 from galhelpers.course.cli import main
+from galhelpers.course.lesson import Lesson
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.manifest import load_manifest
+from galhelpers.data.sources.hdf5_layouts import LAYOUTS
+from galhelpers.survey.fits import sky_of
 from galhelpers.trees import GZ2, TREES
-from tests.data.published import N, decals_table, jpeg, kaggle_files, publish
+from tests.data.published import (
+    N,
+    decals_table,
+    gz_candels_table,
+    jpeg,
+    kaggle_files,
+    publish,
+)
 from tests.data.web.fake_hub import FakeHub
 from tests.data.web.fake_kaggle import FakeKaggle
 from tests.data.web.faulty_server import FaultyServer
@@ -42,6 +55,11 @@ def run(capsys, *arguments):
     streams = capsys.readouterr()
     print(streams.err)  # shown by pytest when the test fails
     return code, streams.out, streams.err
+
+
+def size_of(file):
+    with Image.open(file) as image:
+        return image.size
 
 
 def visible(folder):
@@ -258,6 +276,64 @@ def test_gz_evo_has_classes(world, capsys, monkeypatch):
     galaxies = load_dataset("hf_gz_evo")
     assert list(galaxies.catalog["class_id"][:6]) == [0, 2, 4, 3, 4, -1]
     assert list(galaxies.catalog["published_class"][:6]) == summaries
+
+
+@pytest.mark.parametrize("name", ["galaxy10_decals", "galaxy10_sdss", "galaxy_mnist"])
+def test_arrays_of_images(world, capsys, monkeypatch, name):
+    # The layout knows how many galaxies were published; ours are fewer and smaller.
+    known = LAYOUTS[name]
+    splits = {"train": 16, "test": 8} if known.splits else {}
+    releases = {N: "ours", 16: "ours", 8: "ours"}
+    small = replace(known, sizes=(16,), releases=releases, counts={}, splits=splits)
+    monkeypatch.setitem(LAYOUTS, name, small)
+    code, _, err = run(capsys, name)
+    assert (code, err) == (0, "")
+    galaxies = load_dataset(name)
+    assert len(galaxies) == N
+    assert {size_of(file) for file in galaxies.files} == {(16, 16)}
+    table = galaxies.catalog.set_index("published_class")["class_name"]
+    if name == "galaxy10_decals":
+        assert set(table["Round Smooth"]) == {"completely_round_smooth"}
+        assert set(table["Merging"]) == {""}
+        assert galaxies.catalog["dec"].between(-90, 90).all()
+    if name == "galaxy_mnist":
+        assert galaxies.catalog["split"].value_counts().to_dict() == splits
+        assert list(galaxies.class_counts()) == [6, 0, 6, 6, 6]
+
+
+def test_gz_candels(world, capsys):
+    assert run(capsys, "gz_candels")[0] == 0
+    fractions = load_dataset("gz_candels").tables["fractions_gz_candels"]
+    assert TREES["gz_candels"].check(fractions.to_numpy(), atol=1e-6) == []
+    smooth = [c for c in gz_candels_table() if c.startswith("t00") and c.endswith("smooth_frac")]
+    np.testing.assert_allclose(fractions.iloc[:, 0], gz_candels_table()[smooth[0]])
+
+
+def test_candels_experts_with_stamps(world, capsys, tmp_path):
+    assert run(capsys, "candels_experts")[0] == 0
+    galaxies = load_dataset("candels_experts")
+    shares = galaxies.tables["fractions_candels"]
+    assert list(galaxies.catalog["id"]) == ["GDS_deep2_1", "GDS_deep2_2"]
+    np.testing.assert_allclose(shares[["p_smooth", "p_features"]], [[1 / 3, 2 / 3], [2 / 3, 1 / 3]])
+    # A mosaic around both galaxies, which are 3.6 arcsec (60 pixels) apart.
+    sky = sky_of(53.12, -27.8, 24.0, 400)
+    image = np.random.default_rng(0).normal(0, 0.003, (400, 400)).astype(np.float32)
+    fits.PrimaryHDU(image, sky.to_header()).writeto(tmp_path / "mosaic.fits")
+    code, _, err = run(capsys, "candels_experts", "--mosaic", str(tmp_path / "mosaic.fits"))
+    assert (code, err) == (0, "")
+    galaxies = load_dataset("candels_experts")
+    assert {size_of(file) for file in galaxies.files} == {(84, 84)}
+    assert (tmp_path / "data/candels_experts/fits/GDS_deep2_1.fits").is_file()
+    code, _, err = run(capsys, "candels_experts", "--mosaic", str(tmp_path / "none.fits"))
+    assert code == 2
+    assert "There is no file" in err
+
+
+def test_a_notebook_on_a_table_without_pictures_says_how_to_get_some(world, capsys, tmp_path):
+    assert run(capsys, "gz_decals")[0] == 0
+    lesson = Lesson("01_data", "quick", "gz_decals", "", 0, str(tmp_path / "out"))
+    with pytest.raises(FileNotFoundError, match="galhelpers fetch gz_decals --cutouts 2000"):
+        lesson.load()
 
 
 def test_a_wrong_file_is_not_used_and_the_message_says_what_to_do(world, capsys, tmp_path):

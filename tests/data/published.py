@@ -200,16 +200,69 @@ def gz1_table():
     return pd.DataFrame(table | {"P_CS": shares[:, 1:4].sum(axis=1).round(3)})
 
 
-def hdf5_of(n, size, labels, extra=True):
+def hdf5_of(n, size, labels="ans", extra=True):
+    """Images (n, size, size, 3) with class numbers 0, 1, 2 ... and, if wanted, positions."""
     rng = np.random.default_rng(n)
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         file["images"] = rng.integers(0, 255, (n, size, size, 3), dtype=np.uint8)
-        file[labels] = rng.integers(0, 4, n).astype(np.uint8)
+        file[labels] = (np.arange(n) % (4 if labels == "labels" else 10)).astype(np.uint8)
         if extra:
             file["ra"], file["dec"] = sky(n)
             file["redshift"], file["pxscale"] = np.full(n, 0.1), np.full(n, 0.262)
     return memory.getvalue()
+
+
+def gz_candels_table():
+    """Votes of Galaxy Zoo CANDELS: how many answered each task, and the share of each answer."""
+    tree = TREES["gz_candels"]
+    votes = _some_votes(tree)
+    ra, dec = sky()
+    table = {"ID": [f"GDS_{i}" for i in range(N)], "RA": ra, "Dec": dec, "num_classifications": 30}
+    tasks = (0, 1, 2, 3, 9, 10, 11, 12, 13, 14, 15, 16)
+    for task, question in zip(tasks, tree.questions, strict=True):
+        counts = votes[:, [tree.index(column) for column in question.columns]]
+        total = counts.sum(axis=1)
+        name = f"t{task:02d}_{question.name.replace('-', '_')}"
+        table[f"{name}_count"] = total
+        for number, answer in enumerate(question.answers):
+            share = counts[:, number] / np.maximum(total, 1)
+            words = answer.replace("-", "_")
+            table[f"{name}_a{number}_{words}_frac"] = share
+            table[f"{name}_a{number}_{words}_weighted_frac"] = share
+    return pd.DataFrame(table)
+
+
+def experts_files():
+    """Kartaltepe et al. 2015 in the CDS's fixed columns: two galaxies, three experts each."""
+    rule = "-" * 80 + "\n"
+    columns = """\
+   1-  2  I2    ---     Depth     Depth catalogs: 2, 4, or 10 epoch
+   3-  7  A5    ---     ---       [epoch]
+   9- 12  A4    ---     Area      GOODS-S Survey area: deep, wide, ers
+  14- 17  A4    ---     ---       [GDS_]
+  18- 29  A12   ---     ID        Object Identifier
+  31- 39  F9.6  deg     RAdeg     Right Ascension (J2000)
+  41- 50  F10.6 deg     DEdeg     Declination (J2000)
+  52- 56  I5    ---     Seq       ?=-99 Sequential Object Identifier
+  58- 64  F7.4  mag     Hmag      H band magnitude
+      66  I1    ---     ClSph     Morphology Class, Spheroid
+      68  I1    ---     ClDk      Morphology Class, Disk
+      70  I1    ---     ClIr      Morphology Class, Irregular
+      72  I1    ---     ClPS      Morphology Class, Point Source / compact
+      74  I1    ---     ClUn      Morphology Class, Unclassifiable
+      76  I1    ---     ClInt     Interaction Class
+ 132-133  I2    ---     IDCl      Individual Classifier code
+"""
+    head = f"Byte-by-byte Description of file: table2.dat\n{rule}"
+    readme = head + f"   Bytes Format Units   Label     Explanations\n{rule}{columns}{rule}"
+    lines = []
+    for name, dec, votes in (("deep2_1", -27.8, "100"), ("deep2_2", -27.801, "011")):
+        for expert, vote in enumerate(votes, start=1):
+            ticks = "1 0 0 0 0" if vote == "1" else "0 1 0 0 0"
+            line = f" 2epoch deep GDS_{name:12s} 53.120000 {dec:10.6f}   -99 23.5000 {ticks} 0"
+            lines.append(f"{line:131s}{expert:2d}\n")
+    return {"ReadMe": readme.encode(), "table2.dat.gz": gzip.compress("".join(lines).encode())}
 
 
 def publish(server, folder: Path, manifest: Path):
@@ -219,6 +272,12 @@ def publish(server, folder: Path, manifest: Path):
     """
     contents = {
         **gz2_files(),
+        **experts_files(),
+        "Galaxy10_DECals.h5": hdf5_of(N, 16),
+        "Galaxy10.h5": hdf5_of(N, 16, extra=False),
+        "train_64.hdf5.gz": gzip.compress(hdf5_of(16, 16, "labels", extra=False)),
+        "test_64.hdf5.gz": gzip.compress(hdf5_of(8, 16, "labels", extra=False)),
+        "gz_candels_table_2_main_release.csv": csv_of(gz_candels_table(), compressed=False),
         "GalaxyZoo1_DR_table2.csv.gz": csv_of(gz1_table()),
         "gz_decals_volunteers_5.parquet": parquet_of(decals_table()),
         "gz_decals_volunteers_1_and_2.parquet": parquet_of(decals_table(TREES["decals_dr12"])),
@@ -247,10 +306,9 @@ def publish(server, folder: Path, manifest: Path):
             file.pop("why_no_checksum", None)
             file["checksum"] = f"sha256:{hashlib.sha256(body).hexdigest()}"
             file["bytes"] = len(body)
-    numbers = {"gz2_five_class": N, "kaggle_galaxy_zoo": N}
     for entry in content["datasets"]:
-        if entry["name"] in numbers:
-            entry["n_images"] = numbers[entry["name"]]
+        if "n_images" in entry:
+            entry["n_images"] = N
     path = folder / "manifest.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
