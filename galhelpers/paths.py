@@ -1,6 +1,7 @@
 """Where the course keeps its files, and how a file is written so that it is never half there."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ def course_root() -> Path:
 
 def default_data_root() -> Path:
     """Folder for data: environment variable ``GALHELPERS_DATA``, else ``data`` in the course."""
-    return Path(os.environ.get("GALHELPERS_DATA") or course_root() / "data")
+    return Path(os.environ.get("GALHELPERS_DATA") or course_root() / "data").expanduser()
 
 
 def short(path: str | Path) -> str:
@@ -42,6 +43,22 @@ def short(path: str | Path) -> str:
     if path.is_relative_to(course_root()):
         return path.relative_to(course_root()).as_posix()
     return "/".join((".." if len(path.parts) > 3 else "", *path.parts[-2:])).lstrip("/")
+
+
+# Letters, digits and what names of galaxies need (J102532.37+052459.3). Not the names that Windows
+# keeps for its devices, whatever follows them.
+_PORTABLE = re.compile(
+    r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[a-z0-9](?:[\w.+-]*[\w+-])?", re.I
+)
+
+
+def is_portable(name: str) -> bool:
+    """Say whether a name can be that of a file on every system, and of nothing else.
+
+    Letters, digits and ``. _ + -`` of ASCII, a letter or digit first, no full stop last, no device
+    of Windows, 150 characters at most.
+    """
+    return len(name) <= 150 and name.isascii() and _PORTABLE.fullmatch(name) is not None
 
 
 @contextmanager

@@ -1,6 +1,12 @@
 import pytest
 
-from galhelpers.paths import atomic_write, course_root, default_data_root, short
+from galhelpers.paths import (
+    atomic_write,
+    course_root,
+    default_data_root,
+    is_portable,
+    short,
+)
 
 
 def test_atomic_write_replaces_only_on_success(tmp_path):
@@ -29,3 +35,11 @@ def test_data_root_follows_the_environment(monkeypatch, tmp_path):
     assert default_data_root() == course_root() / "data"
     monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path))
     assert default_data_root() == tmp_path
+
+
+def test_names_that_every_system_can_keep():
+    for name in ("J102532.37+052459.3", "1237661387086693265", "GDS_deep2_10000", "a.tar.gz"):
+        assert is_portable(name)
+    for name in ("", ".hidden", "-x", "a/b", "a\\b", "..", "a:b", "con", "NUL.jpg", "COM1", "a.",
+                 "é", "a b", "x" * 151):  # fmt: skip
+        assert not is_portable(name)

@@ -177,7 +177,7 @@ def cut(mosaic, catalog, folder, **more):
 
 
 def failures(folder):
-    return dict(pd.read_csv(folder / "failures.csv").to_numpy())
+    return dict(pd.read_csv(folder / "stamps_failures.csv").to_numpy())
 
 
 def centroid(image):
@@ -247,7 +247,8 @@ def test_galaxies_without_a_good_stamp_are_listed(tmp_path):
         "behind": "outside of the mosaic",
     }
     names = sorted(file.name for file in tmp_path.rglob("*") if file.is_file())
-    assert names == ["GDS_deep2_0.fits", "GDS_deep2_0.png", "failures.csv", "m.fits"]
+    # Not failures.csv: that is the list of the image services.
+    assert names == ["GDS_deep2_0.fits", "GDS_deep2_0.png", "m.fits", "stamps_failures.csv"]
 
 
 def test_stamps_are_kept_unless_something_changed(tmp_path):
@@ -331,6 +332,8 @@ def test_a_mosaic_that_cannot_be_cut_says_why(tmp_path):
     [
         ({"ID": ["a", "b", "A", "c"]}, "each identifier once in the catalogue; 1 rows .* row 2"),
         ({"ID": ["a", "b", "../c", "d"]}, "can be file names in the catalogue; 1 rows .* row 2"),
+        ({"ID": ["a", "b", "nul.x", "d"]}, "can be file names in the catalogue; 1 rows .* row 2"),
+        ({"ID": ["a", "b", "c", "d."]}, "can be file names in the catalogue; 1 rows .* row 3"),
         ({"ra": [1, 2, np.nan, 3]}, "0 <= ra < 360 .* row 2"),
         ({"dec": [1, 2, 3, 91]}, "-90 <= dec <= 90 degrees .* row 3"),
     ],

@@ -25,6 +25,7 @@ def entry(name="some_survey"):
         title="Some survey",
         kind="hugging_face",
         where={"repo": "some/survey"},
+        recipe="hugging_face",
         layout="catalogue",
         size_display="1 MB",
         has_fractions=False,
@@ -207,3 +208,29 @@ def test_real_table_makes_the_round_trip(tmp_path, real_data):
     pd.testing.assert_frame_equal(read.fractions, votes.fractions)
     np.testing.assert_array_equal(read.catalog["class_id"], select_five_classes(votes.fractions))
     assert read.provenance["units"]["ra"] == "deg"
+
+
+def test_a_damaged_table_says_what_to_do(tmp_path):
+    folder = tmp_path / "some_survey"
+    make(folder)
+    again = "Give `galhelpers fetch some_survey` again"
+    table = pd.read_parquet(folder / "votes_gz2.parquet")
+    table.iloc[:2].to_parquet(folder / "votes_gz2.parquet")
+    with pytest.raises(ValueError, match=f"votes_gz2 has not the catalogue's rows. {again}"):
+        load_catalogue(entry(), tmp_path)
+    (folder / "votes_gz2.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ValueError, match=f"is damaged: .* {again}"):
+        load_catalogue(entry(), tmp_path)
+    (folder / "catalog.parquet").unlink()
+    with pytest.raises(ValueError, match=f"is damaged: .* {again}"):
+        load_catalogue(entry(), tmp_path)
+
+
+def test_why_a_galaxy_has_no_picture_is_told(tmp_path):
+    folder = tmp_path / "some_survey"
+    make(folder)
+    rows = "id,ra,dec,reason,attempts,url\ng4,1,2,outside the survey,1,http://x\n"
+    (folder / "failures.csv").write_text(rows)
+    problems = load_catalogue(entry(), tmp_path).problems.set_index("file")["reason"]
+    assert problems["g4"] == "outside the survey"
+    assert problems["g5"] == "no image for this galaxy"

@@ -1,6 +1,7 @@
 """HDF5 files of galaxies become PNGs: every pixel kept, nothing half-written, nothing followed."""
 
 import gzip
+import json
 import multiprocessing
 import os
 import signal
@@ -52,7 +53,9 @@ def export(path, folder, layout="galaxy10_sdss", expected_counts=TEN):
 
 
 def pngs(folder):
-    return sorted(file.name for file in folder.rglob("*") if file.is_file())
+    """All files but the record of what they were made from: hidden ones would show, too."""
+    names = sorted(file.name for file in folder.rglob("*") if file.is_file())
+    return [name for name in names if not name.startswith(".from_")]
 
 
 def pixels(path):
@@ -132,6 +135,69 @@ def test_whole_images_are_kept_and_others_are_made_again(tmp_path):
     assert pixels(fourth).shape == (69, 69, 3)
 
 
+def same_pixels(path, folder, table):
+    with h5py.File(path) as file:
+        images = zip(table["file"], file["images"][:], strict=True)
+        return sum(np.array_equal(pixels(folder / name), image) for name, image in images)
+
+
+@pytest.mark.parametrize("record", ["kept", "lost", "half"])
+def test_images_of_another_file_are_made_again(tmp_path, record):
+    # The next release: as many galaxies, as large in bytes, fewer at the end of the list.
+    path, folder = write_file(tmp_path / "g.h5", n=30), tmp_path / "out"
+    export(path, folder, expected_counts=[3] * 10)
+    other = write_file(tmp_path / "other.h5", images=noise(20, 69, seed=7))
+    other.replace(path)
+    note = folder / "images" / ".from_galaxy10_sdss.json"
+    if record == "lost":
+        note.unlink()
+    elif record == "half":
+        note.write_text(note.read_text()[:9])
+    (folder / "images" / "galaxy10_decals_00001.png").write_bytes(b"of another set")
+    table = export(path, folder)
+    assert same_pixels(path, folder, table) == 20
+    assert len(pngs(folder)) == 21  # the ten that are no more are gone, the other set's is not
+    before = [(folder / name).stat().st_mtime_ns for name in table["file"]]
+    export(path, folder)
+    assert [(folder / name).stat().st_mtime_ns for name in table["file"]] == before
+
+
+def test_another_file_that_breaks_off_half_way_leaves_no_old_image(tmp_path, monkeypatch):
+    path = write_file(tmp_path / "g.h5")
+    export(path, tmp_path)
+    write_file(tmp_path / "other.h5", images=noise(20, 69, seed=7)).replace(path)
+    whole = hdf5._write_png
+
+    def breaks_off(png, image):
+        if png.name.endswith("05.png"):
+            raise KeyboardInterrupt
+        whole(png, image)
+
+    monkeypatch.setattr(hdf5, "_write_png", breaks_off)
+    with pytest.raises(KeyboardInterrupt):
+        export(path, tmp_path)
+    monkeypatch.undo()
+    assert same_pixels(path, tmp_path, export(path, tmp_path)) == 20
+
+
+@pytest.mark.parametrize("key", ["images", "ans"])
+def test_a_chunk_that_would_fill_the_memory_is_refused(tmp_path, key):
+    # 1,500 zeros are few bytes in the file, and 214 MB (or 200 MB) when a single one is read.
+    path = tmp_path / "g.h5"
+    with h5py.File(path, "w") as file:
+        shapes = {"images": (1500, 69, 69, 3), "ans": (1500,)}
+        chunks = {"images": (10, 69, 69, 3), "ans": (100,)}
+        chunks[key] = {"images": (15000, 69, 69, 3), "ans": (25_000_000,)}[key]
+        for name, shape in shapes.items():
+            file.create_dataset(
+                name, shape, "i8" if name == "ans" else "u1", chunks=chunks[name],
+                maxshape=(None, *shape[1:]), compression="gzip",
+            )  # fmt: skip
+    with pytest.raises(ValueError, match=rf"'{key}' should be .* at most 160 MB, got 2\d\d MB"):
+        export(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_export_goes_on(tmp_path):
     n = 160
@@ -187,6 +253,9 @@ def test_images_are_never_all_in_memory(tmp_path):
     for row in range(n):
         if row % 100:
             os.link(images / "one.png", images / f"galaxy10_decals_{row:05d}.png")
+    status = path.stat()
+    made_from = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+    (images / ".from_galaxy10_decals.json").write_text(json.dumps(made_from))
     tracemalloc.start()
     export(path, tmp_path, "galaxy10_decals", [n // 10] * 10)
     peak = tracemalloc.get_traced_memory()[1]

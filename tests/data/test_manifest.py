@@ -149,6 +149,7 @@ GOOD = {
             "name": "first",
             "title": "First",
             "kind": "kaggle",
+            "recipe": "kaggle",
             "where": {"slug": "first-challenge"},
             "layout": "kaggle",
             "size_display": "1 MB",

@@ -12,8 +12,8 @@ from typing import Literal
 import pandas as pd
 from astropy.io import ascii as astropy_ascii
 
-from galhelpers.data.sources.fits_stamps import F160W_STRETCH, Stretch, cut_stamps, is_safe
-from galhelpers.paths import short
+from galhelpers.data.sources.fits_stamps import F160W_STRETCH, Stretch, cut_stamps
+from galhelpers.paths import is_portable, short
 from galhelpers.trees import CANDELS
 
 __all__ = [
@@ -88,7 +88,7 @@ def _check_rows(found: pd.DataFrame, table: Path) -> None:
     rules = {
         f"ticks {', '.join(TICKS)} that are 0 or 1": ticks.isin([0, 1]).all(axis=1),
         "ra and dec in degrees": found["ra"].between(0, 360) & found["dec"].between(-90, 90),
-        "identifiers of letters and digits": found["ID"].map(is_safe),
+        "identifiers of letters and digits": found["ID"].map(is_portable),
     }
     for rule, kept in rules.items():
         if not kept.all():

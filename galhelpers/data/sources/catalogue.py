@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from galhelpers.data.catalogs import FIVE_CLASS_CUTS, FIVE_CLASSES, select_five_classes
 from galhelpers.data.dataset import GalaxySet
@@ -166,35 +167,44 @@ def load_catalogue(entry: DatasetEntry, root: Path) -> GalaxySet:
             raise
         raise FileNotFoundError(
             f"{short(root / entry.name)} is incomplete: it has no {SOURCE}, which is written last. "
-            f"Give `galhelpers fetch {entry.name}` again: what has arrived is kept."
+            f"Give `{_fetch_command(entry)}` again: what has arrived is kept."
         ) from error
+    again = f"Give `{_fetch_command(entry)}` again."
     source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
     if source.get("dataset", entry.name) != entry.name:
         raise ValueError(f"{short(folder)} holds {source['dataset']!r}, expected {entry.name!r}.")
-    catalog = pd.read_parquet(folder / CATALOG)
-    tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in source["tables"]}
+    try:
+        catalog = pd.read_parquet(folder / CATALOG)
+        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in source["tables"]}
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise ValueError(
+            f"{short(folder)} is damaged: a table is missing or broken. {again}"
+        ) from error
     missing = [name for name in REQUIRED if name not in catalog]
     if missing or len(catalog) != source["rows_in_catalogue"]:
         raise ValueError(
             f"{short(folder / CATALOG)} does not belong to {SOURCE}: expected "
             f"{source['rows_in_catalogue']:,} rows with {', '.join(REQUIRED)}, got "
-            f"{len(catalog):,} rows. Give `galhelpers fetch {entry.name}` again."
+            f"{len(catalog):,} rows. {again}"
         )
+    # A table without names of its own belongs to the catalogue row by row.
+    odd = [name for name, table in tables.items() if len(table) != len(catalog)]
+    if odd:
+        raise ValueError(f"{short(folder)}: {odd[0]} has not the catalogue's rows. {again}")
     named = (catalog["file"] != "").to_numpy()
     there = _there(folder, catalog["file"]) if named.any() else np.ones(len(catalog), dtype=bool)
-    if not there.any():
+    if named.any() and not there.any():
         first = catalog["file"][named].iloc[0]
         raise FileNotFoundError(
             f"None of the {named.sum():,} images of {entry.name} is in {short(folder)}, the first "
-            f"would be {first}. Give `galhelpers fetch {entry.name}` again."
+            f"would be {first}. {again}"
         )
     absent = catalog[~there]
     names = absent["file"].where(absent["file"] != "", absent["id"])
-    problems = pd.DataFrame({"file": names, "reason": "no image for this galaxy"})
-    together = {
-        name: table[there].reset_index(drop=True) if len(table) == len(catalog) else table
-        for name, table in tables.items()
-    }
+    known = _reasons(folder)
+    reasons = [known.get(name, "no image for this galaxy") for name in absent["id"]]
+    problems = pd.DataFrame({"file": names, "reason": reasons})
+    together = {name: table[there].reset_index(drop=True) for name, table in tables.items()}
     catalog = catalog[there].reset_index(drop=True)
     if named.any():
         catalog["file"] = [str(folder / file) for file in catalog["file"]]
@@ -206,6 +216,21 @@ def load_catalogue(entry: DatasetEntry, root: Path) -> GalaxySet:
         together,
         source | {"folder": short(folder)},
     )
+
+
+def _fetch_command(entry: DatasetEntry) -> str:
+    more = " --catalog FILE" if entry.kind == "cutouts" else ""
+    return f"galhelpers fetch {entry.name}{more}"
+
+
+def _reasons(folder: Path) -> dict[str, str]:
+    """Why a galaxy has no picture, by identifier, as far as it was written down."""
+    reasons: dict[str, str] = {}
+    for name in ("failures", "stamps_failures", "images_failures"):
+        if (folder / f"{name}.csv").is_file():
+            table = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
+            reasons |= dict(zip(table["id"], table["reason"], strict=True))
+    return reasons
 
 
 def _there(folder: Path, files: pd.Series) -> np.ndarray:

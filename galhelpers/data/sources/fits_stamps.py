@@ -14,10 +14,9 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from galhelpers.data.sources.hdf5 import whole_png
-from galhelpers.paths import atomic_write, short
+from galhelpers.paths import atomic_write, is_portable, short
 
 _KEPT_CARDS = ("BUNIT", "TELESCOP", "INSTRUME", "FILTER", "EXPTIME", "PHOTFLAM", "PHOTPLAM")
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _SIP_CARD = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
 _MOST_UNEXPOSED = 0.1
 
@@ -75,7 +74,7 @@ def cut_stamps(
     folder
         Gets ``fits/<id>.fits`` (float32, unit and coordinate system of the mosaic),
         ``images/<id>.png`` (8-bit grey, north up where it is up in the mosaic) and
-        ``failures.csv`` (``id``, ``reason``).
+        ``stamps_failures.csv`` (``id``, ``reason``).
     size
         Width and height in pixels; 84 of 0.06 arcsec as the experts' own stamps.
     stretch
@@ -119,7 +118,7 @@ def cut_stamps(
                 failures.append((name, reason))
             else:
                 done.append((name, *(path.relative_to(folder).as_posix() for path in files)))
-    with atomic_write(folder / "failures.csv") as temporary:
+    with atomic_write(folder / "stamps_failures.csv") as temporary:
         pd.DataFrame(failures, columns=["id", "reason"]).to_csv(temporary, index=False)
     return pd.DataFrame(done, columns=["id", "fits", "file"])[["id", "file", "fits"]]
 
@@ -185,7 +184,7 @@ def _galaxies(catalog: pd.DataFrame) -> pd.DataFrame:
     galaxies = catalog[[name, "ra", "dec"]].set_axis(["id", "ra", "dec"], axis=1)
     galaxies = galaxies.astype({"id": str, "ra": float, "dec": float}).reset_index(drop=True)
     rules = {
-        "identifiers that can be file names": galaxies["id"].map(is_safe),
+        "identifiers that can be file names": galaxies["id"].map(is_portable),
         "each identifier once": ~galaxies["id"].str.lower().duplicated(),
         "0 <= ra < 360 and -90 <= dec <= 90 degrees": galaxies["ra"].between(0, 360, "left")
         & galaxies["dec"].between(-90, 90),
@@ -263,8 +262,3 @@ def _check_unit(header: fits.Header, stretch: Stretch, mosaic: Path) -> None:
             f"{short(mosaic)} is in {header['BUNIT']!r}; the default stretch is for electrons/s. "
             "Give another: cut_stamps(..., stretch=Stretch(black, soft, white)) in that unit."
         )
-
-
-def is_safe(name: str) -> bool:
-    """Tell whether an identifier can be the name of a file on every system."""
-    return _SAFE_NAME.fullmatch(name) is not None

@@ -27,8 +27,8 @@ def find_folder(entry: DatasetEntry, root: Path, marks: tuple[str, ...]) -> Path
     looked = " and ".join(short(place) for place in places)
     raise FileNotFoundError(
         f"Expected {' or '.join(marks)} of {entry.title!r} in {looked}, found neither. "
-        f"It comes from {entry.where}. Put it there, or name its folder with --data-root "
-        "(in a notebook: the parameter data_root)."
+        f"`galhelpers fetch {entry.name}` brings it from {entry.where}. Where you have it already, "
+        "name its folder with --data-root (in a notebook: the parameter data_root)."
     )
 
 

@@ -5,6 +5,7 @@ The images stream through memory in batches, and the work can be interrupted at 
 
 import errno
 import gzip
+import json
 import shutil
 import tempfile
 import zlib
@@ -20,11 +21,14 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
-from galhelpers.data.sources.hdf5_layouts import LAYOUTS, damaged, find_array, read_table
+from galhelpers.data.sources.hdf5_layouts import (
+    BATCH_BYTES,
+    LAYOUTS,
+    damaged,
+    find_array,
+    read_table,
+)
 from galhelpers.paths import atomic_write, short
-
-BATCH_BYTES = 160e6
-"""Most bytes of images in memory at once."""
 
 MAX_UNPACKED = 8e9
 """Most bytes that a ``.hdf5.gz`` may grow to; the largest published one has 1.2 GB."""
@@ -45,14 +49,15 @@ def export_hdf5(
 ) -> pd.DataFrame:
     """Write the images of an HDF5 file as lossless PNGs and give the table that belongs to them.
 
-    Can be interrupted at any point and called again: images that are there and whole are kept.
+    Can be interrupted at any point and called again: images that are there, whole and of this file
+    are kept. Which file they are of stands in a hidden record beside them.
 
     Parameters
     ----------
     path
         The file; one whose name ends in ``.gz`` is unpacked to a nameless temporary file first.
     folder
-        Gets ``images/<id>.png``, (height, width, 3) 8 bit.
+        Gets ``images/<id>.png``, (height, width, 3) 8 bit, and ``images/.from_<set>.json``.
     layout
         A name in ``LAYOUTS``.
     expected_counts
@@ -90,8 +95,11 @@ def export_hdf5(
         table = read_table(file, path, layout, expected_counts)
         images = find_array(file, "images", path)
         files = [folder / name for name in table["file"]]
+        record = _forget_other_files(path, folder / "images", table["id"][0].rpartition("_")[0])
         missing = np.array([not whole_png(png, images.shape[1:3]) for png in files])
         _need_space(folder, int(missing.sum()) * int(np.prod(images.shape[1:])), "images")
+        with atomic_write(record) as temporary:
+            temporary.write_text(json.dumps(_identity(path)), encoding="utf-8")
         with (
             tqdm(
                 total=len(files),
@@ -136,6 +144,29 @@ def open_hdf5(path: str | Path, folder: str | Path) -> Iterator[h5py.File]:
         except OSError as error:
             raise damaged(path, error) from error
         yield file
+
+
+def _identity(path: Path) -> dict[str, int]:
+    """Tell a file from another one of the same name; its content is not read for that."""
+    status = path.stat()
+    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _forget_other_files(path: Path, images: Path, prefix: str) -> Path:
+    """Delete images that were made from another file; give the path of the record.
+
+    The record of this file is to be written only then: whoever breaks off in between finds no
+    image of another file under this one's record.
+    """
+    record = images / f".from_{prefix}.json"
+    try:
+        same = json.loads(record.read_text(encoding="utf-8")) == _identity(path)
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        for old in images.glob(f"{prefix}_[0-9]*.png"):
+            old.unlink()
+    return record
 
 
 def _gunzip(path: Path, target: BinaryIO, folder: Path) -> None:

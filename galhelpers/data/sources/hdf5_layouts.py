@@ -16,6 +16,9 @@ import pandas as pd
 from galhelpers.data.sources.published_classes import PUBLISHED_CLASSES
 from galhelpers.paths import short
 
+BATCH_BYTES = 160e6
+"""Most bytes of images in memory at once."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -147,6 +150,14 @@ def find_array(file: h5py.File, key: str, path: Path) -> h5py.Dataset:
         raise ValueError(
             f"{short(path)}: {key!r} should be stored in the file, but its numbers lie in other "
             "files, which are not read. Download it again from its publisher."
+        )
+    # A chunk is unpacked whole, however little of it is asked for: a small file may hold a bomb.
+    chunk = int(np.prod(found.chunks or (0,), dtype=np.float64)) * found.dtype.itemsize
+    if chunk > BATCH_BYTES:
+        raise ValueError(
+            f"{short(path)}: {key!r} should be stored in chunks of at most {BATCH_BYTES / 1e6:.0f} "
+            f"MB, got {chunk / 1e6:,.0f} MB. It is not a published file of this data set; download "
+            "it again."
         )
     return found
 

@@ -1,14 +1,20 @@
 """Images that lie inside Parquet files, as Hugging Face keeps them, written as single files."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
 
-from galhelpers.paths import atomic_write, short
+from galhelpers.data.votes.catalogue_files import as_text
+from galhelpers.paths import atomic_write, is_portable, short
+
+FAILURES = "images_failures.csv"
+"""Galaxies without an image; another name than the list of the image services has."""
 
 
 def export_parquet(
@@ -21,9 +27,9 @@ def export_parquet(
 ) -> pd.DataFrame:
     """Write the images inside Parquet files as single files, and give the rest as a table.
 
-    The bytes are written as they are. An image that is there already, with the same size, is left;
+    The bytes are written as they are. An image that is there already, with the same bytes, is left;
     so the work can be broken off and started again. Rows without an image are listed in
-    ``failures.csv`` (id, reason).
+    ``images_failures.csv`` (id, reason).
 
     Parameters
     ----------
@@ -38,13 +44,15 @@ def export_parquet(
     Returns
     -------
     pandas.DataFrame
-        One row a galaxy, in the order of the files: the columns without the image, ``file``
-        (relative to ``folder``; ``""`` where there is no image) and ``split`` (``""`` if unknown).
+        One row a galaxy, in the order of the files: the columns without the image (identifiers are
+        text; classes are names where the file itself names them), ``file`` (relative to ``folder``;
+        ``""`` where there is no image) and ``split`` (``""`` if unknown).
 
     Raises
     ------
     ValueError
-        For missing columns, and for identifiers that repeat or are no file names.
+        For missing columns, for identifiers that repeat, are no file names or went through floats,
+        and for classes that the file does not name although it names others.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -60,9 +68,11 @@ def export_parquet(
             split = _split_of(path)
             # Few rows at a time and no read-ahead: a row group of images may fill the memory.
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as parquet:
+                classes = _class_names(parquet.schema_arrow.metadata, path)
                 for batch in parquet.iter_batches(batch_size=64):
                     images = batch.column(image_column)
-                    tables.append(pa.Table.from_batches([batch.drop_columns([image_column])]))
+                    rest = pa.Table.from_batches([batch.drop_columns([image_column])])
+                    tables.append(_named(rest, classes, path))
                     for image in images:
                         identifier = ids[len(names)]
                         content = image.as_py()
@@ -77,10 +87,10 @@ def export_parquet(
                             _write_image(folder / names[-1], content)
                     bar.update(len(images))
     if failures:
-        with atomic_write(folder / "failures.csv") as temporary:
+        with atomic_write(folder / FAILURES) as temporary:
             pd.DataFrame(failures, columns=["id", "reason"]).to_csv(temporary, index=False)
     else:
-        (folder / "failures.csv").unlink(missing_ok=True)
+        (folder / FAILURES).unlink(missing_ok=True)
     table = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return table.assign(**{id_column: ids, "file": names, "split": splits})
 
@@ -99,12 +109,14 @@ def _check_ids(files: Sequence[Path], image_column: str, id_column: str) -> list
                     f"{short(path)}: expected the columns {image_column} and {id_column}, found "
                     f"{', '.join(columns[:20])}."
                 )
-            ids += [str(value) for value in parquet.read([id_column])[id_column].to_pylist()]
-    unsafe = [one for one in ids if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,199}", one)]
+            column = parquet.read([id_column])[id_column]
+            ids += as_text(column, f"{short(path)}, column {id_column}").tolist()
+    unsafe = [one for one in ids if not is_portable(one)]
     if unsafe:
         raise ValueError(
             f"{len(unsafe)} values of {id_column} cannot be file names: {unsafe[:5]}. Letters, "
-            "digits and _ . + - are allowed."
+            "digits and _ . + - are allowed, a letter or digit first, no full stop last, 150 at "
+            "most, and none of the names that Windows keeps (con, nul, ...)."
         )
     # Some computers take two names for the same that differ in capital letters only.
     repeated = [one for one, n in Counter(one.casefold() for one in ids).items() if n > 1]
@@ -114,6 +126,48 @@ def _check_ids(files: Sequence[Path], image_column: str, id_column: str) -> list
             f"{repeated[:5]}. Each galaxy needs a name of its own."
         )
     return ids
+
+
+def _class_names(metadata: Mapping[bytes, bytes] | None, path: Path) -> dict[str, list[str]]:
+    """Read what Hugging Face calls the classes of each column that holds numbers of classes.
+
+    Columns of type ClassLabel hold numbers; the names stand in the metadata of the file, under
+    ``huggingface`` (https://huggingface.co/docs/datasets/about_dataset_features).
+    """
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+    except KeyError:
+        return {}
+    except ValueError as error:
+        raise ValueError(
+            f"{short(path)}: expected JSON under 'huggingface' in the metadata of the file, found "
+            f"something else ({error}). Delete the file and fetch it again."
+        ) from error
+    return {
+        column: list(map(str, feature["names"]))
+        for column, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    }
+
+
+def _named(table: Any, classes: Mapping[str, list[str]], path: Path) -> Any:
+    """Give an Arrow table names of classes instead of their numbers; -1 means no class."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column, names in classes.items():
+        at = table.schema.get_field_index(column)
+        if at < 0 or not pa.types.is_integer(table.schema.types[at]):
+            continue
+        numbers = pc.if_else(pc.equal(table[column], -1), None, table[column])
+        most = pc.min_max(numbers).as_py()
+        if most["max"] is not None and not 0 <= most["min"] <= most["max"] < len(names):
+            raise ValueError(
+                f"{short(path)}: {column} has the classes 0 to {len(names) - 1} "
+                f"({', '.join(names)}), got {most['min']} to {most['max']}. Fetch the file again."
+            )
+        table = table.set_column(at, column, pc.take(pa.array(names, pa.string()), numbers))
+    return table
 
 
 def _split_of(path: Path) -> str:
@@ -141,6 +195,7 @@ def _kind_of(content: bytes | None) -> tuple[str, str]:
 
 
 def _write_image(path: Path, content: bytes) -> None:
-    if not (path.is_file() and path.stat().st_size == len(content)):
+    same = path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+    if not same:
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)

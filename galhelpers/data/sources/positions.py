@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from galhelpers.data.votes.vote_tables import read_table
+from galhelpers.data.catalogs import FIVE_CLASSES
+from galhelpers.data.votes.catalogue_files import degrees, read_table
 from galhelpers.paths import short
 
 NAMES = {
@@ -23,14 +24,16 @@ def read_positions(path: Path) -> pd.DataFrame:
     Parameters
     ----------
     path
-        CSV, FITS, Parquet or VOTable with columns for identifier, ``ra`` and ``dec`` (degrees),
-        and if there is one for the Petrosian radius (arcsec), by one of ``NAMES``.
+        CSV, FITS, Parquet or VOTable with columns for identifier, ``ra`` and ``dec`` (degrees, or
+        sexagesimal text with hours of ``ra``), and if there is one for the Petrosian radius
+        (arcsec), by one of ``NAMES``.
 
     Returns
     -------
     DataFrame
         ``id`` (text), ``ra``, ``dec`` (degrees), ``petro_r90`` (arcsec) where given, and whatever
-        else the table holds.
+        else the table holds. Columns called ``file`` or ``class_name`` get ``my_`` in front, and so
+        does ``class_id`` unless it holds the course's classes (0-4, -1 for none).
 
     Raises
     ------
@@ -53,8 +56,15 @@ def read_positions(path: Path) -> pd.DataFrame:
                 f"{short(path)} should have a column {' or '.join(names)}; "
                 f"it has {', '.join(map(str, table.columns[:12]))}."
             )
-    table = table.rename(columns=chosen)
-    return table.assign(id=table["id"].astype(str))
+    # Its own columns of these names mean something else here.
+    numbers = pd.to_numeric(table.get("class_id", pd.Series(dtype=float)), errors="coerce")
+    ours = len(numbers) > 0 and bool(numbers.isin(range(-1, len(FIVE_CLASSES))).all())
+    taken = ("file", "class_name") if ours else ("file", "class_id", "class_name")
+    table = table.rename(columns=chosen | {name: f"my_{name}" for name in taken if name in table})
+    if table.empty:
+        raise ValueError(f"{short(path)} has no rows.")
+    ra, dec = degrees(table["ra"], hours=True), degrees(table["dec"], hours=False)
+    return table.assign(id=table["id"].astype(str), ra=ra, dec=dec)
 
 
 def in_stable_order(catalog: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -5,7 +5,7 @@ A recipe unpacks, checks, joins tables with images, and writes one of the layout
 can be repeated without a network.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,26 @@ def make_layout(
     return cook(entry, folder, files, source, progress)
 
 
-def pictures(folder: Path) -> dict[str, str]:
-    """Find the pictures below ``folder/images``: path relative to ``folder``, by name of galaxy."""
+def pictures(folder: Path, archives: Sequence[str] = ()) -> dict[str, str]:
+    """Find pictures by name of galaxy: those of archives, then those that a service sent.
+
+    Parameters
+    ----------
+    folder
+        Folder of a data set; pictures lie in ``images``.
+    archives
+        Folders in ``images``, in the order in which they count. What came from an image service
+        lies in ``images`` itself, and fills the gaps.
+
+    Returns
+    -------
+    dict
+        Path relative to ``folder``, with slashes, by name without ending.
+    """
     found: dict[str, str] = {}
-    for file in sorted((folder / IMAGES).rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.suffix.lower() in IMAGE_SUFFIXES and not hidden:
+    places = [(folder / IMAGES / name).rglob("*") for name in archives]
+    for file in (file for place in [*places, (folder / IMAGES).glob("*")] for file in place):
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
             found.setdefault(file.stem, file.relative_to(folder).as_posix())
     return found
 
@@ -134,18 +148,29 @@ def _galaxy_zoo_2(
     # One object may have been shown twice: deep ("coadded") images of Stripe 82 are other pictures.
     mapping = mapping[~mapping["sample"].str.contains("coadd")].drop_duplicates("objid")
     asset = mapping.set_index("objid")["asset_id"]
-    parts = [_read(path, "gz2") for name, path in files.items() if name.startswith("zoo2")]
-    votes = _renamed(_joined(parts), asset)
-    found = pictures(folder)
+    notes: list[str] = []
+    parts = [_read(path, "gz2", notes) for name, path in files.items() if name.startswith("zoo2")]
+    whole = _joined(parts)
+    votes = _renamed(whole, asset)
+    lost = len(whole.catalog) - len(votes.catalog)
+    if lost > 0.1 * len(whole.catalog):
+        raise FetchError(
+            f"{lost:,} of {len(whole.catalog):,} galaxies of the vote tables are not in "
+            "gz2_filename_mapping.csv: mapping and tables do not belong together. Delete the "
+            f"files in {short(folder / 'downloads')} and give the command again."
+        )
+    notes += [f"{lost:,} galaxies of the vote tables have no image of their own."] if lost else []
+    found = pictures(folder, ["images_gz2"])
     catalog, tables = as_galaxies(votes, found)
     hart = files.get("gz2_hart16.csv.gz")
     if hart is not None:
-        other = _renamed(_read(hart, "gz2"), asset)
+        other = _renamed(_read(hart, "gz2", notes), asset)
         aligned = other.fractions.set_index(other.catalog["id"]).reindex(catalog["id"])
         tables["fractions_hart16"] = aligned.reset_index(drop=True)
     write_catalogue(folder, catalog, tables, dict(source) | votes.source)
     without = len(set(found) - set(catalog["id"]))
-    return [f"{without:,} images have no row in the vote tables."] if without else []
+    notes += [f"{without:,} images have no row in the vote tables."] if without else []
+    return notes
 
 
 def _votes(
@@ -153,14 +178,24 @@ def _votes(
 ) -> list[str]:
     """Read a table of votes, and pictures where archives or cutouts of them are there."""
     table, *others = files.values()
-    for archive in others:
-        if archive.suffix == ".zip":
-            unpack(archive, folder / IMAGES / archive.stem, progress=progress)
-    layout = (entry.recipe or "").removeprefix("votes_")
-    votes = _read(table, layout)
-    catalog, tables = as_galaxies(votes, pictures(folder) or None)
+    archives = [archive for archive in others if archive.suffix == ".zip"]
+    for archive in archives:
+        unpack(archive, folder / IMAGES / archive.stem, progress=progress)
+    notes: list[str] = []
+    votes = _read(table, (entry.recipe or "").removeprefix("votes_"), notes)
+    rows = votes.source["rows"]
+    if entry.n_images and rows != entry.n_images:
+        short_of = rows < 0.95 * entry.n_images
+        text = f"Expected {entry.n_images:,} rows in {table.name}, found {rows:,}."
+        if short_of:
+            raise FetchError(
+                f"{text} It may have broken off: delete {short(table)} and give the command again."
+            )
+        notes.append(text)
+    found = pictures(folder, [archive.stem for archive in archives])
+    catalog, tables = as_galaxies(votes, found or None)
     write_catalogue(folder, catalog, tables, dict(source) | votes.source)
-    return [] if (catalog["file"] != "").any() else [_no_pictures(entry, folder)]
+    return notes if (catalog["file"] != "").any() else [*notes, _no_pictures(entry)]
 
 
 def _hdf5(
@@ -186,12 +221,14 @@ def _candels_experts(
     catalog = fractions.drop(columns=shares).rename(columns={"ID": "id"}).assign(file="")
     mosaic = next((path for name, path in files.items() if "f160w" in name), None)
     if mosaic is not None:
-        made = cut_stamps(mosaic, catalog, folder, progress=progress).set_index("id")["file"]
-        catalog["file"] = catalog["id"].map(made).fillna("")
+        cut_stamps(mosaic, catalog, folder, progress=progress)
+    # Stamps of an earlier run stay, whether or not the mosaic is still there.
+    found = pictures(folder)
+    catalog["file"] = [found.get(name, "") for name in catalog["id"]]
     catalog = catalog.assign(class_id=-1, class_name="")
     write_catalogue(folder, catalog, {"fractions_candels": fractions[shares]}, source)
     advice = "Give --all, or --mosaic FILE, to cut stamps from the Hubble image of the field."
-    return [] if mosaic is not None else [f"A table without images. {advice}"]
+    return [] if (catalog["file"] != "").any() else [f"A table without images. {advice}"]
 
 
 def _hugging_face(
@@ -201,7 +238,9 @@ def _hugging_face(
     table = export_parquet(list(files.values()), folder, progress=progress)
     table = table.rename(columns={"id_str": "id"})
     broken = table["file"] == ""
-    notes = [f"{broken.sum():,} images are broken; see failures.csv."] if broken.any() else []
+    notes = (
+        [f"{broken.sum():,} images are broken; see images_failures.csv."] if broken.any() else []
+    )
     if entry.tree is None:
         catalog = table.assign(published_class=table["summary"])
         number = catalog["published_class"]
@@ -211,7 +250,7 @@ def _hugging_face(
     plain = folder / "downloads" / "votes.parquet"
     with atomic_write(plain) as temporary:
         table.drop(columns=["file", "split"]).to_parquet(temporary)
-    votes = _read(plain, "hugging_face")
+    votes = _read(plain, "hugging_face", notes)
     where = table.set_index("id")
     catalog, tables = as_galaxies(votes, dict(where["file"][~broken.to_numpy()]))
     catalog["split"] = catalog["id"].map(where["split"])
@@ -233,19 +272,24 @@ RECIPES: dict[str, Callable[..., list[str]]] = {
 
 def _with_classes(catalog: pd.DataFrame, names: str, published: pd.Series) -> pd.DataFrame:
     """Give a catalogue the course's five classes that its published classes correspond to."""
-    class_id = np.array([five_class_of(names, value) for value in published])
+    class_id = np.array(
+        [-1 if pd.isna(value) else five_class_of(names, value) for value in published], dtype=int
+    )
     class_name = np.array([*FIVE_CLASSES, ""])[class_id]
     return catalog.assign(class_id=class_id, class_name=class_name)
 
 
-def _read(table: Path, layout: str) -> VoteTable:
-    """Read votes; a few wrong rows are left out and told of, many mean a wrong table."""
+def _read(table: Path, layout: str, notes: list[str]) -> VoteTable:
+    """Read votes; a few wrong rows are left out and noted, many mean a wrong table."""
     # Kaggle's labels are debiased; DECaLS networks learn what people saw (Walmsley et al. 2022).
     kind: Kind = "fraction" if layout.startswith("decals") else "debiased"
     votes = read_votes(table, layout, kind=kind, on_error="drop")
-    left_out = votes.source["rows"] - len(votes.catalog)
-    if left_out > 0.01 * votes.source["rows"] and layout != "hugging_face":
+    left_out = votes.source["left_out"]
+    if left_out["rows"] > 0.01 * (left_out["rows"] + len(votes.catalog)):
         read_votes(table, layout, kind=kind)  # raises, with the rows
+    if left_out["rows"]:
+        first = left_out["examples"][0]
+        notes.append(f"{left_out['rows']:,} wrong rows of {table.name} were left out: {first}.")
     return votes
 
 
@@ -293,9 +337,9 @@ def _count(entry: DatasetEntry, found: int, where: Path) -> None:
         )
 
 
-def _no_pictures(entry: DatasetEntry, folder: Path) -> str:
+def _no_pictures(entry: DatasetEntry) -> str:
     how = f"`galhelpers fetch {entry.name} --cutouts 1000` asks for pictures of 1,000 galaxies."
-    return "A table without images. " + (how if entry.cutouts else "")
+    return "A table without images. " + (how if entry.cutouts else " ".join(entry.notes))
 
 
 def _names(folder: Path) -> str:

@@ -8,20 +8,31 @@ import difflib
 import gzip
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from xml.parsers.expat import ExpatError
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet
 from astropy.io import fits
+from astropy.io.votable.exceptions import VOTableSpecError
 from astropy.table import Table
 
 from galhelpers.paths import short
 
-IDENTIFIERS = ("asset_id", "objid", "dr7objid", "dr8objid", "iauname", "id", "id_str", "galaxyid")
+IDENTIFIERS = (
+    *("asset_id", "objid", "dr7objid", "dr8objid", "iauname"),
+    *("id", "id_str", "galaxyid", "name"),
+)
 """Columns that name a galaxy, in lower case, and are read as text."""
+
+MAX_HEADER = 1_000_000
+"""Most bytes in the first line of a CSV file; the widest published table has 15,000."""
 
 Columns = Iterable[str] | None
 
@@ -38,7 +49,7 @@ def table_format(path: Path) -> str:
     VoteTableError
         For a file that is empty, or is something else: a web page, an archive, HDF5.
     """
-    with _open(path) as file:
+    with _whole(path), _open(path) as file:
         start = file.read(1024).lstrip()
     if not start:
         raise VoteTableError(f"{short(path)} is empty. Fetch it again.")
@@ -62,15 +73,18 @@ def table_format(path: Path) -> str:
 def column_names(path: Path) -> list[str]:
     """Give the names of a table's columns, as published, without reading its rows."""
     kind = table_format(path)
-    if kind == "csv":
-        # Only the first line is unpacked: a file that breaks off later is found when it is read.
-        return list(pd.read_csv(io.BytesIO(_first_line(path)), sep=_separator(path)).columns)
-    if kind == "parquet":
-        return list(pyarrow.parquet.read_schema(path).names)
-    if kind == "fits":
-        with fits.open(path) as hdus:
-            return list(_table_hdu(hdus, path).columns.names)
-    return list(Table.read(path, format="votable").colnames)
+    with _whole(path):
+        if kind == "csv":
+            # Only the first line is unpacked: a file that breaks off later is found when it is
+            # read.
+            return list(pd.read_csv(io.BytesIO(_first_line(path)), sep=_separator(path)).columns)
+        if kind == "parquet":
+            with _open(path) as file:
+                return list(pyarrow.parquet.read_schema(file).names)
+        if kind == "fits":
+            with fits.open(path) as hdus:
+                return list(_table_hdu(hdus, path).columns.names)
+        return list(Table.read(path, format="votable").colnames)
 
 
 def read_table(path: str | Path, columns: Columns = None) -> pd.DataFrame:
@@ -79,10 +93,11 @@ def read_table(path: str | Path, columns: Columns = None) -> pd.DataFrame:
     Parameters
     ----------
     path
-        CSV (also with tabs or spaces), FITS, Parquet or VOTable, with gzip or without; the
-        content decides, not the name.
+        CSV (also with semicolons, tabs or spaces), FITS, Parquet or VOTable, with gzip or without;
+        the content decides, not the name.
     columns
-        What to read, named as published; all by default. The rest is not taken into memory.
+        What to read, named as published; by default all that have one value a row. The rest is not
+        taken into memory.
 
     Returns
     -------
@@ -104,21 +119,13 @@ def read_table(path: str | Path, columns: Columns = None) -> pd.DataFrame:
     present = column_names(path)
     wanted = list(dict.fromkeys(columns)) if columns is not None else present
     missing_columns(wanted, present, short(path))
-    if kind == "csv":
-        text = {name: str for name in wanted if name.lower() in IDENTIFIERS}
-        try:
-            with _open(path) as file:
-                table = pd.read_csv(file, usecols=wanted, dtype=text, sep=_separator(path))
-        except (pd.errors.ParserError, UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-            raise VoteTableError(f"{short(path)} is broken: {error}. Fetch it again.") from error
-    elif kind == "parquet":
-        table = pyarrow.parquet.read_table(path, columns=wanted).to_pandas(ignore_metadata=True)
-    elif kind == "fits":
-        with fits.open(path) as hdus:
-            data = _table_hdu(hdus, path).data
-            table = pd.DataFrame({name: _native(data[name]) for name in wanted})
-    else:
-        table = Table.read(path, format="votable")[wanted].to_pandas()
+    with _whole(path):
+        table, several = _READERS[kind](path, wanted)
+    if several and columns is not None:
+        raise VoteTableError(
+            f"{short(path)}: {', '.join(several)} should have one value a galaxy, not more."
+        )
+    wanted = [name for name in wanted if name not in several]
     for name in wanted:
         if name.lower() in IDENTIFIERS:
             table[name] = as_text(table[name], f"{short(path)}, column {name}")
@@ -152,17 +159,38 @@ def missing_columns(wanted: Sequence[str], present: Sequence[str], where: str) -
     )
 
 
-def as_text(column: pd.Series, where: str) -> pd.Series:
-    """Turn identifiers into text, refusing any that lost digits; missing ones become ``""``."""
+def as_text(column: pd.Series | pa.ChunkedArray, where: str) -> pd.Series:
+    """Turn identifiers into text, refusing any that lost digits; missing ones become ``""``.
+
+    Parameters
+    ----------
+    column
+        Identifiers; those of a Parquet file as Arrow holds them, because pandas makes whole numbers
+        with gaps into floats.
+    where
+        File and column, for the message.
+
+    Raises
+    ------
+    VoteTableError
+        For floats that may have lost digits, and for text that is not UTF-8.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        integers = pa.types.is_integer(column.type)
+        column = (column.cast(pa.string()) if integers else column).to_pandas()
     if column.dtype.kind == "f":
         known = column.dropna()
         if len(known) and ((known % 1 != 0) | (known.abs() > 2**53)).any():
             raise VoteTableError(
                 f"{where}: identifiers are stored as floats, which keep 16 digits: "
-                f"{known.iloc[0]!r}. Take the table from its publisher, not through a spreadsheet."
+                f"{float(known.iloc[0])!r}. Take the table from its publisher, not through a "
+                "spreadsheet."
             )
         column = column.astype("Int64")
-    text = column.map(lambda name: name.decode() if isinstance(name, bytes) else name)
+    try:
+        text = column.map(lambda name: name.decode() if isinstance(name, bytes) else name)
+    except UnicodeDecodeError as error:
+        raise VoteTableError(f"{where}: {_NOT_UTF8} ({error}).") from error
     text = text.astype("string").fillna("").str.strip().astype(object)
     damaged = text.str.fullmatch(r"\d\.?\d*[eE]\+?\d+")
     if damaged.any():
@@ -207,14 +235,102 @@ def _is_gzip(path: Path) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
+_NOT_UTF8 = (
+    "the text is not in the encoding UTF-8. Save the table as UTF-8 in the program it is from"
+)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Say of whatever the readers stumble over that the file is broken; keep errors of the disk."""
+    try:
+        yield
+    except VoteTableError:
+        raise
+    except UnicodeDecodeError as error:
+        raise VoteTableError(f"{short(path)}: {_NOT_UTF8} ({error}).") from error
+    except (ValueError, TypeError, EOFError, OSError, zlib.error, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise VoteTableError(f"{short(path)} is broken: {error}. Fetch it again.") from error
+    except (VOTableSpecError, ExpatError) as error:
+        raise VoteTableError(
+            f"{short(path)} is no right VOTable: {error}. Fetch it again."
+        ) from error
+
+
 def _first_line(path: Path) -> bytes:
     with _open(path) as file:
-        return file.readline()
+        line = file.readline(MAX_HEADER + 1)
+    if len(line) > MAX_HEADER:
+        raise VoteTableError(
+            f"{short(path)}: the first line should name the columns, but goes on for more than "
+            f"{MAX_HEADER:,} bytes. Is it a table?"
+        )
+    return line
 
 
 def _separator(path: Path) -> str:
-    header = _first_line(path)
-    return "," if b"," in header else "\t" if b"\t" in header else r"\s+"
+    """Give the mark that separates most names; the names themselves may hold another."""
+    header = _first_line(path).decode()
+    most = max(",;\t", key=header.count)
+    return most if most in header else r"\s+"
+
+
+# Each reader gives the columns asked for that have one value a row, and the names of the others.
+_Read = tuple[pd.DataFrame, list[str]]
+
+
+def _read_csv(path: Path, wanted: list[str]) -> _Read:
+    text = {name: str for name in wanted if name.lower() in IDENTIFIERS}
+    mark = _separator(path)
+    with _open(path) as file:
+        table = pd.read_csv(file, usecols=wanted, dtype=text, sep=mark)
+    if mark == ";":  # where spreadsheets write it, they write 10,5 for ten and a half
+        for name in [name for name in table if table[name].dtype.kind == "O" and name not in text]:
+            words = table[name].dropna().astype(str).str.strip()
+            if len(words) and words.str.fullmatch(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?").all():
+                table[name] = words.str.replace(",", ".").astype(float).reindex(table.index)
+    return table, []
+
+
+def _read_parquet(path: Path, wanted: list[str]) -> _Read:
+    with _open(path) as file, pyarrow.parquet.ParquetFile(file) as parquet:
+        types = {field.name: field.type for field in parquet.schema_arrow}
+        several = [name for name in wanted if pa.types.is_nested(types[name])]
+        found = parquet.read([name for name in wanted if name not in several])
+    for i, name in enumerate(found.column_names):
+        if name.lower() in IDENTIFIERS and pa.types.is_integer(types[name]):
+            found = found.set_column(i, name, found[name].cast(pa.string()))
+    return found.to_pandas(ignore_metadata=True), several
+
+
+def _read_fits(path: Path, wanted: list[str]) -> _Read:
+    with fits.open(path) as hdus:
+        data = _table_hdu(hdus, path).data
+        # Arrays of different lengths are objects.
+        several = [name for name in wanted if data[name].ndim > 1 or data[name].dtype.kind == "O"]
+        single = {name: _native(data[name]) for name in wanted if name not in several}
+        return pd.DataFrame(single), several
+
+
+def _read_votable(path: Path, wanted: list[str]) -> _Read:
+    found = Table.read(path, format="votable")[wanted]
+    several = [name for name in wanted if found[name].ndim > 1 or _holds_arrays(found[name])]
+    return found[[name for name in wanted if name not in several]].to_pandas(), several
+
+
+def _holds_arrays(column: Any) -> bool:
+    """Tell whether the values are arrays of different lengths; text is also kept as objects."""
+    return column.dtype.kind == "O" and any(isinstance(value, np.ndarray) for value in column)
+
+
+_READERS = {
+    "csv": _read_csv,
+    "parquet": _read_parquet,
+    "fits": _read_fits,
+    "votable": _read_votable,
+}
 
 
 def _table_hdu(hdus: Any, path: Path) -> Any:

@@ -43,6 +43,25 @@ COMPRESSION = {
 }
 """Who decompresses a tar, by the last ending of its name."""
 
+LONGEST_HEADER = 1_000_000
+"""Bytes of a header with a long name in a tar; tarfile reads it into memory at once."""
+
+EXTENSIONS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+"""Kinds of headers that say more about the next member."""
+
+NOT_PORTABLE = re.compile(
+    # Streams, control characters, a full stop or a blank last, devices: Windows would write
+    # somewhere else than the name says.
+    r".*[:\x00-\x1f\x7f].*|.*[. ]|(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\..*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+
 BLOCK = 2**20
 """Bytes read at a time."""
 
@@ -192,6 +211,8 @@ class Archive:
         The archive's modes and owners are not followed: nothing becomes executable or unreadable.
         """
         path = PurePosixPath(name)
+        if any(NOT_PORTABLE.fullmatch(part) for part in path.parts):
+            raise self._unsafe(name, "has a name that Windows does not allow")
         place = self.folder / path
         parent = place if is_folder else place.parent
         if parent not in self.folders:
@@ -233,7 +254,20 @@ class Archive:
 
 
 class _StrictInfo(tarfile.TarInfo):
-    """Makes a damaged header in the middle an error; tarfile takes it for the end."""
+    """Makes a damaged header in the middle an error; tarfile takes it for the end.
+
+    Headers that make tarfile hold much in memory are as good as damaged.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictInfo":
+        """Read a header from its 512 bytes."""
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in EXTENSIONS and info.size > LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {info.size:,} bytes")
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("a sparse file, whose list of pieces may have any length")
+        return info
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_StrictInfo":

@@ -2,20 +2,16 @@
 
 import csv
 import json
-import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from galhelpers.paths import atomic_write, short
+from galhelpers.paths import atomic_write, is_portable, short
 
 FAILURE_COLUMNS = ["id", "ra", "dec", "reason", "attempts", "url"]
-
-# Letters, digits and what names of galaxies need (J102532.37+052459.3). Not the names that Windows
-# keeps for its devices, whatever follows them.
-_SAFE = re.compile(r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[a-z0-9](?:[\w.+-]*[\w+-])?", re.I)
+PICTURE_COLUMNS = ["id", "ra", "dec", "pixel_scale"]
 
 
 def check_catalog(catalog: pd.DataFrame) -> pd.DataFrame:
@@ -28,7 +24,8 @@ def check_catalog(catalog: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    A copy with ``id`` as text, ``ra`` and ``dec`` as float64 in degrees, rows numbered from 0.
+    A copy with ``id`` as text, ``ra`` (0 to 360) and ``dec`` as float64 in degrees, NaN where the
+    position is missing; rows numbered from 0.
 
     Raises
     ------
@@ -45,23 +42,24 @@ def check_catalog(catalog: pd.DataFrame) -> pd.DataFrame:
     table = catalog.reset_index(drop=True)
     # Not float: 1237661387086693265 would lose its last digits.
     text = table["id"].map(lambda one: isinstance(one, (str, int, np.integer)))
-    _refuse(table, ~text.astype(bool), "id", "an identifier is text or a whole number")
+    _refuse(catalog, ~text.astype(bool), "id", "an identifier is text or a whole number")
     ids = table["id"].astype(str)
-    safe = ids.map(lambda one: len(one) <= 150 and one.isascii() and bool(_SAFE.fullmatch(one)))
     _refuse(
-        table,
-        ~safe.astype(bool),
+        catalog,
+        ~ids.map(is_portable).astype(bool),
         "id",
         "an identifier becomes a file name: letters, digits and . _ + - only, a letter or digit "
         "first, no full stop last",
     )
     # Some systems hold A.jpg and a.jpg for the same file.
-    _refuse(table, ids.str.lower().duplicated(keep=False), "id", "identifiers come once each")
+    _refuse(catalog, ids.str.lower().duplicated(keep=False), "id", "identifiers come once each")
     ra = pd.to_numeric(table["ra"], errors="coerce").astype(float)
     dec = pd.to_numeric(table["dec"], errors="coerce").astype(float)
-    _refuse(table, ~((ra >= 0) & (ra < 360)), "ra", "degrees from 0 up to but not including 360")
-    _refuse(table, ~(dec.abs() <= 90), "dec", "degrees from -90 to 90")
-    return table.assign(id=ids, ra=ra, dec=dec)
+    for name, numbers in (("ra", ra), ("dec", dec)):
+        _refuse(catalog, numbers.isna() & table[name].notna(), name, "degrees, as numbers")
+    _refuse(catalog, (ra < -180) | (ra > 360), "ra", "degrees from 0 to 360")
+    _refuse(catalog, dec.abs() > 90, "dec", "degrees from -90 to 90")
+    return table.assign(id=ids, ra=ra % 360, dec=dec)
 
 
 def pixel_scales(
@@ -113,12 +111,66 @@ def check_settings(folder: Path, settings: dict[str, Any], credit: str) -> None:
         if other:
             raise ValueError(
                 f"{short(folder)} holds pictures made with other settings ({'; '.join(other)}). "
-                "Choose another folder, or delete this one."
+                "Choose another folder, or delete images, pictures.csv and cutouts.json in it."
             )
         return
+    # Pictures of settings that nobody knows any more are made again.
+    (folder / "pictures.csv").unlink(missing_ok=True)
     with atomic_write(file) as temporary:
         text = json.dumps({**settings, "credit": credit}, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+class PictureList:
+    """Writes ``pictures.csv`` line by line: which place on the sky each picture shows."""
+
+    def __init__(self, folder: Path) -> None:
+        rows = read_pictures(folder)
+        file = folder / "pictures.csv"
+        # Written anew, so that a line that a killed process left unfinished does not grow on.
+        with atomic_write(file) as new, new.open("w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerow(PICTURE_COLUMNS)
+            csv.writer(out).writerows((name, *row) for name, row in rows.items())
+        self._out = file.open("a", newline="", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._out.close()
+
+    def add(self, job: Any) -> None:
+        """Note what the picture shows that is about to be saved."""
+        csv.writer(self._out).writerow([job.id, job.ra, job.dec, job.pixel_scale])
+        self._out.flush()
+
+
+def read_pictures(folder: Path) -> dict[str, tuple[float, float, float]]:
+    """Read ra, dec (degrees) and pixel scale (arcsec) of a folder's pictures, by identifier."""
+    file = folder / "pictures.csv"
+    if not file.is_file():
+        return {}
+    found = {}
+    with file.open(newline="", encoding="utf-8", errors="replace") as stream:
+        for row in csv.reader(stream):
+            if len(row) == len(PICTURE_COLUMNS) and row != PICTURE_COLUMNS:
+                try:
+                    found[row[0]] = (float(row[1]), float(row[2]), float(row[3]))
+                except ValueError:  # the line that a killed process was writing
+                    continue
+    return found
+
+
+def same_frames(table: pd.DataFrame, pictures: dict[str, tuple[float, float, float]]) -> set[str]:
+    """Names of the galaxies whose picture shows the place and the scale that is wanted now."""
+    ids = table["id"].to_numpy(object)
+    unknown = (np.nan,) * 3
+    numbers = (number for name in ids for number in pictures.get(name, unknown))
+    known = np.fromiter(numbers, np.float64, 3 * len(ids)).reshape(-1, 3)
+    wanted = table[["ra", "dec", "pixel_scale"]].to_numpy(float)
+    # Requests name positions to a millionth of a degree (4 milliarcsec), scales to six digits.
+    tolerance = np.array([1e-6, 1e-6, 0]) + wanted * [0, 0, 1e-5]
+    return set(ids[(np.abs(known - wanted) <= tolerance).all(axis=1)])
 
 
 def read_failures(folder: Path) -> dict[str, list]:
@@ -130,7 +182,7 @@ def read_failures(folder: Path) -> dict[str, list]:
         rows = list(csv.reader(stream))
     if rows[:1] != [FAILURE_COLUMNS]:
         raise ValueError(f"{short(file)} is not a list of failures: delete or rename it.")
-    return {row[0]: row for row in rows[1:]}
+    return {row[0]: row for row in rows[1:] if len(row) == len(FAILURE_COLUMNS)}
 
 
 def write_failures(folder: Path, failures: dict[str, list]) -> None:
@@ -143,11 +195,18 @@ def write_failures(folder: Path, failures: dict[str, list]) -> None:
         csv.writer(out).writerows([FAILURE_COLUMNS, *failures.values()])
 
 
-def _refuse(table: pd.DataFrame, bad: pd.Series, column: str, expected: str) -> None:
+def _refuse(catalog: pd.DataFrame, bad: pd.Series, column: str, expected: str) -> None:
     rows = np.flatnonzero(bad.to_numpy())
-    if len(rows):
-        values = [table[column].iloc[row] for row in rows[:5]]
-        values = [repr(value) if isinstance(value, str) else value for value in values]
-        shown = ", ".join(f"row {row}: {value}" for row, value in zip(rows, values, strict=False))
-        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-        raise ValueError(f"Column {column}: expected {expected}; found {shown}{more}.")
+    if not len(rows):
+        return
+    word, numbers = "row", np.arange(len(catalog))
+    # A table that was read from a file: its lines, as an editor counts them.
+    if "first_line" in catalog.attrs and pd.api.types.is_integer_dtype(catalog.index):
+        word, numbers = "line", catalog.index.to_numpy() + catalog.attrs["first_line"]
+    values = [catalog[column].iloc[row] for row in rows[:5]]
+    values = [repr(value) if isinstance(value, str) else value for value in values]
+    shown = ", ".join(
+        f"{word} {number}: {value}" for number, value in zip(numbers[rows[:5]], values, strict=True)
+    )
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    raise ValueError(f"Column {column}: expected {expected}; found {shown}{more}.")

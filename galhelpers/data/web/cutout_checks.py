@@ -61,6 +61,8 @@ def jpeg_problem(content: bytes, size: int) -> Problem | None:
                 image.draft("YCbCr", image.size)  # as nearly all are: brightness apart from colour
             image.load()
             reason = empty_reason(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return Problem("picture", f"expected {size} x {size} pixels, it claims to be gigantic")
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
         return Problem("broken", f"the picture is incomplete or damaged ({error})")
     return Problem("picture", reason) if reason else None
@@ -121,7 +123,7 @@ def fits_problem(content: bytes, size: int, bands: str) -> Problem | None:
         with fits.open(io.BytesIO(content), memmap=False) as hdus:
             data = hdus[0].data
             flux = np.zeros(0) if data is None else np.asarray(data, dtype=np.float64)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, fits.VerifyError) as error:
         return Problem("broken", f"the FITS file is damaged ({error})")
     if flux.shape not in [(len(bands), size, size), (size, size)[: 2 if len(bands) == 1 else 0]]:
         came = " x ".join(map(str, flux.shape))

@@ -8,10 +8,17 @@ from urllib.parse import urlencode
 
 import numpy as np
 import requests
+import urllib3
 
-from galhelpers.data.web.cutout_checks import first_words, fits_problem, jpeg_problem
+from galhelpers.data.web.cutout_checks import Problem, first_words, fits_problem, jpeg_problem
 from galhelpers.data.web.image_services import CutoutService, cutout_params
 from galhelpers.data.web.services import LONGEST_WAIT, PASSING, explain, retry_after, shown
+
+MOST_BYTES = 64 << 20
+"""An answer is read no further than this; a JPEG of 424 pixels a side has some 30,000 bytes."""
+
+SLOWEST = 10
+"""An answer may take so many read timeouts in all: a server that drips never runs into one."""
 
 
 class Pace:
@@ -108,28 +115,57 @@ class Asker:
     def ask(self, session: requests.Session, params: dict[str, str]) -> Outcome:
         """Ask once."""
         try:
-            with session.get(self.base, params=params, timeout=self.timeout) as response:
-                return self.judge(response)
+            # Not compressed, which pictures are already; and read piece by piece, within limits.
+            with session.get(
+                self.base,
+                params=params,
+                timeout=self.timeout,
+                headers={"Accept-Encoding": "identity"},
+                stream=True,
+            ) as response:
+                return self.judge(response, self.receive(response))
         except requests.exceptions.SSLError as error:  # a certificate does not get better
             trouble = explain(error, self.base)
             return Outcome(trouble, trouble=trouble)
         except (
             requests.exceptions.ConnectionError,
             requests.exceptions.Timeout,
-            requests.exceptions.ChunkedEncodingError,  # an answer that ended half-way
         ) as error:
-            kind = requests.exceptions.ConnectionError
-            half = isinstance(error, requests.exceptions.ChunkedEncodingError)
-            trouble = explain(kind(error) if half else error, self.base)
+            trouble = explain(error, self.base)
             return Outcome(trouble, trouble=trouble, again=True)
         except requests.exceptions.RequestException as error:  # no valid address, for instance
             trouble = explain(error, self.base)
             return Outcome(trouble, trouble=trouble)
+        except MemoryError:
+            raise
+        except Exception as error:  # one galaxy must not be the end of a hundred thousand
+            reason = f"the answer could not be looked at ({type(error).__name__})"
+            return Outcome(reason, trouble=f"{shown(self.base)}: {reason}.")
 
-    def judge(self, response: requests.Response) -> Outcome:
+    def receive(self, response: requests.Response) -> bytes | None:
+        """Read an answer to its end; None when it is too large."""
+        # A FITS image has 4 bytes a pixel and band; twice that leaves room for its headers.
+        most = max(MOST_BYTES, 8 * len(self.spec.bands) * self.size**2)
+        deadline = time.monotonic() + SLOWEST * self.timeout[1]
+        content = bytearray()
+        try:
+            # read1 gives what has arrived; read would wait for as much as was asked for.
+            while piece := response.raw.read1(1 << 16, decode_content=True):
+                content += piece
+                if len(content) > most:
+                    return None
+                if time.monotonic() > deadline:
+                    raise requests.exceptions.Timeout
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise requests.exceptions.Timeout(error) from error
+        except urllib3.exceptions.HTTPError as error:  # an answer that ended half-way
+            raise requests.exceptions.ConnectionError(error) from error
+        return bytes(content)
+
+    def judge(self, response: requests.Response, content: bytes | None) -> Outcome:
         """Decide whether an answer is a picture of a galaxy."""
         status = f"{response.status_code} {response.reason}".strip()
-        words = first_words(response.content)
+        words = first_words(content or b"")
         if response.status_code != 200:
             if response.status_code == 404 and "footprint" in f"{status} {words}":
                 return Outcome(f"outside the survey ({status})")
@@ -138,12 +174,14 @@ class Asker:
             again &= wait is None or wait <= LONGEST_WAIT
             reason = f"the server answered {status[:100]}" + (f": {words}" if words else "")
             return Outcome(reason, trouble=explain(response, self.base), again=again, wait=wait)
-        if self.spec.bands:
-            problem = fits_problem(response.content, self.size, self.spec.bands)
+        if content is None:
+            problem: Problem | None = Problem("page", "the answer is too large")
+        elif self.spec.bands:
+            problem = fits_problem(content, self.size, self.spec.bands)
         else:
-            problem = jpeg_problem(response.content, self.size)
+            problem = jpeg_problem(content, self.size)
         if problem is None:
-            return Outcome(content=response.content)
+            return Outcome(content=content or b"")
         trouble = ""
         if problem.kind == "page":
             trouble = (

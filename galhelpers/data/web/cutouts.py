@@ -6,6 +6,7 @@ without a picture, and why, in ``failures.csv``.
 """
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -20,10 +21,13 @@ from tqdm.auto import tqdm
 
 from galhelpers.data.web.cutout_catalog import (
     FAILURE_COLUMNS,
+    PictureList,
     check_catalog,
     check_settings,
     pixel_scales,
     read_failures,
+    read_pictures,
+    same_frames,
     write_failures,
 )
 from galhelpers.data.web.cutout_requests import Asker, Job, Outcome, Pace
@@ -95,15 +99,16 @@ def fetch_cutouts(
 ) -> CutoutReport:
     """Fetch a picture of every galaxy of a catalogue that has none in the folder yet.
 
-    Pictures become ``images/<id>.jpg`` (``.fits``) in the folder, settings ``cutouts.json``, what
-    could not be had ``failures.csv`` with a reason; it is tried again next time.
+    Pictures become ``images/<id>.jpg`` (``.fits``) in the folder, ``pictures.csv`` says of which
+    place on the sky, ``cutouts.json`` with which settings; what could not be had is in
+    ``failures.csv`` with a reason, and is tried again next time.
 
     Parameters
     ----------
     catalog
         Columns ``id`` (text, becomes the file name), ``ra``, ``dec`` (ICRS, degrees), and for the
         frame ``pixel_scale`` (arcsec per pixel) or ``petro_r90`` (arcsec, r band; the scale is
-        0.02 of it, as in Galaxy Zoo 2). A galaxy without either becomes a failure.
+        0.02 of it, as in Galaxy Zoo 2). A galaxy without position or scale becomes a failure.
     folder
         Where to put them. Pictures of other settings are not mixed in.
     service
@@ -153,7 +158,11 @@ def fetch_cutouts(
     with _alone_in(folder):
         check_settings(folder, settings, f"{spec.credit}. {spec.licence}")
         there = _clean(folder / "images", spec.suffix)
-        run = _Run(folder, asker, read_failures(folder))
+        # A picture counts for the position and scale that it was asked for, not for a name alone:
+        # two tables that number their galaxies 1, 2, 3 must not share pictures.
+        there &= same_frames(table, read_pictures(folder))
+        old = read_failures(folder)
+        run = _Run(folder, asker, {name: old[name] for name in table["id"] if name in old})
         jobs = table.loc[~table["id"].isin(there)]
         # What failed last time comes last, so that it cannot stand in the way of the rest.
         jobs = jobs.loc[jobs["id"].isin(run.failures).sort_values(kind="stable").index]
@@ -163,12 +172,11 @@ def fetch_cutouts(
             run.all_of(jobs, len(table), workers, progress)
         finally:
             write_failures(folder, run.failures)
-    failed = int(table["id"].isin(run.failures).sum())
     return CutoutReport(
         folder=folder,
         done=run.done,
         already_there=len(table) - len(jobs),
-        failed=failed,
+        failed=len(run.failures),
         seconds=time.monotonic() - start,
         bytes=run.bytes,
         failures=folder / "failures.csv" if run.failures else None,
@@ -183,12 +191,15 @@ class _Run:
         self.asker = asker
         self.failures = failures
         self.done = self.bytes = self._streak = 0
-        self._answered = False
+        self._answered = self._hopeless = False
+        self._trouble = ""
 
     def all_of(self, jobs: pd.DataFrame, total: int, workers: int, progress: bool) -> None:
         """Fetch all; threads only ask and look, everything is written here."""
         todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         came: queue.SimpleQueue[tuple[Job, Outcome | Exception]] = queue.SimpleQueue()
+        # What failed before may fail for good; only what is new says that the service is down.
+        self._new = len(jobs) == total or not jobs["id"].isin(self.failures).all()
         threads = [
             # Daemons: when this one stops, nobody waits for an answer that is still under way.
             threading.Thread(target=_work, args=(self.asker, todo, came), daemon=True)
@@ -200,8 +211,8 @@ class _Run:
         bar = tqdm(total=total, initial=total - len(jobs), leave=False, disable=not progress)
         alive = finished = 0
         try:
-            with bar:
-                while True:
+            with bar, PictureList(self.folder) as self._pictures:
+                while not self._hopeless:
                     # A few at a time: a hundred thousand galaxies take no more memory than these.
                     while alive < 4 * workers and (job := next(waiting, None)) is not None:
                         todo.put(job)
@@ -221,26 +232,32 @@ class _Run:
                 todo.put(None)
         for thread in threads:
             thread.join(timeout=1)
+        if self._streak and self._new and not self._answered:
+            raise FetchError(f"{self._trouble} {_KEPT}")
 
     def _possible(self, jobs: pd.DataFrame) -> Iterator[Job]:
         """Go through the galaxies; those whose frame is unknown become failures at once."""
         low, high = self.asker.spec.pixel_scales
         columns = (jobs[name].to_numpy() for name in Job._fields)
         for job in map(Job, *columns):
-            if low <= job.pixel_scale <= high:
+            placed = not (np.isnan(job.ra) or np.isnan(job.dec))
+            if placed and low <= job.pixel_scale <= high:
                 yield job
                 continue
             reason = f"a pixel scale of {job.pixel_scale:g} arcsec is outside {low:g} to {high:g}"
             if not np.isfinite(job.pixel_scale) or job.pixel_scale <= 0:
                 reason = "no radius (petro_r90) or pixel scale, so the frame's size is unknown"
+            reason = reason if placed else "no position"
             self._fail(job, Outcome(reason))
 
     def _take(self, job: Job, outcome: Outcome | Exception) -> None:
         if isinstance(outcome, Exception):
             raise outcome
         if outcome.content:
-            file = self.folder / "images" / f"{job.id}{self.asker.spec.suffix}"
-            with atomic_write(file) as temporary:
+            # In this order, so that no picture is ever listed with the place of another.
+            self._remove(job)
+            self._pictures.add(job)
+            with atomic_write(self._file(job)) as temporary:
                 temporary.write_bytes(outcome.content)
             self.failures.pop(job.id, None)
             self.done += 1
@@ -248,16 +265,26 @@ class _Run:
         else:
             self._fail(job, outcome)
         self._answered |= not outcome.trouble
+        self._trouble = outcome.trouble
         self._streak = self._streak + 1 if outcome.trouble else 0
         too_long = outcome.wait is not None and outcome.wait > LONGEST_WAIT
         limit = GIVE_UP_AFTER if self._answered else GIVE_UP_AT_ONCE
-        if too_long or self._streak >= limit:
+        self._hopeless = too_long or self._streak >= limit
+        if self._hopeless and (too_long or self._new):
             raise FetchError(f"{outcome.trouble} {_KEPT}")
 
     def _fail(self, job: Job, outcome: Outcome) -> None:
         row = [job.id, job.ra, job.dec, outcome.reason, outcome.attempts, outcome.url]
         assert len(row) == len(FAILURE_COLUMNS)
         self.failures[job.id] = row
+        self._remove(job)
+
+    def _file(self, job: Job) -> Path:
+        return self.folder / "images" / f"{job.id}{self.asker.spec.suffix}"
+
+    def _remove(self, job: Job) -> None:
+        """Remove a picture of this name that shows another place, or nobody knows which."""
+        self._file(job).unlink(missing_ok=True)
 
 
 def _work(asker: Asker, todo: queue.SimpleQueue, came: queue.SimpleQueue) -> None:
@@ -298,11 +325,16 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 def _clean(images: Path, suffix: str) -> set[str]:
     """Names of the pictures that are there; what a killed process left unfinished goes."""
+    # The names that atomic_write gives; locks and folders of others stay where they are.
+    unfinished = re.compile(rf"\..+{re.escape(suffix)}\.\w{{8}}{re.escape(suffix)}")
     there = set()
     for file in images.iterdir():
+        if not file.is_file() or file.suffix != suffix:
+            continue
         if file.name.startswith("."):
-            file.unlink()
-        elif file.suffix == suffix and file.stat().st_size > 0:
+            if unfinished.fullmatch(file.name):
+                file.unlink()
+        elif file.stat().st_size > 0:
             there.add(file.name.removesuffix(suffix))
     return there
 

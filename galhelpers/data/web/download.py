@@ -16,18 +16,30 @@ from tqdm.auto import tqdm
 
 from galhelpers.data.manifest import CHECKSUM_LENGTHS
 from galhelpers.data.web.intact import (
+    Part,
     Remote,
     check_space,
     file_checksum,
     hidden,
     one_at_a_time,
-    rename_for_good,
+    take_place,
     verify,
 )
 from galhelpers.data.web.services import FetchError, open_session, resolve, shown
-from galhelpers.data.web.transfer import PlaceFailedError, Transfer, patiently
+from galhelpers.data.web.transfer import PlaceFailedError, Transfer, body, patiently
 
-__all__ = ["Downloaded", "Remote", "check_space", "download", "file_checksum", "zenodo_files"]
+__all__ = [
+    "Downloaded",
+    "Remote",
+    "check_space",
+    "download",
+    "file_checksum",
+    "still_missing",
+    "zenodo_files",
+]
+
+LONGEST_LIST = 10_000_000
+"""Bytes that a service may take to list the files of a record; 10,000 files take some 5 MB."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,8 @@ class Downloaded:
     """A file that is there: ``url`` is None when it was there before, else without its query.
 
     ``verified`` means that a checksum was known and agreed. ``sha256`` is that of the file.
+    ``complete`` is False where nobody said how much should come, neither the manifest nor the
+    server: had the connection broken off, it would not have been noticed.
     """
 
     path: Path
@@ -43,6 +57,7 @@ class Downloaded:
     url: str | None
     sha256: str
     verified: bool
+    complete: bool = True
 
 
 def download(
@@ -54,6 +69,8 @@ def download(
     attempts: int = 5,
     backoff: float = 1.0,
     timeout: tuple[float, float] = (10.0, 60.0),
+    patience: float = 60.0,
+    again: bool = False,
 ) -> Downloaded:
     """Download a file into a folder, or find it there.
 
@@ -72,6 +89,11 @@ def download(
         Seconds before the second attempt; doubled before each further one, up to a minute.
     timeout
         Seconds to wait for a connection, and for a server that falls silent.
+    patience
+        Seconds in which a server must send 1 kB/s on average, or it is treated as silent.
+    again
+        Download it though it is there, because a reader found it damaged. Where no checksum can
+        tell, the old file becomes ``.NAME.rejected``.
 
     Raises
     ------
@@ -89,14 +111,20 @@ def download(
     started = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(one_at_a_time(path, f"download of {remote.name}", progress))
-        found = _already_there(remote, path)
-        if found:
-            return Downloaded(path, *_measured(path, started), None, found, bool(remote.checksum))
+        verified, unsure = bool(remote.checksum), hidden(path, "unsure")
+        if again:
+            _put_away(remote, path)
+        elif found := _already_there(remote, path):
+            is_known = verified or remote.bytes is not None
+            complete = is_known or not unsure.is_file() or unsure.read_text() != found
+            return Downloaded(path, *_measured(path, started), None, found, verified, complete)
         bar = stack.enter_context(
             tqdm(desc=remote.name, unit="B", unit_scale=True, leave=False, disable=not progress)
         )
         session = session or stack.enter_context(open_session())
-        transfer = Transfer(remote, path, session, bar, attempts, backoff, timeout)
+        transfer = Transfer(
+            remote, path, session, bar, attempts, backoff, timeout, patience, keep_rejected=again
+        )
         reasons = []
         for url in map(resolve, remote.urls):
             try:
@@ -104,12 +132,28 @@ def download(
             except PlaceFailedError as failure:
                 reasons.append(str(failure))
             else:
-                verified = bool(remote.checksum)
-                return Downloaded(path, *_measured(path, started), shown(url), sha256, verified)
+                unsure.unlink(missing_ok=True)
+                if not transfer.complete:
+                    unsure.write_text(sha256)  # for who finds the file here later
+                measured, place = _measured(path, started), shown(url)
+                return Downloaded(path, *measured, place, sha256, verified, transfer.complete)
     if len(reasons) != 1:
         count = f"{len(reasons)} places were tried" if reasons else "no place is known that has it"
         reasons.insert(0, f"{remote.name} could not be downloaded: {count}.")
     raise FetchError("\n".join([*reasons, remote.advice]).strip())
+
+
+def still_missing(remote: Remote, folder: str | Path) -> int | None:
+    """Count the bytes of a file that are not on the disk yet.
+
+    0 when the file is there; None when it is not and its size is unknown. Nothing is verified.
+    """
+    path = Path(folder) / _plain(remote.name)
+    if path.is_file() and remote.bytes in (None, path.stat().st_size):
+        return 0
+    if remote.bytes is None:
+        return None
+    return max(0, remote.bytes - Part(hidden(path, "part")).size())
 
 
 def zenodo_files(
@@ -119,6 +163,7 @@ def zenodo_files(
     attempts: int = 5,
     backoff: float = 1.0,
     timeout: tuple[float, float] = (10.0, 60.0),
+    patience: float = 60.0,
 ) -> dict[str, tuple[int, str]]:
     """Ask Zenodo which files a record has: name to size in bytes and ``"md5:<hex>"``.
 
@@ -131,18 +176,26 @@ def zenodo_files(
     with ExitStack() as stack:
         session = session or stack.enter_context(open_session())
 
-        def ask() -> str:
-            with session.get(url, timeout=timeout) as answer:
+        def ask() -> bytearray:
+            headers, came = {"Accept-Encoding": "identity"}, bytearray()
+            with session.get(url, headers=headers, stream=True, timeout=timeout) as answer:
                 if answer.status_code != 200:
                     raise requests.HTTPError(response=answer)
-                return answer.text
+                for chunk in body(answer, patience):
+                    came += chunk
+                    if len(came) > LONGEST_LIST:
+                        raise PlaceFailedError(
+                            f"{shown(url)} should list the files of a record, but sent more than "
+                            f"{LONGEST_LIST / 1e6:.0f} MB. Is that the number of a record?"
+                        )
+            return came
 
         try:
             files = json.loads(patiently(ask, url, attempts, backoff))["files"]
             return {file["key"]: (int(file["size"]), str(file["checksum"])) for file in files}
         except PlaceFailedError as failure:
             raise FetchError(str(failure)) from failure
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise FetchError(
                 f"{shown(url)} should list the files of a record with key, size and checksum, but "
                 "answered with something else. Is that the number of a record?"
@@ -165,9 +218,17 @@ def _already_there(remote: Remote, path: Path) -> str | None:
     if remote.checksum and rejected.is_file():
         sha256, problem = verify(remote, rejected)
         if problem is None:
-            rename_for_good(rejected, path)
+            # By way of another name: what has the right one now may be rejected in its turn.
+            take_place(remote, rejected.replace(hidden(path, "part")), path)
             return sha256
     return None
+
+
+def _put_away(remote: Remote, path: Path) -> None:
+    """Make sure that nothing of a damaged file is used again."""
+    Part(hidden(path, "part")).discard()
+    if path.is_file() and not remote.checksum:
+        path.replace(hidden(path, "rejected"))
 
 
 def _measured(path: Path, started: float) -> tuple[int, float]:

@@ -39,12 +39,17 @@ def ask_hub(repo: str, revision: str | None, attempts: int, backoff: float) -> A
             problem = ValueError("no commit")
         except (HfHubHTTPError, HTTPError, OfflineModeIsEnabled) as error:
             problem = error
+        except ImportError:  # the client wants a package for a proxy of the kind SOCKS
+            problem = requests.exceptions.ProxyError()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problem = ValueError("token" if isinstance(error, UnicodeError) else "no description")
+            if "proxy" in str(error).lower():
+                problem = requests.exceptions.ProxyError()
         answer = _as_requests(problem)
         wait = backoff * 2**attempt
         passing = isinstance(answer, (requests.ConnectionError, requests.Timeout))
-        passing = passing and not isinstance(answer, requests.exceptions.SSLError)
+        lasting = (requests.exceptions.SSLError, requests.exceptions.ProxyError)
+        passing = passing and not isinstance(answer, lasting)
         passing = passing and (attempt == 0 or not no_network(problem))
         if isinstance(answer, requests.Response):
             passing = answer.status_code in PASSING
@@ -68,6 +73,11 @@ def _as_requests(problem: Exception) -> requests.Response | Exception:
         return answer
     if not isinstance(problem, HTTPError):
         return problem
+    # With a proxy, every name that is looked up and every door that is knocked at is the proxy's.
+    proxies = requests.utils.get_environ_proxies(service_address("hugging_face"))
+    # Which library the Hub's client asks through changes with its version; the name does not.
+    if type(problem).__name__ == "ProxyError" or (proxies and no_network(problem)):
+        return requests.exceptions.ProxyError(problem)
     cause: BaseException | None = problem
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

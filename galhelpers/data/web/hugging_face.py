@@ -21,7 +21,7 @@ from galhelpers.data.web.download import Remote, download
 from galhelpers.data.web.hub_listing import HOW_TO_LOG_IN, ask_hub
 from galhelpers.data.web.intact import one_at_a_time
 from galhelpers.data.web.services import FetchError, open_session, service_address
-from galhelpers.paths import atomic_write, short
+from galhelpers.paths import atomic_write, is_portable, short
 
 __all__ = ["HubSnapshot", "fetch_hub"]
 
@@ -131,8 +131,11 @@ def _download(
     from huggingface_hub import hf_hub_url
 
     name = PurePosixPath(file["name"])
-    if name.is_absolute() or any(part.startswith(".") or "\\" in part for part in name.parts):
-        raise FetchError(f"{repo} has a file called {name}, which may not be written: report it.")
+    if not all(map(is_portable, name.parts)):
+        raise FetchError(
+            f"{repo} has a file called {name}, which may not be written: not every computer could "
+            "have it, or not in this folder. Report it to the repository's owner."
+        )
     url = hf_hub_url(
         repo,
         str(name),

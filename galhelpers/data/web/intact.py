@@ -1,6 +1,7 @@
 """Whether a file is what it should be, and how it takes its place on the disk."""
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -9,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
+import requests
 from tqdm.auto import tqdm
 
-from galhelpers.data.web.services import FetchError
-from galhelpers.paths import short
+from galhelpers.data.web.services import FetchError, shown
+from galhelpers.paths import atomic_write, short
 
 SPARE_BYTES = 50_000_000
 """Bytes that must stay free on the disk."""
@@ -47,6 +50,63 @@ class Remote:
     advice: str = ""
 
 
+@dataclass
+class Part:
+    """What has arrived of a file, and a note of where it came from."""
+
+    path: Path
+
+    @property
+    def note(self) -> Path:
+        """Where the origin is written down."""
+        return self.path.with_name(f"{self.path.name}.json")
+
+    def size(self) -> int:
+        """Count the bytes."""
+        # A link is not ours: to write behind it would change somebody's file.
+        is_ours = self.path.is_file() and not self.path.is_symlink()
+        return self.path.stat().st_size if is_ours else 0
+
+    def origin(self) -> dict[str, Any]:
+        """Give ``url``, ``etag``, ``modified`` and ``total``; nothing when the note is unusable."""
+        try:
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        complete = isinstance(note, dict) and {"url", "etag", "modified", "total"} <= note.keys()
+        return note if complete else {}
+
+    def begin(self, url: str, answer: requests.Response, total: int | None) -> None:
+        """Start over with an answer of a server whose whole file has ``total`` bytes."""
+        # The old part goes first: with a new note it would be continued wrongly.
+        self.path.unlink(missing_ok=True)
+        with self.path.open("xb"):
+            pass
+        note = {
+            "url": shown(url),
+            "etag": answer.headers.get("ETag"),
+            "modified": answer.headers.get("Last-Modified"),
+            "total": total,
+        }
+        with atomic_write(self.note) as temporary:
+            temporary.write_text(json.dumps(note), encoding="utf-8")
+
+    def append(self, chunks: Iterator[bytes], bar: tqdm) -> None:
+        """Write what arrives behind what is there."""
+        # Unbuffered: what has arrived survives even a killed process.
+        with self.path.open("ab", buffering=0) as file:
+            for chunk in chunks:
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                bar.update(len(chunk))
+
+    def discard(self) -> None:
+        """Remove the part and its note."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
 def verify(remote: Remote, path: Path) -> tuple[str, str | None]:
     """Give the SHA-256 of a file and what is wrong with it, if anything."""
     algorithm, _, expected = (remote.checksum or "sha256:").partition(":")
@@ -54,6 +114,8 @@ def verify(remote: Remote, path: Path) -> tuple[str, str | None]:
     size = path.stat().st_size
     if remote.bytes not in (None, size):
         problem = f"{remote.name} should have {remote.bytes:,} bytes, but {size:,} came."
+    elif size == 0 and remote.bytes is None:
+        problem = f"{remote.name} is empty."
     elif expected and found[algorithm] != expected:
         problem = (
             f"The {algorithm} of {remote.name} should be {expected}, but is {found[algorithm]} "
@@ -173,6 +235,19 @@ def one_at_a_time(path: Path, what: str, progress: bool = True) -> Iterator[None
 def hidden(path: Path, kind: str) -> Path:
     """Give the name of a file's unfinished or rejected form, which no reader looks for."""
     return path.with_name(f".{path.name}.{kind}")
+
+
+def take_place(remote: Remote, arrived: Path, path: Path) -> Path | None:
+    """Give a verified file its name; give where another file went that had it, if one did.
+
+    That file may be somebody's own, so it is kept.
+    """
+    aside = None
+    if path.is_file() and verify(remote, path)[1]:
+        aside = hidden(path, "rejected")
+        path.replace(aside)
+    rename_for_good(arrived, path)
+    return aside
 
 
 def rename_for_good(temporary: Path, path: Path) -> None:

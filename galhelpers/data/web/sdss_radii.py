@@ -37,7 +37,8 @@ def sdss_radii(
     Parameters
     ----------
     catalog
-        Columns ``ra``, ``dec`` (ICRS, degrees).
+        Columns ``ra``, ``dec`` (ICRS, degrees), and if there is one ``petro_r90`` (arcsec): only
+        galaxies without it are asked for.
     release
         Data release of the SDSS.
     batch
@@ -47,9 +48,10 @@ def sdss_radii(
 
     Returns
     -------
-    A copy of the catalogue with the column ``petro_r90``: petroR90_r, the radius that holds 90 % of
-    the Petrosian flux in the r band, in arcsec, of the nearest primary object; NaN where there is
-    none within 3 arcsec or it has no radius.
+    A copy of the catalogue with the column ``petro_r90``, filled where it had no value: petroR90_r,
+    the radius that holds 90 % of the Petrosian flux in the r band, in arcsec, of the nearest
+    primary object; NaN where there is none within 3 arcsec, it has no radius, or the galaxy no
+    position.
 
     Raises
     ------
@@ -58,26 +60,31 @@ def sdss_radii(
     FetchError
         When the SDSS does not answer, or answers with something else than a table.
     """
+    ra, dec = (catalog[name].to_numpy(np.float64, na_value=np.nan) for name in ("ra", "dec"))
+    if np.isinf(ra).any() or (np.abs(dec) > 90).any():
+        raise ValueError("Expected ra and dec in degrees, found numbers that are no positions.")
+    radii = np.full(len(catalog), np.nan)
+    if "petro_r90" in catalog:
+        known = pd.to_numeric(catalog["petro_r90"], errors="coerce")
+        radii = known.to_numpy(np.float64, na_value=np.nan, copy=True)
+    unknown = np.flatnonzero(np.isnan(radii) & ~np.isnan(ra) & ~np.isnan(dec))
+    if not len(unknown):
+        return catalog.assign(petro_r90=radii)
     # These take seconds to load, and only this function needs them.
     import astropy.units as u
     from astropy.coordinates import SkyCoord
     from astroquery import cache_conf
     from astroquery.sdss import SDSSClass, conf
 
-    ra = np.asarray(catalog["ra"], dtype=np.float64)
-    dec = np.asarray(catalog["dec"], dtype=np.float64)
-    if not (np.isfinite(ra).all() and (np.abs(dec) <= 90).all()):
-        raise ValueError("Expected ra and dec in degrees, found rows without: remove them first.")
     base = service_address("sdss")
-    sky = SkyCoord(ra, dec, unit="deg")
-    radii = np.full(len(catalog), np.nan)
+    sky = SkyCoord(ra[unknown], dec[unknown], unit="deg")
     server = SDSSClass()
     with (
         conf.set_temp("skyserver_baseurl", base),
         # Answers must not be kept: an error page would be kept as well.
         cache_conf.set_temp("cache_active", False),
     ):
-        for start in range(0, len(catalog), batch):
+        for start in range(0, len(unknown), batch):
             rows = slice(start, start + batch)
 
             def ask(here: SkyCoord = sky[rows]) -> requests.Response:
@@ -98,7 +105,7 @@ def sdss_radii(
             radius = table["petroR90_r"].to_numpy()[nearest]
             # -9999 stands for a radius that could not be measured.
             good = (distance.arcsec <= MATCH_RADIUS) & (radius > 0)
-            radii[rows] = np.where(good, radius, np.nan)
+            radii[unknown[rows]] = np.where(good, radius, np.nan)
     return catalog.assign(petro_r90=radii)
 
 

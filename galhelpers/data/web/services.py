@@ -6,6 +6,7 @@ variable, ``GALHELPERS_URL_ZENODO`` and so on: a mirror, a classroom's own serve
 
 import email.utils
 import os
+import re
 import socket
 import time
 from urllib.parse import urlsplit
@@ -39,11 +40,31 @@ def service_address(name: str) -> str:
     ------
     KeyError
         For a service that the manifest does not name.
+    FetchError
+        When the environment variable holds no address.
     """
     services = load_manifest().services
     if name not in services:
         raise KeyError(f"Unknown service {name!r}. Services: {', '.join(services)}.")
-    return (os.environ.get(f"GALHELPERS_URL_{name.upper()}") or services[name]).rstrip("/")
+    variable = f"GALHELPERS_URL_{name.upper()}"
+    return from_environment(variable) or services[name].rstrip("/")
+
+
+def from_environment(variable: str) -> str:
+    """Read an address from an environment variable, without a slash at its end; "" if not set.
+
+    Raises
+    ------
+    FetchError
+        When it holds something else than an address.
+    """
+    address = os.environ.get(variable, "").strip().rstrip("/")
+    if address and not re.match(r"https?://[^/]", address):
+        raise FetchError(
+            f"The environment variable {variable} should hold an address that begins with http:// "
+            f"or https://, it is {shown(address)!r}."
+        )
+    return address
 
 
 def resolve(url: str) -> str:
@@ -51,7 +72,13 @@ def resolve(url: str) -> str:
     if url.startswith(("http://", "https://")):
         return url
     name, _, path = url.partition(":")
-    return f"{service_address(name)}/{path.lstrip('/')}"
+    try:
+        return f"{service_address(name)}/{path.lstrip('/')}"
+    except KeyError as error:
+        raise FetchError(
+            f"{url.partition('?')[0]!r} is no address: expected http:// or https:// in front, or a "
+            f"service of data_manifest.yaml. {error.args[0]}"
+        ) from None
 
 
 def open_session() -> requests.Session:
@@ -73,7 +100,7 @@ def shown(url: str) -> str:
 def retry_after(response: requests.Response) -> float | None:
     """Read how many seconds a server asks us to wait: a number or a date; None when it does not."""
     value = response.headers.get("Retry-After", "").strip()
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return float(value)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
@@ -138,8 +165,12 @@ def _explain_error(error: Exception, url: str, host: str) -> str:
             "computer's clock, and whether a proxy or the login page of a network stands between "
             "you and the internet (open the address in a browser). Do not turn verification off."
         )
-    if isinstance(error, requests.exceptions.ProxyError):
-        return f"The proxy in HTTPS_PROXY or HTTP_PROXY does not let us reach {host}: check it."
+    proxies = (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)
+    if isinstance(error, proxies):
+        return (
+            f"The proxy in HTTPS_PROXY or HTTP_PROXY does not let us reach {host}. Check the "
+            "variable: it should look like http://host:3128, with http:// in front."
+        )
     if isinstance(error, requests.exceptions.Timeout):
         return (
             f"{host} was too slow to answer. Give the same command again: what has arrived is kept."

@@ -5,23 +5,26 @@ attempt, or the next process, asks for the rest (RFC 9110, section 14: range req
 """
 
 import errno
-import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from tqdm.auto import tqdm
 
 from galhelpers.data.web.intact import (
+    Part,
     Remote,
     check_space,
     hidden,
-    rename_for_good,
+    take_place,
     verify,
     wrong_kind,
 )
@@ -34,10 +37,21 @@ from galhelpers.data.web.services import (
     retry_after,
     shown,
 )
-from galhelpers.paths import atomic_write, short
+from galhelpers.paths import short
 
 CHUNK = 2**16
-"""Bytes read at a time: what a connection that breaks off can cost. More than that is progress."""
+"""Bytes read at a time, at most. An attempt that brings as many has made progress."""
+
+SLOWEST = 1000.0
+"""Bytes per second, on average: a server that sends fewer is as good as silent."""
+
+BETWEEN_LOOKS = 16_000_000
+"""Bytes written between two looks at the room on the disk, where nobody knows how many come."""
+
+STALE_PIN = (
+    "The publisher may have replaced the file, so that what data_manifest.yaml says about it is "
+    "out of date: compare with the page of the data set."
+)
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """A full disk, a used-up quota, a file larger than the file system allows."""
@@ -50,62 +64,11 @@ class PlaceFailedError(Exception):
 
 
 @dataclass
-class Part:
-    """What has arrived of a file, and a note of where it came from."""
-
-    path: Path
-
-    @property
-    def note(self) -> Path:
-        """Where the origin is written down."""
-        return self.path.with_name(f"{self.path.name}.json")
-
-    def size(self) -> int:
-        """Count the bytes."""
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    def origin(self) -> dict[str, Any]:
-        """Give ``url``, ``etag``, ``modified`` and ``total``; nothing when the note is unusable."""
-        try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        complete = isinstance(note, dict) and {"url", "etag", "modified", "total"} <= note.keys()
-        return note if complete else {}
-
-    def begin(self, url: str, answer: requests.Response, total: int | None) -> None:
-        """Start over with an answer of a server whose whole file has ``total`` bytes."""
-        # The part is emptied first: an old part with a new note would be continued wrongly.
-        with self.path.open("wb"):
-            pass
-        note = {
-            "url": shown(url),
-            "etag": answer.headers.get("ETag"),
-            "modified": answer.headers.get("Last-Modified"),
-            "total": total,
-        }
-        with atomic_write(self.note) as temporary:
-            temporary.write_text(json.dumps(note), encoding="utf-8")
-
-    def append(self, chunks: Iterator[bytes], bar: tqdm) -> None:
-        """Write what arrives behind what is there."""
-        # Unbuffered: what has arrived survives even a killed process.
-        with self.path.open("ab", buffering=0) as file:
-            for chunk in chunks:
-                rest = memoryview(chunk)
-                while rest:
-                    rest = rest[file.write(rest) :]
-                bar.update(len(chunk))
-
-    def discard(self) -> None:
-        """Remove the part and its note."""
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-
-
-@dataclass
 class Transfer:
-    """One download: the file, its place, and how patient to be."""
+    """One download: the file, its place, and how patient to be.
+
+    ``complete`` says whether what came last would have been noticed if it had been cut off.
+    """
 
     remote: Remote
     path: Path
@@ -114,6 +77,9 @@ class Transfer:
     attempts: int
     backoff: float
     timeout: tuple[float, float]
+    patience: float
+    keep_rejected: bool = False
+    complete: bool = True
 
     def __post_init__(self) -> None:
         self.part = Part(hidden(self.path, "part"))
@@ -134,9 +100,13 @@ class Transfer:
             )
             sha256, problem = verify(self.remote, self.part.path)
             if problem is None:
-                rename_for_good(self.part.path, self.path)
+                aside = take_place(self.remote, self.part.path, self.path)
                 self.part.discard()
-                rejected.unlink(missing_ok=True)
+                if not (aside or self.keep_rejected):
+                    rejected.unlink(missing_ok=True)
+                elif aside and not self.bar.disable:
+                    said = f"The other file named {self.remote.name} is kept as {short(aside)}."
+                    tqdm.write(said, file=sys.stderr)
                 return sha256
             if not continued or last:
                 break
@@ -145,10 +115,9 @@ class Transfer:
         self.part.path.replace(rejected)
         self.part.discard()
         raise PlaceFailedError(
-            f"{shown(url)} sent another file than expected. {problem} The publisher may have "
-            "replaced the file, so that what data_manifest.yaml says about it is out of date: "
-            f"compare with the page of the data set. What came is kept as {short(rejected)}; once "
-            "the manifest is put right, it is used without another download."
+            f"{shown(url)} sent another file than expected. {problem} {STALE_PIN} What came is "
+            f"kept as {short(rejected)}; once the manifest is put right, it is used without "
+            "another download."
         )
 
     def _has_grown(self) -> bool:
@@ -166,6 +135,7 @@ class Transfer:
 
     def _receive(self, url: str, have: int) -> bool:
         """Receive the rest of the file; give whether it continued what was there before."""
+        self.complete = True
         origin = self.part.origin() if have else {}
         if have and have == (origin["total"] or self.remote.bytes):
             return True
@@ -185,19 +155,30 @@ class Transfer:
                     return self._receive(url, 0)
             if answer.status_code not in ((200, 206) if have else (200,)):
                 raise requests.HTTPError(response=answer)
-            total = total or (origin["total"] if start else None) or self.remote.bytes
-            self._store(url, answer, start, total)
+            if total is None and start:
+                total = origin["total"]
+            self._store(url, answer, start, self.remote.bytes if total is None else total)
         return start > 0
 
     def _store(self, url: str, answer: requests.Response, start: int, total: int | None) -> None:
         """Write the body of an answer behind the first ``start`` bytes of the part."""
-        chunks = _body(answer)
+        chunks = body(answer, self.patience)
         first = b""
         while len(first) < 512 and (chunk := next(chunks, b"")):
             first += chunk
         problem = wrong_kind(self.remote.name, answer.headers, None if start else first)
         if problem:
             raise PlaceFailedError(f"{shown(url)} {problem}")
+        name, size = self.remote.name, self.remote.bytes
+        if not (start or first or total) and size != 0:
+            raise PlaceFailedError(f"{shown(url)} sent an empty file instead of {name}.")
+        if size is not None and size != total:
+            raise PlaceFailedError(
+                f"{shown(url)} was not loaded: {name} should have {size:,} bytes, but the server "
+                f"announces {total:,}. {STALE_PIN}"
+            )
+        ends = answer.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        self.complete = bool(self.remote.checksum) or total is not None or ends
         if total is not None:
             check_space(self.path.parent, total - self.part.size(), self.remote.name)
         self.bar.total = total
@@ -206,8 +187,9 @@ class Transfer:
         try:
             if start == 0:
                 self.part.begin(url, answer, total)
-            self.part.append(iter([first]), self.bar)
-            self.part.append(_at_most(chunks, total, start + len(first)), self.bar)
+            chunks = chain([first], chunks)
+            chunks = _at_most(chunks, total, start) if total is not None else self._fitting(chunks)
+            self.part.append(chunks, self.bar)
         except requests.RequestException:
             raise  # they are OSErrors too, but of the network
         except OSError as error:
@@ -218,6 +200,16 @@ class Transfer:
             ) from error
         if total is not None and self.part.size() < total:
             raise requests.ConnectionError(f"{self.part.size()} of {total} bytes came")
+
+    def _fitting(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Look at the room on the disk now and then: nobody knows how much will come."""
+        checked = 0
+        for chunk in chunks:
+            checked -= len(chunk)
+            if checked < 0:
+                check_space(self.path.parent, BETWEEN_LOOKS, self.remote.name)
+                checked = BETWEEN_LOOKS - len(chunk)
+            yield chunk
 
 
 def patiently(
@@ -256,8 +248,7 @@ def patiently(
         except requests.RequestException as error:
             problem = error if error.response is None else error.response
             if isinstance(error, ValueError):
-                # Its own message would show the whole address, with a password where there is one.
-                problem = requests.RequestException("that is not an address")
+                problem = _not_an_address(url)
         grown = has_grown()
         failures = 1 if grown else failures + 1
         wait = min(60.0, backoff * 2 ** (failures - 1))
@@ -270,6 +261,20 @@ def patiently(
         wait = max(wait, asked or 0.0)
         say(f"no answer yet, again in {wait:.0f} s")
         time.sleep(wait)
+
+
+def _not_an_address(url: str) -> requests.RequestException:
+    """Say whose address ``requests`` could not read: that of the file or that of the proxy.
+
+    Its own message would show the whole address, with a password where there is one.
+    """
+    try:
+        readable = bool(re.match("https?://", url) and urlsplit(url).hostname)
+    except ValueError:
+        readable = False
+    if readable and requests.utils.get_environ_proxies(url):
+        return requests.exceptions.ProxyError("the address of the proxy is none")
+    return requests.RequestException("that is not an address")
 
 
 def _may_pass(problem: requests.Response | Exception) -> bool:
@@ -288,13 +293,13 @@ def _span(answer: requests.Response) -> tuple[int, int | None]:
     if answer.status_code in (206, 416):
         # RFC 9110, 14.4: "bytes 0-99/1234", "bytes 0-99/*", "bytes */1234"
         content_range = answer.headers.get("Content-Range", "")
-        found = re.match(r"bytes\s+(?:(\d+)-\d+|\*)/(\d+|\*)", content_range)
+        found = re.match(r"bytes +(?:([0-9]{1,18})-[0-9]+|\*)/([0-9]{1,18}|\*)$", content_range)
         if not found:
             return -1, None
         start, total = found.groups()
         return int(start or -1), None if total == "*" else int(total)
     length = answer.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
+    return 0, int(length) if re.fullmatch("[0-9]{1,18}", length) else None
 
 
 def _validator(origin: dict[str, Any]) -> str | None:
@@ -314,20 +319,37 @@ def _same_version(
     return all(old == new for old, new in pairs if old is not None and new is not None)
 
 
-def _body(answer: requests.Response) -> Iterator[bytes]:
-    """Give the bytes as they are sent; ``iter_content`` would undo a Content-Encoding."""
+def body(answer: requests.Response, patience: float) -> Iterator[bytes]:
+    """Give the bytes as they arrive; ``iter_content`` would undo a Content-Encoding.
+
+    Raises
+    ------
+    requests.Timeout
+        When fewer than ``SLOWEST`` bytes per second came in ``patience`` seconds. A time limit for
+        each piece, as ``requests`` has it, does not end an answer that comes drop by drop.
+    requests.ConnectionError
+        When the connection breaks off.
+    """
+    since, came = time.monotonic(), 0
     try:
-        yield from answer.raw.stream(CHUNK, decode_content=False)
+        # read1 gives what is there; stream would wait until the block is full, drop by drop
+        while chunk := answer.raw.read1(CHUNK, decode_content=False):
+            yield chunk
+            came += len(chunk)
+            if time.monotonic() - since >= patience:
+                if came < SLOWEST * patience:
+                    raise requests.Timeout(f"{came} bytes in {patience} s")
+                since, came = time.monotonic(), 0
     except urllib3.exceptions.ReadTimeoutError as error:
         raise requests.Timeout(error) from error
     except urllib3.exceptions.HTTPError as error:
         raise requests.ConnectionError(error) from error
 
 
-def _at_most(chunks: Iterator[bytes], total: int | None, have: int) -> Iterator[bytes]:
+def _at_most(chunks: Iterator[bytes], total: int, have: int) -> Iterator[bytes]:
     """Stop behind a file's known end: a server that sends for ever must not fill the disk."""
     for chunk in chunks:
         yield chunk
         have += len(chunk)
-        if total is not None and have > total:
+        if have > total:
             return

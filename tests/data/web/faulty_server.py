@@ -16,6 +16,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Fault:
     drop_after: int | None = None  # close the connection after so many bytes of the body
     reset: bool = False  # ... with a TCP reset instead of an orderly end
     hold_after: int | None = None  # stop after so many bytes until server.release is set
+    drip: float | None = None  # ... and until then send a byte each so many seconds
     silent: bool = False  # say nothing at all until server.release is set
     no_length: bool = False  # leave out Content-Length; the connection's end ends the body
     chunked: bool = False  # the same with Transfer-Encoding: chunked
@@ -142,7 +144,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         end = len(body) if fault.drop_after is None else fault.drop_after
         hold = end if fault.hold_after is None else fault.hold_after
         self._write(body[:hold], fault)
-        if fault.hold_after is not None:
+        if fault.drip is not None:
+            late = time.monotonic() + 10
+            while hold < end and time.monotonic() < late:
+                if self.server_of.release.wait(fault.drip):
+                    break
+                self._write(body[hold : hold + 1], fault)
+                hold += 1
+        elif fault.hold_after is not None:
             self.server_of.release.wait(10)
         self._write(body[hold:end], fault)
         if fault.chunked and end == len(body):

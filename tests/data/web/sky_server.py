@@ -14,9 +14,11 @@ that astroquery asks for radii.
 
 import collections
 import csv
+import gzip
 import io
 import json
 import re
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +69,14 @@ def half_empty(size: int, share: float = 0.5, slope: float = 0.0) -> bytes:
     return jpeg(pixels)
 
 
+def gigantic() -> bytes:
+    """A JPEG whose header claims 65,000 x 65,000 pixels."""
+    content = bytearray(jpeg(galaxy(64, 1)))
+    at = content.find(b"\xff\xc0")
+    content[at + 5 : at + 9] = struct.pack(">HH", 65000, 65000)
+    return bytes(content)
+
+
 class SkyServer:
     """A threaded server; `requests` counts what was asked for, ``times`` when."""
 
@@ -79,6 +89,8 @@ class SkyServer:
         self.retry_after = "0"
         self.objects = []  # rows of (ra, dec, petroR90_r) that the cross-identification knows
         self.table_faults = []
+        self.encodings = set()  # what Accept-Encoding said
+        self.sent_for_nothing = 0  # bytes of the faults that have no end
         self._busy = 0
         self._faults = {}
         self._lock = threading.Lock()
@@ -189,6 +201,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(good[: len(good) // 2], "image/jpeg", length=len(good))
             self.close_connection = True
             return None
+        if kind in ("large", "gzip", "drip"):
+            return self.without_end(kind)
+        sky.encodings.add(self.headers.get("Accept-Encoding"))
+        if kind == "compressed":
+            extra = {"Content-Encoding": "gzip"}
+            return self.answer(gzip.compress(good), "image/jpeg", extra=extra)
         if kind == "slow":
             time.sleep(0.4)
         if kind == "404 footprint":
@@ -208,8 +226,23 @@ class _Handler(BaseHTTPRequestHandler):
             "wrong size": lambda: jpeg(galaxy(size // 2, 0)),
             "grey": lambda: jpeg(galaxy(size, 0)[..., 0]),
             "nothing": lambda: b"",
+            "gigantic": gigantic,
         }
         return self.answer(contents.get(kind, lambda: good)(), "image/jpeg")
+
+    def without_end(self, kind):
+        """600 MB, or a few bytes now and then; until the client hangs up."""
+        self.close_connection = True
+        extra = {"Content-Encoding": "gzip"} if kind == "gzip" else {}
+        piece = gzip.compress(bytes(30 << 20), 1) if kind == "gzip" else bytes(1 << 20)
+        total = len(piece) if kind == "gzip" else 600 << 20
+        self.answer(b"", "image/jpeg", length=total, extra=extra)
+        for _ in range(1 if kind == "gzip" else 600):
+            piece = b"x" if kind == "drip" else piece
+            self.wfile.write(piece)
+            self.wfile.flush()
+            self.server_sky.sent_for_nothing += len(piece)
+            time.sleep(0.02 if kind == "drip" else 0)
 
     def fits_fault(self, kind, ra, dec, size):
         sky = self.server_sky

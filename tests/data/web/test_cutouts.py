@@ -15,8 +15,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from galhelpers.data.web import cutouts
-from galhelpers.data.web.cutout_checks import empty_reason, jpeg_problem
+from galhelpers.data.votes.catalogue_files import read_table
+from galhelpers.data.web import cutout_requests, cutouts
+from galhelpers.data.web.cutout_catalog import same_frames
+from galhelpers.data.web.cutout_checks import empty_reason, fits_problem, jpeg_problem
 from galhelpers.data.web.cutouts import (
     SERVICES,
     Pace,
@@ -212,13 +214,18 @@ def test_a_galaxy_without_a_radius_is_a_failure_without_a_request(sky, tmp_path)
     assert sum(sky.requests.values()) == 2
 
 
-def test_failures_of_another_catalogue_stay_listed(sky, tmp_path):
-    table = galaxies(4)
-    sky.fault(table["ra"][0], table["dec"][0], "empty", forever=True)
+def test_failures_are_those_of_the_present_catalogue(sky, tmp_path):
+    table = galaxies(5)
+    for row in (0, 4):
+        sky.fault(table["ra"][row], table["dec"][row], "empty", forever=True)
     fetch_cutouts(table[:2], tmp_path, **FAST)
-    report = fetch_cutouts(table[2:], tmp_path, **FAST)
-    assert (report.done, report.failed) == (2, 0)
     assert list(failures(tmp_path).index) == ["g0"]
+    report = fetch_cutouts(table[2:], tmp_path, **FAST)
+    assert (report.done, report.failed) == (2, 1)
+    assert list(failures(tmp_path).index) == ["g4"]
+    report = fetch_cutouts(table[2:4], tmp_path, **FAST)
+    assert (report.failed, report.failures) == (0, None)
+    assert not (tmp_path / "failures.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -231,11 +238,10 @@ def test_failures_of_another_catalogue_stay_listed(sky, tmp_path):
         (lambda t: t.assign(id=["a", "b", "A"]), "row 0: 'a', row 2: 'A'"),
         (lambda t: t.assign(id=[1.0, 2.0, 1.2e18]), "text or a whole number"),
         (lambda t: t.assign(id=["a", None, "b"]), "row 1"),
-        (
-            lambda t: t.assign(ra=[0, 360, np.nan]),
-            r"ra: expected .* row 1: 360.*, row 2: nan",
-        ),
-        (lambda t: t.assign(dec=[0, 91, "north"]), "row 1: 91, row 2: 'north'"),
+        (lambda t: t.assign(ra=[0, 361, -181]), r"ra: expected .* row 1: 361, row 2: -181"),
+        (lambda t: t.assign(ra=[0, np.inf, 1]), "row 1: inf"),
+        (lambda t: t.assign(dec=[0, 91, -90]), "row 1: 91.$"),
+        (lambda t: t.assign(dec=[0, 9, "north"]), "expected degrees, as numbers; found row 2: 'no"),
     ],
 )
 def test_a_bad_catalogue_is_refused_with_its_rows(sky, tmp_path, change, words):
@@ -253,6 +259,114 @@ def test_names_and_numbers_that_catalogues_use(sky, tmp_path):
     assert fetch_cutouts(table, tmp_path, **FAST).done == 3
 
 
+def test_positions_as_catalogues_write_them(sky, tmp_path):
+    table = galaxies(6).assign(ra=[-180.0, -0.5, 0.0, 360.0, 359.5, np.nan])
+    table.loc[4, "dec"] = np.nan
+    table.loc[5, "petro_r90"] = np.nan
+    report = fetch_cutouts(table, tmp_path, **FAST)
+    assert (report.done, report.failed) == (4, 2)
+    listed = failures(tmp_path)
+    assert listed["reason"].to_dict() == {"g4": "no position", "g5": "no position"}
+    assert (listed["attempts"] == 0).all()
+    asked = {key.partition(" ")[0] for key in sky.requests}
+    assert asked == {"180.0000", "359.5000", "0.0000"}
+    table["ra"] %= 360  # the same places
+    assert fetch_cutouts(table, tmp_path, **FAST).already_there == 4
+
+
+def saved(folder, name, sky, row):
+    """Say whether the picture is the one of this position."""
+    content = (folder / "images" / f"{name}.jpg").read_bytes()
+    return content == sky.picture(row["ra"], row["dec"], SIZE)
+
+
+def test_the_same_name_at_another_place_is_another_galaxy(sky, tmp_path):
+    table = galaxies(5)
+    fetch_cutouts(table, tmp_path, **FAST)
+    moved = table.copy()
+    moved.loc[1, "ra"] += 0.0003
+    moved.loc[2, "dec"] -= 0.0005
+    moved.loc[3, "petro_r90"] = 10.1
+    report = fetch_cutouts(moved, tmp_path, **FAST)
+    assert (report.done, report.already_there) == (3, 2)
+    assert all(saved(tmp_path, f"g{i}", sky, moved.iloc[i]) for i in range(5))
+    assert not saved(tmp_path, "g1", sky, table.iloc[1])
+    assert fetch_cutouts(moved, tmp_path, **FAST).already_there == 5
+    assert fetch_cutouts(table, tmp_path, **FAST).done == 3
+    assert saved(tmp_path, "g1", sky, table.iloc[1])
+    listed = pd.read_csv(tmp_path / "pictures.csv").drop_duplicates("id", keep="last")
+    listed = listed.set_index("id").sort_index()
+    np.testing.assert_array_equal(listed[["ra", "dec"]], table[["ra", "dec"]])
+    assert (listed["pixel_scale"] == 0.2).all()
+
+
+def test_a_picture_of_another_place_does_not_stand_in(sky, tmp_path):
+    table = galaxies(3)
+    fetch_cutouts(table, tmp_path, **FAST)
+    moved = table.assign(dec=table["dec"] + 1)
+    moved.loc[2, "ra"] = np.nan
+    sky.fault(moved["ra"][0], moved["dec"][0], "empty", forever=True)
+    report = fetch_cutouts(moved, tmp_path, **FAST)
+    assert (report.done, report.failed) == (1, 2)
+    assert files(tmp_path) == ["g1.jpg"]
+
+
+def test_killed_while_the_list_of_pictures_grows(sky, tmp_path):
+    table = galaxies(4)
+    fetch_cutouts(table, tmp_path, **FAST)
+    file = tmp_path / "pictures.csv"
+    lines = file.read_text().splitlines()
+    last = lines[-1].partition(",")[0]
+    for length in (len(last), len(last) + 1, len(last) + 4, len(lines[-1]) - 3):
+        file.write_text("\n".join([*lines[:-1], lines[-1][:length]]))
+        (tmp_path / "images" / f"{last}.jpg").unlink(missing_ok=True)  # it comes after its line
+        report = fetch_cutouts(table, tmp_path, **FAST)
+        assert (report.done, report.already_there) == (1, 3)
+        assert sorted(pd.read_csv(file)["id"].unique()) == sorted(table["id"])
+        assert fetch_cutouts(table, tmp_path, **FAST).already_there == 4
+
+
+@pytest.mark.parametrize("step", ["atomic_write", "PictureList.add"])
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_killed_between_the_list_and_the_picture(sky, tmp_path, monkeypatch, step, first):
+    tables = {"old": galaxies(2)}
+    tables["new"] = tables["old"].assign(dec=tables["old"]["dec"] + 0.0003)
+    fetch_cutouts(tables["old"], tmp_path, **FAST)
+
+    def no_room(*_):
+        raise OSError("as if the process ended here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"galhelpers.data.web.cutouts.{step}", no_room)
+        with pytest.raises(OSError, match="ended here"):
+            fetch_cutouts(tables["new"], tmp_path, **FAST | {"workers": 1})
+    # Neither table finds a picture of the other under its name.
+    fetch_cutouts(tables[first], tmp_path, **FAST)
+    assert all(saved(tmp_path, f"g{i}", sky, tables[first].iloc[i]) for i in range(2))
+
+
+def test_without_the_list_nobody_knows_what_pictures_show(sky, tmp_path):
+    table = galaxies(4)
+    fetch_cutouts(table, tmp_path, **FAST)
+    (tmp_path / "pictures.csv").unlink()
+    assert fetch_cutouts(table, tmp_path, **FAST).done == 4
+    assert fetch_cutouts(table, tmp_path, **FAST).already_there == 4
+
+
+def test_what_others_keep_among_the_pictures_stays(sky, tmp_path):
+    images = tmp_path / "images"
+    (images / ".part1.partial-0").mkdir(parents=True)
+    (images / ".g1.jpg.abcdefgh.jpg").mkdir()
+    others = [".part1.lock", ".DS_Store", ".hidden.jpg", ".part2.zip.part", ".g0.png.abcdefgh.png"]
+    for name in others:
+        (images / name).write_bytes(b"x")
+    for unfinished in (".g0.jpg.abcdefg1.jpg", ".J10.5+2.jpg._bcdefg1.jpg"):
+        (images / unfinished).write_bytes(b"x")
+    assert fetch_cutouts(galaxies(2), tmp_path, **FAST).done == 2
+    kept = [".part1.partial-0", ".g1.jpg.abcdefgh.jpg", "g0.jpg", "g1.jpg", *others]
+    assert files(tmp_path) == sorted(kept)
+
+
 def test_other_settings_need_another_folder(sky, tmp_path):
     fetch_cutouts(galaxies(2), tmp_path, **FAST)
     for change in ({"size": 80}, {"release": 16}, {"pixel_scale": 0.4}):
@@ -261,6 +375,23 @@ def test_other_settings_need_another_folder(sky, tmp_path):
     with pytest.raises(ValueError, match="service: sdss there, legacy now"):
         fetch_cutouts(galaxies(3), tmp_path, "legacy", **FAST)
     assert sum(sky.requests.values()) == 2
+    # What the message advises works, and so does deleting the settings alone.
+    with pytest.raises(ValueError, match=r"delete images, pictures\.csv and cutouts\.json in it"):
+        fetch_cutouts(galaxies(2), tmp_path, **FAST | {"size": 80})
+    (tmp_path / "cutouts.json").unlink()
+    assert fetch_cutouts(galaxies(2), tmp_path, **FAST | {"size": 80}).done == 2
+    with Image.open(tmp_path / "images" / "g1.jpg") as image:
+        assert image.size == (80, 80)
+
+
+def test_a_catalogue_from_a_file_is_refused_with_its_lines(manifest, tmp_path):
+    file = tmp_path / "table.csv"
+    galaxies(4).assign(dec=[0, 1, -95, 95]).to_csv(file, index=False)
+    table = read_table(file)
+    with pytest.raises(ValueError, match=r"line 4: -95.*, line 5: 95"):
+        fetch_cutouts(table, tmp_path, **FAST)
+    with pytest.raises(ValueError, match="found line 5: 95"):
+        fetch_cutouts(table.iloc[[1, 3]], tmp_path, **FAST)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +448,37 @@ def test_nobody_answers(manifest, tmp_path, monkeypatch):
     assert "secret" not in (tmp_path / "failures.csv").read_text()
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_nobody_answers_about_a_few_galaxies(manifest, tmp_path, monkeypatch, n):
+    with SkyServer() as server:
+        monkeypatch.setenv("GALHELPERS_URL_SDSS", server.url)
+    for _ in range(2):
+        with pytest.raises(FetchError, match="Nothing answers"):
+            fetch_cutouts(galaxies(n), tmp_path, **FAST)
+        assert len(failures(tmp_path)) == n
+
+
+def test_a_service_that_went_away_is_noticed_with_few_new_galaxies(sky, tmp_path):
+    table = galaxies(4)
+    fetch_cutouts(table[:2], tmp_path, **FAST)
+    for row in table[2:].itertuples():
+        sky.fault(row.ra, row.dec, "403", forever=True)
+    with pytest.raises(FetchError, match="403"):
+        fetch_cutouts(table, tmp_path, **FAST)
+
+
+@pytest.mark.parametrize("n", [1, 30])
+def test_galaxies_that_fail_for_good_do_not_make_the_second_call_fail(sky, tmp_path, n):
+    table = galaxies(40)
+    for row in table[:n].itertuples():
+        sky.fault(row.ra, row.dec, "404", forever=True)
+    first = fetch_cutouts(table[::-1], tmp_path, **FAST)
+    again = fetch_cutouts(table[::-1], tmp_path, **FAST)
+    assert (first.done, first.failed) == (40 - n, n)
+    assert (again.done, again.already_there, again.failed) == (0, 40 - n, n)
+    assert len(failures(tmp_path)) == n
+
+
 def test_a_login_page_in_between(sky, tmp_path):
     table = galaxies(30)
     for row in table.itertuples():
@@ -344,6 +506,114 @@ def test_who_is_asked_to_wait_too_long_is_told(sky, tmp_path):
     sky.fault(table["ra"][1], table["dec"][1], "429", forever=True)
     with pytest.raises(FetchError, match=r"slow down .* in 60 minutes"):
         fetch_cutouts(table, tmp_path, **FAST)
+
+
+def test_answers_without_end(sky, tmp_path, monkeypatch):
+    table = galaxies(5)
+    kinds = {1: "large", 2: "gzip", 3: "drip"}
+    for row, kind in kinds.items():
+        sky.fault(table["ra"][row], table["dec"][row], kind, forever=True)
+    monkeypatch.setattr(cutout_requests, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(cutout_requests, "SLOWEST", 2)
+    start = time.monotonic()
+    settings = FAST | {"attempts": 1, "timeout": (1, 0.3)}
+    report = fetch_cutouts(table, tmp_path, **settings)
+    assert time.monotonic() - start < 3
+    assert (report.done, report.failed) == (2, 3)
+    reasons = failures(tmp_path)["reason"]
+    assert reasons["g1"] == reasons["g2"] == "the answer is too large"
+    assert "too slow" in reasons["g3"]
+    assert sky.sent_for_nothing < 20 << 20
+
+
+def test_a_compressed_answer_is_understood(sky, tmp_path):
+    """Some servers compress although they were asked not to."""
+    table = galaxies(1)
+    sky.fault(table["ra"][0], table["dec"][0], "compressed", forever=True)
+    assert fetch_cutouts(table, tmp_path, **FAST).done == 1
+    assert saved(tmp_path, "g0", sky, table.iloc[0])
+    assert sky.encodings == {"identity"}
+
+
+def test_a_large_fits_image_may_be_larger_than_other_answers(sky, tmp_path, monkeypatch):
+    monkeypatch.setattr(cutout_requests, "MOST_BYTES", 1000)
+    settings = FAST | {"pixel_scale": 0.262}
+    assert fetch_cutouts(galaxies(2), tmp_path, "legacy_fits", **settings).done == 2
+
+
+def test_an_answer_that_nobody_thought_of(sky, tmp_path):
+    table = galaxies(20)
+    sky.fault(table["ra"][3], table["dec"][3], "gigantic", forever=True)
+    report = fetch_cutouts(table, tmp_path, **FAST)
+    assert (report.done, report.failed) == (19, 1)
+    row = failures(tmp_path).loc["g3"]
+    assert row["reason"] == "expected 64 x 64 pixels, it claims to be gigantic"
+    assert row["attempts"] == 1
+
+
+def test_an_error_of_our_own_costs_one_galaxy(sky, tmp_path, monkeypatch):
+    table = galaxies(20)
+    bad = table.iloc[3]
+    sky.fault(bad["ra"], bad["dec"], "nothing", forever=True)
+    errors = {"kind": RecursionError}
+
+    def look(content, size):
+        if not content:
+            raise errors["kind"]
+        return jpeg_problem(content, size)
+
+    monkeypatch.setattr(cutout_requests, "jpeg_problem", look)
+    report = fetch_cutouts(table, tmp_path, **FAST)
+    assert (report.done, report.failed) == (19, 1)
+    row = failures(tmp_path).loc["g3"]
+    assert row["reason"] == "the answer could not be looked at (RecursionError)"
+    assert row["attempts"] == 1
+    assert "ra=10.003" in row["url"]
+    errors["kind"] = MemoryError
+    with pytest.raises(MemoryError):
+        fetch_cutouts(table, tmp_path, **FAST)
+    # Where nothing else comes, it is worth a message.
+    monkeypatch.setattr(cutout_requests, "jpeg_problem", None)
+    with pytest.raises(FetchError, match=r"looked at \(TypeError\)"):
+        fetch_cutouts(table, tmp_path / "other", **FAST)
+
+
+@pytest.mark.filterwarnings("ignore")  # astropy has much to say about such files
+def test_damaged_files_are_no_errors():
+    rng = np.random.default_rng(3)
+    good = {"jpeg": jpeg(galaxy(16, 1)), "fits": SkyServer.image(None, 1, 2, 16)}
+    for kind, content in good.items():
+        said = set()
+        for _ in range(300):
+            broken = bytearray(content)
+            for place in rng.integers(10, 640, rng.integers(1, 6)):
+                broken[place] = rng.integers(32, 127)
+            if kind == "jpeg":
+                problem = jpeg_problem(bytes(broken), 16)
+            else:
+                problem = fits_problem(bytes(broken), 16, "grz")
+            said.add(problem.kind if problem else "")
+        assert {"broken", "picture"} <= said
+
+
+@pytest.mark.parametrize("header", ["BITPIX  =                   77", "NAXIS3  = 'many'"])
+@pytest.mark.filterwarnings("ignore")
+def test_fits_headers_that_make_no_sense(header):
+    content = SkyServer.image(None, 1, 2, 16)
+    at = content.index(header[:9].encode())
+    content = content[:at] + header.ljust(80).encode() + content[at + 80 :]
+    assert fits_problem(content, 16, "grz").kind == "broken"
+
+
+def test_large_catalogues_are_compared_quickly():
+    n = 100_000
+    table = galaxies(n).assign(pixel_scale=0.4)
+    columns = table[["ra", "dec", "pixel_scale"]].to_numpy().tolist()
+    pictures = dict(zip(table["id"], map(tuple, columns), strict=True))
+    del pictures["g7"]
+    start = time.process_time()
+    assert same_frames(table, pictures) == set(table["id"]) - {"g7"}
+    assert time.process_time() - start < 1  # 0.2 where this was written
 
 
 def test_pace_in_all():
@@ -457,7 +727,7 @@ def test_killed_in_the_middle_and_started_again(sky, tmp_path, sent):
         row = table.iloc[int(name[1:-4])]
         content = (tmp_path / "images" / name).read_bytes()
         assert content == sky.picture(row["ra"], row["dec"], SIZE)
-    (tmp_path / "images" / ".g90.jpg.abc.jpg").write_bytes(b"what a killed process may leave")
+    (tmp_path / "images" / ".g90.jpg.abcdefg_.jpg").write_bytes(b"what a killed process may leave")
     (tmp_path / "images" / "g91.jpg").write_bytes(b"")
     asked = sum(sky.requests.values())
     report = fetch_cutouts(table, tmp_path, **FAST)
@@ -581,12 +851,30 @@ def test_radii_from_positions(sky):
 
 
 def test_radii_where_the_survey_knows_nothing(sky):
-    assert sdss_radii(galaxies(3))["petro_r90"].isna().all()
-    assert len(sdss_radii(galaxies(0))) == 0
+    table = galaxies(3).drop(columns="petro_r90")
+    assert sdss_radii(table)["petro_r90"].isna().all()
+    assert len(sdss_radii(table[:0])) == 0
+
+
+def test_radii_that_are_known_are_kept(sky):
+    table = galaxies(6)
+    table["petro_r90"] = [3.0, np.nan, None, 4.0, np.nan, -9999.0]
+    table.loc[4, "ra"] = np.nan
+    sky.objects = [
+        (ra, dec, 50.0 + row) for row, (ra, dec) in enumerate(table[["ra", "dec"]].to_numpy())
+    ]
+    found = sdss_radii(table, batch=2)
+    np.testing.assert_allclose(found["petro_r90"], [3, 51, 52, 4, np.nan, -9999])
+    assert sky.requests["crossid"] == 1
+    assert np.isnan(table["petro_r90"][1])  # the table that was given stays as it is
+    again = sdss_radii(table.astype({"ra": "Float64", "petro_r90": "Float64"}))
+    np.testing.assert_allclose(again["petro_r90"], found["petro_r90"])
+    sdss_radii(found.drop(index=4))
+    assert sky.requests["crossid"] == 2
 
 
 def test_radii_insist_and_explain(sky):
-    table = galaxies(2)
+    table = galaxies(2).drop(columns="petro_r90")
     sky.objects = [(table["ra"][0], table["dec"][0], 5.0)]
     sky.table_faults = ["503", "503"]
     assert sdss_radii(table, backoff=0.01)["petro_r90"][0] == 5.0
@@ -596,8 +884,9 @@ def test_radii_insist_and_explain(sky):
     sky.table_faults = ["403"]
     with pytest.raises(FetchError, match="refuses"):
         sdss_radii(table, backoff=0.01)
-    with pytest.raises(ValueError, match="ra and dec"):
-        sdss_radii(table.assign(ra=np.nan))
+    for change in ({"ra": np.inf}, {"dec": 91.0}):
+        with pytest.raises(ValueError, match="ra and dec"):
+            sdss_radii(table.assign(**change))
 
 
 def test_radii_without_a_service(manifest, monkeypatch):
@@ -605,4 +894,4 @@ def test_radii_without_a_service(manifest, monkeypatch):
         url = server.url
     monkeypatch.setenv("GALHELPERS_URL_SDSS", url)
     with pytest.raises(FetchError, match="Nothing answers"):
-        sdss_radii(galaxies(2), attempts=2, backoff=0.01)
+        sdss_radii(galaxies(2).drop(columns="petro_r90"), attempts=2, backoff=0.01)

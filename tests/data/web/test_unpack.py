@@ -193,6 +193,27 @@ def test_names_that_are_one_on_some_computers(tmp_path, folder, ending, names):
     assert_refused(archive, folder, "is there twice")
 
 
+NOT_ON_WINDOWS = [
+    *("foo:bar.jpg", "a/CON.jpg", "aux/x.jpg", "nul", "com1.tar.gz", "con .txt", "lpt²"),
+    *("a.jpg.", "a.jpg ", "folder./a.jpg", "folder /a.jpg", "a\tb", "a\x7f", "a\nb"),
+]
+
+
+@pytest.mark.parametrize("name", NOT_ON_WINDOWS)
+@pytest.mark.parametrize("ending", ["zip", "tar"])
+def test_names_that_windows_does_not_allow(tmp_path, folder, ending, name):
+    archive = pack(tmp_path / f"a.{ending}", {"good.txt": b"1", name: b"2"})
+    assert_refused(archive, folder, "Windows does not allow")
+    assert run(archive, folder, keep=lambda member: member == "good.txt").files == 1
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar"])
+def test_names_that_are_unusual_and_fine(tmp_path, folder, ending):
+    names = ["My images (1)/NGC 1300 (B).jpg", ".hidden/a", "console.txt", "com10.jpg"]
+    content = {**dict.fromkeys(names, b"1"), "J102532.37+052459.3": b"2", "é~#,;=&.con": b"3"}
+    assert run(pack(tmp_path / f"a.{ending}", content), folder).files == len(content)
+
+
 @pytest.mark.parametrize("names", [("a", "a/1"), ("a/1", "a")])
 def test_a_file_where_a_folder_is(tmp_path, folder, names):
     archive = pack(tmp_path / "a.zip", dict.fromkeys(names, b"1"))
@@ -300,6 +321,40 @@ def test_a_tar_that_ends_or_breaks_between_two_members(tmp_path, folder):
     for content in (whole[:1024], whole[:1024] + b"x" * 512 + whole[1536:]):
         archive.write_bytes(content)
         assert_refused(archive, folder, "damaged")
+
+
+EXTENSIONS = ["GNUTYPE_LONGNAME", "GNUTYPE_LONGLINK", "XHDTYPE", "XGLTYPE", "SOLARIS_XHDTYPE"]
+
+
+@pytest.mark.parametrize("kind", EXTENSIONS)
+def test_a_header_that_would_fill_the_memory(tmp_path, folder, kind):
+    """30 MB of a name in 0.03 MB; tarfile would read them at once."""
+    archive = tmp_path / "a.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        add(packed, "long", b"30000000 path=" + bytes(30_000_000), type=getattr(tarfile, kind))
+        add(packed, "a.txt", b"1")
+    tracemalloc.start()
+    assert_refused(archive, folder, "damaged.*a header of 30,000,014 bytes")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_a_sparse_file_in_a_tar(tmp_path, folder):
+    """Its list of pieces may go on for ever, and tarfile would hold it."""
+    archive = tmp_path / "a.tar"
+    with tarfile.open(archive, "w") as packed:
+        add(packed, "a", b"1" * 512, type=tarfile.GNUTYPE_SPARSE)
+    assert_refused(archive, folder, "a sparse file")
+
+
+@pytest.mark.parametrize("style", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names(tmp_path, folder, style):
+    name = "/".join(["galaxy" * 20] * 8)
+    with tarfile.open(tmp_path / "a.tar", "w", format=style) as packed:
+        add(packed, name, b"1")
+    run(tmp_path / "a.tar", folder)
+    assert held(folder) == {name: b"1"}
 
 
 def test_unknown_and_missing_archives(tmp_path, folder):
