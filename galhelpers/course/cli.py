@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"galhelpers: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a folder without permission, a vanished file
-        print(f"galhelpers: {error}", file=sys.stderr)
+        where = f"{error.filename}: {error.strerror}" if error.filename else error
+        print(f"galhelpers: {where}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped. Give the same command again to continue.", file=sys.stderr)

@@ -119,7 +119,7 @@ def load_dataset(
     from galhelpers.data import sources  # it builds GalaxySets: imported late to avoid a circle
 
     entry = load_manifest().get(name)
-    root = Path(data_root) if data_root else default_data_root()
+    root = Path(data_root).expanduser() if data_root else default_data_root()
     if entry.kind == "simulated":
         return sources.load_simulated(root, get_profile(profile).n_simulated, seed)
     readers = {

@@ -4,6 +4,7 @@ The facts are in ``data_manifest.yaml`` beside the package. This file says what 
 hold, so that a mistake in it is found when it is read and not in the middle of a lesson.
 """
 
+import difflib
 import os
 import re
 from functools import lru_cache
@@ -187,6 +188,8 @@ class DatasetEntry(_Strict):
             raise ValueError(f"kind {self.kind} needs where.{needs}")
         if self.kind == "simulated" and (self.files or self.layout != "none"):
             raise ValueError("kind simulated reads nothing: leave out files, layout none")
+        if self.kind in ("files", "kaggle", "hugging_face") and self.recipe is None:
+            raise ValueError(f"kind {self.kind} needs a recipe, which makes its files readable")
         if self.kind != "simulated" and self.layout == "none":
             raise ValueError(f"kind {self.kind} needs a layout of its files")
         if self.kind == "files":
@@ -250,8 +253,10 @@ class Manifest(_Strict):
         for entry in self.datasets:
             if entry.name == name:
                 return entry
+        close = difflib.get_close_matches(name.lower(), self.names, n=1)
+        meant = f" Did you mean {close[0]}?" if close else ""
         raise UnknownDatasetError(
-            f"Unknown dataset {name!r}. Valid datasets: {', '.join(self.names)}."
+            f"Unknown dataset {name!r}.{meant} Valid datasets: {', '.join(self.names)}."
         )
 
 
@@ -281,9 +286,18 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
     except ValidationError as error:
         lines = [
             f"  {'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
+            f"{_of_dataset(path, problem['loc'])}"
             for problem in error.errors()
         ]
         raise ManifestError("\n".join([f"{short(path)} breaks its rules:", *lines])) from error
+
+
+def _of_dataset(path: Path, place: tuple[int | str, ...]) -> str:
+    """Name the data set in which a rule is broken: nobody counts them."""
+    if len(place) < 2 or place[0] != "datasets" or not isinstance(place[1], int):
+        return ""
+    entry = yaml.safe_load(path.read_text(encoding="utf-8"))["datasets"][place[1]]
+    return f" (in {entry['name']})" if isinstance(entry, dict) and "name" in entry else ""
 
 
 @lru_cache(maxsize=4)

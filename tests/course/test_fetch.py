@@ -4,6 +4,8 @@ The files are small and drawn here; formats, addresses and the whole way from a 
 set that a notebook reads are those of the course.
 """
 
+import gzip
+import hashlib
 import io
 import json
 import shutil
@@ -14,10 +16,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from astropy.io import fits
 from PIL import Image
 
 from galhelpers.course.cli import main
+from galhelpers.course.errors import UserError
+from galhelpers.course.fetch import fetch
 from galhelpers.course.lesson import Lesson
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.manifest import load_manifest
@@ -26,15 +31,18 @@ from galhelpers.survey.fits import sky_of
 from galhelpers.trees import GZ2, TREES
 from tests.data.published import (
     N,
+    csv_of,
     decals_table,
+    gz1_table,
     gz_candels_table,
     jpeg,
     kaggle_files,
+    parquet_of,
     publish,
 )
 from tests.data.web.fake_hub import FakeHub
 from tests.data.web.fake_kaggle import FakeKaggle
-from tests.data.web.faulty_server import FaultyServer
+from tests.data.web.faulty_server import Fault, FaultyServer
 from tests.data.web.sky_server import SkyServer
 
 
@@ -184,6 +192,174 @@ def test_cutouts_for_a_table_of_ones_own(world, capsys, monkeypatch, tmp_path):
     code, _, err = run(capsys, "sdss_cutouts", "--catalog", str(tmp_path / "none.csv"))
     assert code == 1
     assert "There is no table" in err
+
+
+def test_cutouts_belong_to_a_place_and_not_to_a_name(world, capsys, monkeypatch, tmp_path):
+    table = pd.DataFrame({"id": [1, 2, 3], "ra": [10.0, 20, 30], "dec": [1.0, 2, 3]})
+    table = table.assign(petro_r90=5.0, class_id=[4, 0, -1])
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.assign(ra=[10.0, 21, 30]).to_csv(tmp_path / "b.csv", index=False)
+    with SkyServer() as sky:
+        monkeypatch.setenv("GALHELPERS_URL_SDSS", sky.url)
+        assert run(capsys, "sdss_cutouts", "--catalog", str(tmp_path / "a.csv"))[0] == 0
+        out = run(capsys, "sdss_cutouts", "--catalog", str(tmp_path / "b.csv"))[1]
+        assert "1 pictures fetched, 2 were there." in out
+        galaxies = load_dataset("sdss_cutouts")
+        assert galaxies.files[1].read_bytes() == sky.picture(21, 2, 424)
+    assert list(galaxies.catalog["class_name"]) == ["spiral", "completely_round_smooth", ""]
+    assert "use it:     galhelpers run --dataset sdss_cutouts\n" in out
+
+
+def test_what_a_service_sent_before_it_failed_can_be_read(world, capsys, monkeypatch, tmp_path):
+    table = pd.DataFrame({"id": range(150), "ra": np.arange(1.0, 151), "dec": 0.0})
+    table.assign(petro_r90=5.0).to_csv(tmp_path / "a.csv", index=False)
+    with SkyServer() as sky:
+        monkeypatch.setenv("GALHELPERS_URL_SDSS", sky.url)
+        for ra in table["ra"][5:]:
+            sky.fault(ra, 0.0, "html", forever=True)
+        code, _, err = run(
+            capsys, "sdss_cutouts", "--catalog", str(tmp_path / "a.csv"), "--per-second", "1e9"
+        )
+    assert code == 1
+    assert "does not send pictures" in err
+    # Answers that were under way when the service was given up may be lost; what came is there.
+    pictures = list((tmp_path / "data/sdss_cutouts/images").glob("*.jpg"))
+    assert 1 <= len(pictures) <= 5
+    assert len(load_dataset("sdss_cutouts")) == len(pictures)
+    monkeypatch.setenv("GALHELPERS_URL_SDSS", "http://127.0.0.1:9")
+    few = tmp_path / "few.csv"
+    table.assign(petro_r90=5.0, id=table["id"] + 1000).tail(2).to_csv(few, index=False)
+    code, _, err = run(capsys, "sdss_cutouts", "--catalog", str(few))
+    assert code == 1
+    assert "Nothing answers at 127.0.0.1:9" in err
+
+
+def test_fits_cutouts_have_a_column_of_their_own(world, capsys, monkeypatch, tmp_path):
+    pd.DataFrame({"id": ["a"], "ra": [10.0], "dec": [1.0]}).to_csv(tmp_path / "a.csv", index=False)
+    with SkyServer() as sky:
+        monkeypatch.setenv("GALHELPERS_URL_LEGACY_SURVEY", sky.url)
+        assert run(capsys, "legacy_fits", "--catalog", str(tmp_path / "a.csv"))[0] == 0
+    catalog = load_dataset("legacy_fits").catalog
+    assert list(catalog["fits"]) == ["images/a.fits"]
+    assert (tmp_path / "data/legacy_fits/images/a.fits").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["gz_decals", "--cutouts", "-4"], "Expected --cutouts of 1 or more, got -4."),
+        (["gz_decals", "--cutouts", "0"], "Expected --cutouts of 1 or more, got 0."),
+        (["gz_decals", "--per-second", "0"], "Expected --per-second above 0, got 0."),
+        (["gz_decals", "--config", "tiny"], "gz_decals has no use for --config."),
+        (["gz_decals", "--catalog", "a.csv"], "gz_decals has no use for --catalog."),
+        (["simulated", "--all"], "simulated has no use for --all."),
+        (["hf_gz2", "--n", "5"], "hf_gz2 has no use for --n."),
+        (["gz_decal"], "Did you mean gz_decals?"),
+        (["candels_experts", "--mosaic", "no.fits"], "There is no file no.fits."),
+    ],
+)
+def test_choices_that_make_no_sense(world, capsys, arguments, expected):
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert expected in err
+
+
+def test_choices_in_python(world):
+    with pytest.raises(UserError, match=r"There is no choice 'all'\. Choices: n, seed, "):
+        fetch("gz_decals", all=True)
+
+
+def test_what_came_with_all_stays_without_it(world, capsys, monkeypatch):
+    assert run(capsys, "galaxy_zoo_2", "--all")[0] == 0
+    asked = len(world.requests)
+    monkeypatch.setenv("GALHELPERS_URL_ZENODO", "http://127.0.0.1:9")  # not needed any more
+    assert run(capsys, "galaxy_zoo_2")[0] == 0
+    assert run(capsys, "galaxy_zoo_2", "--all")[0] == 0
+    assert len(world.requests) == asked
+    assert "fractions_hart16" in load_dataset("galaxy_zoo_2").tables
+
+
+def test_published_pictures_come_before_those_of_a_service(world, capsys, monkeypatch):
+    with SkyServer() as sky:
+        monkeypatch.setenv("GALHELPERS_URL_LEGACY_SURVEY", sky.url)
+        assert run(capsys, "gz_decals", "--cutouts", "3", "--per-second", "1e9")[0] == 0
+        assert run(capsys, "gz_decals", "--all")[0] == 0
+        suffixes = [file.suffix for file in load_dataset("gz_decals").files]
+        assert suffixes.count(".png") == N - 2
+        # Two galaxies have no published picture; only these are asked for now.
+        before = sum(sky.requests.values())
+        out = run(capsys, "gz_decals", "--cutouts", "20", "--per-second", "1e9")[1]
+        assert sum(sky.requests.values()) - before <= 2
+        assert len(load_dataset("gz_decals")) == N
+        assert "could not be had" not in out
+
+
+def test_deleted_downloads_are_fetched_again_when_something_else_is_missing(
+    world, capsys, tmp_path
+):
+    assert run(capsys, "galaxy_zoo_2")[0] == 0
+    folder = tmp_path / "data" / "galaxy_zoo_2"
+    shutil.rmtree(folder / "downloads")
+    next((folder / "images").rglob("*.jpg")).unlink()
+    asked = len(world.requests)
+    assert run(capsys, "galaxy_zoo_2")[0] == 0
+    assert len(world.requests) > asked
+    assert len(load_dataset("galaxy_zoo_2")) == 22
+
+
+def test_a_table_that_broke_off_is_noticed(world, capsys, tmp_path):
+    body = csv_of(gz1_table().head(10), compressed=False)
+    manifest = tmp_path / "manifest.yaml"
+    content = yaml.safe_load(manifest.read_text())
+    (entry,) = (e for e in content["datasets"] if e["name"] == "galaxy_zoo_1")
+    (file,) = entry["files"]
+    del file["checksum"], file["bytes"]
+    file["why_no_checksum"] = "none"
+    manifest.write_text(yaml.safe_dump(content))
+    world.serve("/gz1/GalaxyZoo1_DR_table2.csv.gz", gzip.compress(body), Fault(no_length=True))
+    code, out, err = run(capsys, "galaxy_zoo_1")
+    assert code == 1
+    assert "its length was not announced" in out
+    assert f"Expected {N} rows in GalaxyZoo1_DR_table2.csv.gz, found 10." in err
+    with pytest.raises(FileNotFoundError, match="galhelpers fetch galaxy_zoo_1"):
+        load_dataset("galaxy_zoo_1")
+
+
+def test_mapping_and_tables_that_do_not_belong_together(world, capsys, tmp_path):
+    manifest = tmp_path / "manifest.yaml"
+    content = yaml.safe_load(manifest.read_text())
+    (entry,) = (e for e in content["datasets"] if e["name"] == "galaxy_zoo_2")
+    (file,) = (f for f in entry["files"] if f["name"] == "gz2_filename_mapping.csv")
+    other = pd.DataFrame({"objid": range(30), "sample": "original", "asset_id": range(30)})
+    body = csv_of(other, compressed=False)
+    file |= {"bytes": len(body), "checksum": f"sha256:{hashlib.sha256(body).hexdigest()}"}
+    manifest.write_text(yaml.safe_dump(content))
+    world.serve("/zenodo/records/3565489/files/gz2_filename_mapping.csv", body)
+    code, _, err = run(capsys, "galaxy_zoo_2")
+    assert code == 1
+    assert "22 of 22 galaxies of the vote tables are not in gz2_filename_mapping.csv" in err
+
+
+def test_a_few_wrong_rows_are_left_out_and_told_many_are_refused(world, capsys, tmp_path):
+    for wrong, expected in ((1, 0), (12, 1)):
+        table = pd.concat([decals_table().assign(iauname=lambda t, k=k: t["iauname"] + str(k))
+                           for k in range(9)], ignore_index=True)  # fmt: skip
+        table.loc[: wrong - 1, "smooth-or-featured_smooth_fraction"] = 1.7
+        body = parquet_of(table)
+        manifest = tmp_path / "manifest.yaml"
+        content = yaml.safe_load(manifest.read_text())
+        (entry,) = (e for e in content["datasets"] if e["name"] == "gz_decals")
+        entry["n_images"] = len(table)
+        digest = hashlib.sha256(body).hexdigest()
+        entry["files"][0] |= {"bytes": len(body), "checksum": f"sha256:{digest}"}
+        manifest.write_text(yaml.safe_dump(content))
+        world.serve("/zenodo/records/4573248/files/gz_decals_volunteers_5.parquet", body)
+        code, out, err = run(capsys, "gz_decals")
+        assert code == expected
+        if wrong == 1:
+            assert "1 wrong rows of gz_decals_volunteers_5.parquet were left out: line" in out
+        else:
+            assert "gz_decals_volunteers_5.parquet" in err
 
 
 def test_kaggle(world, capsys, monkeypatch, tmp_path):
@@ -368,11 +544,19 @@ def test_zenodo_is_asked_for_checksums_that_nobody_noted(world, capsys, tmp_path
 def test_a_classrooms_mirror_comes_first(world, capsys, monkeypatch, tmp_path):
     name = "gz_decals_volunteers_5.parquet"
     body, _, kind = world.next_answer(f"/zenodo/records/4573248/files/{name}", {})
-    world.serve(f"/class/gz_decals/{name}", body, kind=kind)
     monkeypatch.setenv("GALHELPERS_MIRROR", f"{world.url}/class/")
+    assert "the mirror" in run(capsys, "gz_decals")[1]  # it does not have it yet
+    shutil.rmtree(tmp_path / "data")
+    world.serve(f"/class/gz_decals/{name}", body, kind=kind)
     world.requests.clear()
     assert run(capsys, "gz_decals")[0] == 0
     assert {request.path for request in world.requests} == {f"/class/gz_decals/{name}"}
+    record = json.loads((tmp_path / "data/gz_decals/source.json").read_text())
+    assert record["files"][0]["from"] == f"{world.url}/class/gz_decals/{name}"
+    monkeypatch.setenv("GALHELPERS_MIRROR", "classroom:8000/data")
+    code, _, err = run(capsys, "gz_decals")
+    assert code == 1
+    assert "GALHELPERS_MIRROR should hold an address that begins with http://" in err
 
 
 def test_no_network_says_so_in_one_paragraph(world, capsys, monkeypatch, tmp_path):
