@@ -201,7 +201,7 @@ def test_what_a_notebook_builds_is_imported_only_later():
 
 @pytest.mark.slow
 def test_a_tampered_output_fails_nbval(tmp_path):
-    """The same command as `make notebooks`, on one cell: once with its output, once tampered with."""
+    """The same command as `make notebooks`, on one cell: with its output, and tampered with."""
     notebook = nbformat.read(ROOT / "notebooks" / "01_data.ipynb", as_version=4)
     source = "from galhelpers.trees import TREES\n\nprint(TREES['gz2'].columns[0])"
     output = nbformat.v4.new_output("stream", text="smooth-or-featured_smooth\n")
