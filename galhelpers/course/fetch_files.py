@@ -95,10 +95,13 @@ def _from_web(
         _remote(entry, file, mirror) for file in _ask_zenodo(entry, downloads, chosen, mirror)
     ]
     downloads.mkdir(parents=True, exist_ok=True)
-    sizes = [file.expected_bytes for file in chosen]
-    pairs = zip(remotes, sizes, strict=True)
-    parts = [still_missing(replace(remote, bytes=size), downloads) for remote, size in pairs]
-    check_space(downloads, sum(part or 0 for part in parts), entry.name)
+    missing = [
+        still_missing(replace(remote, bytes=file.expected_bytes), downloads) or 0
+        for file, remote in zip(chosen, remotes, strict=True)
+        if not (downloads / file.name).is_file()  # its size may be known only roughly
+    ]
+    check_space(downloads, sum(missing), entry.name)
+    earlier = _origins(downloads.parent)
     files, records = {}, []
     for file, remote in zip(chosen, remotes, strict=True):
         print(f"  file:       {file.name}, {file.size_display or 'size not known'}", flush=True)
@@ -115,7 +118,7 @@ def _from_web(
             continue
         done = download(remote, downloads, progress=progress)
         files[file.name] = done.path
-        origin = done.url or "was there already"
+        origin = done.url or earlier.get(file.name) or "was there already"
         records.append({"name": file.name, "from": origin, "sha256": done.sha256})
         if mirror and done.url and not done.url.startswith(mirror):
             print(f"  note:       the mirror {mirror} did not give it; taken from {origin}")
@@ -126,6 +129,15 @@ def _from_web(
     if not files:
         raise FetchError(f"{entry.name} lists no files to fetch in data_manifest.yaml.")
     return files, record_of(entry, records)
+
+
+def _origins(folder: Path) -> dict[str, str]:
+    """Where the files came from that an earlier run wrote down, by name."""
+    try:
+        record = json.loads((folder / "source.json").read_text(encoding="utf-8"))
+        return {file["name"]: file["from"] for file in record["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _remote(entry: DatasetEntry, file: FileEntry, mirror: str) -> Remote:
