@@ -9,12 +9,12 @@ import requests
 
 from galhelpers.data.web.services import (
     LONGEST_WAIT,
-    PASSING,
     FetchError,
     explain,
     no_network,
     retry_after,
     service_address,
+    worth_another_try,
 )
 
 HOW_TO_LOG_IN = (
@@ -47,13 +47,9 @@ def ask_hub(repo: str, revision: str | None, attempts: int, backoff: float) -> A
                 problem = requests.exceptions.ProxyError()
         answer = _as_requests(problem)
         wait = backoff * 2**attempt
-        passing = isinstance(answer, (requests.ConnectionError, requests.Timeout))
-        lasting = (requests.exceptions.SSLError, requests.exceptions.ProxyError)
-        passing = passing and not isinstance(answer, lasting)
-        passing = passing and (attempt == 0 or not no_network(problem))
         if isinstance(answer, requests.Response):
-            passing = answer.status_code in PASSING
             wait = max(wait, retry_after(answer) or 0.0)
+        passing = worth_another_try(answer, attempt + 1)
         # Raised here and not where it was caught: the chain of an exception shows its requests.
         if not passing or attempt + 1 == attempts or wait > LONGEST_WAIT:
             raise FetchError(_words(problem, answer, repo, revision))

@@ -30,12 +30,11 @@ from galhelpers.data.web.kaggle_login import (
 )
 from galhelpers.data.web.services import (
     LONGEST_WAIT,
-    PASSING,
     FetchError,
     explain,
-    no_network,
     retry_after,
     service_address,
+    worth_another_try,
 )
 
 __all__ = ["fetch_competition_file", "kaggle_ready"]
@@ -118,11 +117,7 @@ def _download(slug: str, part: Path, progress: bool, attempts: int, backoff: flo
         wait = backoff * 2 ** (failures - 1)
         if isinstance(problem, requests.Response):
             wait = max(wait, retry_after(problem) or 0.0)
-            passing = problem.status_code in PASSING
-        else:
-            passing = isinstance(problem, _MAY_PASS)
-            passing = passing and not isinstance(problem, requests.exceptions.SSLError)
-            passing = passing and (failures == 1 or not no_network(problem))
+        passing = isinstance(problem, _WrongSizeError) or worth_another_try(problem, failures)
         # Raised here and not where it was caught: the chain of an exception shows its requests.
         if not passing or failures >= attempts or wait > LONGEST_WAIT:
             raise FetchError(_words(problem, slug, part.name))
@@ -139,9 +134,6 @@ class _NoTokenError(Exception):
 
 class _LoginOverError(Exception):
     """The login that `kaggle auth login` stored is no longer accepted."""
-
-
-_MAY_PASS = (requests.ConnectionError, requests.Timeout, _WrongSizeError)
 
 
 def _one_attempt(

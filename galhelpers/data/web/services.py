@@ -109,9 +109,32 @@ def retry_after(response: requests.Response) -> float | None:
 
 
 def no_network(problem: requests.Response | Exception) -> bool:
-    """Say whether nobody was reached at all: trying again at once is of no use."""
+    """Say whether nobody was reached at all: no network, or nothing listens at the address."""
     reasons = (socket.gaierror, ConnectionRefusedError)
     return isinstance(problem, Exception) and any(_caused_by(problem, kind) for kind in reasons)
+
+
+def worth_another_try(problem: requests.Response | Exception, failures: int) -> bool:
+    """Say whether a problem may be gone at the next attempt.
+
+    Parameters
+    ----------
+    problem
+        The answer of the server, or the error of ``requests`` where none came.
+    failures
+        Attempts in a row that failed, this one included. Where nobody is reached at all (no
+        network, nothing listens) a second try is enough.
+    """
+    if isinstance(problem, requests.Response):
+        return problem.status_code in PASSING
+    errors = requests.exceptions
+    if isinstance(problem, (errors.SSLError, errors.ProxyError)):
+        return False
+    if no_network(problem):
+        return failures == 1
+    return isinstance(
+        problem, (errors.ConnectionError, errors.Timeout, errors.ChunkedEncodingError)
+    )
 
 
 def explain(problem: requests.Response | Exception, url: str, advice: str = "") -> str:

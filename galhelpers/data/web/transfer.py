@@ -30,12 +30,11 @@ from galhelpers.data.web.intact import (
 )
 from galhelpers.data.web.services import (
     LONGEST_WAIT,
-    PASSING,
     FetchError,
     explain,
-    no_network,
     retry_after,
     shown,
+    worth_another_try,
 )
 from galhelpers.paths import short
 
@@ -249,13 +248,11 @@ def patiently(
             problem = error if error.response is None else error.response
             if isinstance(error, ValueError):
                 problem = _not_an_address(url)
-        grown = has_grown()
-        failures = 1 if grown else failures + 1
+        failures = 1 if has_grown() else failures + 1
         wait = min(60.0, backoff * 2 ** (failures - 1))
         asked = retry_after(problem) if isinstance(problem, requests.Response) else None
-        if no_network(problem) and not grown and failures > 1:
-            failures = attempts
-        if not _may_pass(problem) or failures >= attempts or (asked or 0) > LONGEST_WAIT:
+        hopeless = failures >= attempts or (asked or 0) > LONGEST_WAIT
+        if hopeless or not worth_another_try(problem, failures):
             minutes = f" It asks us to wait {asked / 60:.0f} minutes." if asked else ""
             raise PlaceFailedError(explain(problem, url) + minutes)
         wait = max(wait, asked or 0.0)
@@ -275,17 +272,6 @@ def _not_an_address(url: str) -> requests.RequestException:
     if readable and requests.utils.get_environ_proxies(url):
         return requests.exceptions.ProxyError("the address of the proxy is none")
     return requests.RequestException("that is not an address")
-
-
-def _may_pass(problem: requests.Response | Exception) -> bool:
-    if isinstance(problem, requests.Response):
-        return problem.status_code in PASSING
-    if isinstance(problem, (requests.exceptions.SSLError, requests.exceptions.ProxyError)):
-        return False
-    return isinstance(
-        problem,
-        (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError),
-    )
 
 
 def _span(answer: requests.Response) -> tuple[int, int | None]:

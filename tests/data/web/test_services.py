@@ -16,6 +16,7 @@ from galhelpers.data.web.services import (
     retry_after,
     service_address,
     shown,
+    worth_another_try,
 )
 
 
@@ -105,3 +106,16 @@ def test_a_variable_that_holds_no_address_is_named(monkeypatch):
         resolve("zenodo:a")
     with pytest.raises(FetchError, match=r"'classroom:8000/a' is no address: .* Services: zenodo"):
         resolve("classroom:8000/a?token=x")
+
+
+def test_what_is_worth_another_try():
+    errors = requests.exceptions
+    for status, worth in ((503, True), (429, True), (403, False), (404, False)):
+        assert worth_another_try(answer(status), 3) is worth
+    assert worth_another_try(errors.ReadTimeout(), 3)
+    assert worth_another_try(errors.ChunkedEncodingError(), 3)
+    assert not worth_another_try(errors.SSLError(), 1)
+    assert not worth_another_try(errors.ProxyError(), 1)
+    assert not worth_another_try(ValueError(), 1)
+    nobody = errors.ConnectionError(ConnectionRefusedError())
+    assert [worth_another_try(nobody, failures) for failures in (1, 2)] == [True, False]
