@@ -8,11 +8,10 @@ the visitor's token.
 import hashlib
 import io
 import json
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+from tests.data.web.two_servers import start_servers, stop_servers
 
 
 def jpeg(seed: int, size: int = 48, noise: float = 10.0) -> bytes:
@@ -77,22 +78,13 @@ class FakeHub:
 
     def __enter__(self) -> Self:
         self.blobs: dict[str, bytes] = {}
-        self._servers = [
-            ThreadingHTTPServer(("127.0.0.1", 0), type("H", (handler,), {"hub": self}))
-            for handler in (_Hub, _Storage)
-        ]
-        for server in self._servers:
-            server.daemon_threads = True
-            # Visitors who leave in the middle are part of the plan.
-            server.handle_error = lambda request, address: None  # type: ignore[method-assign]
-            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        handlers = (_Hub, _Storage)
+        self._servers = start_servers(*(type("H", (h,), {"hub": self}) for h in handlers))
         self.url, self.storage = (f"http://127.0.0.1:{s.server_port}" for s in self._servers)
         return self
 
     def __exit__(self, *error: object) -> None:
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        stop_servers(self._servers)
 
     def commit(self, repo: str, files: dict[str, bytes], branch: str = "main") -> str:
         """Add a commit, which the branch then points to; gives its name."""

@@ -7,14 +7,15 @@ whose link is signed and valid for one visitor; it must never see the visitor's 
 import base64
 import hashlib
 import json
-import threading
 import time
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from tests.data.web.two_servers import start_servers, stop_servers
 
 MODIFIED = "Tue, 15 Mar 2022 12:00:00 GMT"
 
@@ -49,22 +50,13 @@ class FakeKaggle:
     signatures: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
-        self._servers = [
-            ThreadingHTTPServer(("127.0.0.1", 0), type("H", (handler,), {"kaggle": self}))
-            for handler in (_Api, _Storage)
-        ]
-        for server in self._servers:
-            server.daemon_threads = True
-            # Visitors who leave in the middle are part of the plan.
-            server.handle_error = lambda request, address: None  # type: ignore[method-assign]
-            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        handlers = (_Api, _Storage)
+        self._servers = start_servers(*(type("H", (h,), {"kaggle": self}) for h in handlers))
         self.url, self.storage = (f"http://127.0.0.1:{s.server_port}" for s in self._servers)
         return self
 
     def __exit__(self, *error: object) -> None:
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        stop_servers(self._servers)
 
     def ranges(self) -> list[str | None]:
         """Range headers of the requests to the storage, in order."""
