@@ -12,14 +12,35 @@ from galhelpers.models.linnet_convnet import (
     TreeOutput,
     repaired_convnet_37,
 )
+from galhelpers.models.resnet_node import (
+    GalaxyNet,
+    OdeBlock,
+    OdeFunction,
+    gupta_node,
+    gupta_resnet,
+)
 
-__all__ = ["ConvNet", "LinNet", "RepairedConvNet", "TreeOutput", "build", "repaired_convnet_37"]
+__all__ = [
+    "ConvNet",
+    "GalaxyNet",
+    "LinNet",
+    "OdeBlock",
+    "OdeFunction",
+    "RepairedConvNet",
+    "TreeOutput",
+    "build",
+    "gupta_node",
+    "gupta_resnet",
+    "repaired_convnet_37",
+]
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "linnet": LinNet,
     "convnet": ConvNet,
     "repaired_convnet": RepairedConvNet,
     "repaired_convnet_37": repaired_convnet_37,
+    "gupta_resnet": gupta_resnet,
+    "gupta_node": gupta_node,
 }
 
 

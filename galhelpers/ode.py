@@ -1,0 +1,269 @@
+"""Solve y' = f(t, y) and differentiate through the solution: three gradients, one interface.
+
+``odeint(..., gradient=...)`` integrates an ordinary differential equation whose right-hand side is
+a network, and lets a learner switch between three ways to get gradients:
+
+``"direct"``
+    Back-propagate through every operation of the solver (torchdiffeq's ``odeint``). Exact for
+    what was computed, but all of it stays in memory.
+``"adjoint"``
+    Solve a second equation backwards in time (torchdiffeq's ``odeint_adjoint``; Chen et al. 2018,
+    arXiv:1806.07366). Little memory, but the trajectory is computed anew, backwards, and need not
+    meet the one that was used.
+``"aca"``
+    Adaptive checkpoint adjoint (Zhuang et al. 2020, arXiv:2006.02493): look for the steps without
+    recording anything, keep those that were accepted, and back-propagate through exactly these.
+    Written here, :func:`odeint_aca`.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from galhelpers.ode_search import Function, Mode, Search, SolverError, Statistics
+from galhelpers.ode_steps import StepMemory, find_tableau
+
+__all__ = ["SolverError", "Statistics", "StepMemory", "odeint", "odeint_aca"]
+
+
+def odeint(
+    func: Function,
+    y0: Tensor,
+    t: Tensor | Sequence[float],
+    *,
+    gradient: Literal["direct", "adjoint", "aca"] = "aca",
+    method: str = "bosh3",
+    rtol: float = 1e-3,
+    atol: float = 1e-3,
+    step_size: float | None = None,
+    stats: Statistics | None = None,
+    **options: Any,
+) -> Tensor:
+    """Integrate y' = func(t, y) from t[0], with a choice of how gradients are computed.
+
+    Parameters
+    ----------
+    func
+        Called with a time (a tensor without dimensions) and a state; gives the derivative, in the
+        shape of the state. For ``adjoint`` and ``aca`` a ``torch.nn.Module``, whose parameters
+        get gradients.
+    y0
+        Initial state, floating point, any shape.
+    t
+        Times, at least two, ascending or descending: the initial one and those to report.
+    gradient
+        ``direct``, ``adjoint`` or ``aca``; see the head of this module.
+    method
+        ``adaptive_heun`` (Heun-Euler, order 2), ``bosh3`` (Bogacki-Shampine) or ``dopri5``
+        (Dormand-Prince), which choose their steps; ``euler`` or ``rk4``, whose steps are equal.
+    rtol, atol
+        Error allowed in each step: ``atol + rtol * |y|``, as a root mean square over the state.
+    step_size
+        For ``euler`` and ``rk4``: the step, in units of t.
+    stats
+        Filled with the number of evaluations, in the backward pass too.
+    **options
+        For ``aca`` those of :func:`odeint_aca`, for the others those of torchdiffeq.
+
+    Returns
+    -------
+    Tensor
+        Shape (len(t), *y0.shape): the states at the times asked for, the first is ``y0``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown gradient or method, or a step size where there should be none.
+    SolverError
+        Where ``aca`` cannot go on.
+    """
+    tableau = find_tableau(method, step_size)
+    if gradient == "aca":
+        settings: dict[str, Any] = {
+            "method": method,
+            "rtol": rtol,
+            "atol": atol,
+            "step_size": step_size,
+        }
+        return odeint_aca(func, y0, t, **settings, stats=stats, **options)
+    if gradient not in ("direct", "adjoint"):
+        raise ValueError(f"Expected gradient as direct, adjoint or aca, got {gradient!r}.")
+    import torchdiffeq
+
+    if not tableau.adaptive:
+        options["options"] = {"step_size": step_size} | options.get("options", {})
+    counted = _Counted(func, stats or Statistics())
+    solve = torchdiffeq.odeint if gradient == "direct" else torchdiffeq.odeint_adjoint
+    times = torch.as_tensor(t, dtype=y0.dtype, device=y0.device)
+    result = solve(counted, y0, times, method=method, rtol=rtol, atol=atol, **options)
+    counted.in_backward = True  # what is evaluated from now on, the adjoint evaluates
+    return result
+
+
+class _Counted(nn.Module):
+    """Count the calls of a function; a module, so that torchdiffeq finds its parameters."""
+
+    def __init__(self, func: Function, stats: Statistics) -> None:
+        super().__init__()
+        self.func, self.stats, self.in_backward = func, stats, False
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        if self.in_backward:
+            self.stats.backward += 1
+        else:
+            self.stats.forward += 1
+        return self.func(t, y)
+
+
+# Adaptive checkpoint adjoint ---------------------------------------------------------------------
+
+
+def odeint_aca(
+    func: Function,
+    y0: Tensor,
+    t: Tensor | Sequence[float],
+    *,
+    method: str = "bosh3",
+    rtol: float = 1e-3,
+    atol: float = 1e-3,
+    step_size: float | None = None,
+    mode: Mode = "steps",
+    memory: StepMemory | None = None,
+    first_step: float | None = None,
+    max_steps: int = 10_000,
+    params: Sequence[Tensor] | None = None,
+    stats: Statistics | None = None,
+) -> Tensor:
+    """Integrate y' = func(t, y); gradients are exact for the steps that were accepted.
+
+    Gradients reach ``y0`` and the parameters, not the times. ``func`` is evaluated again in the
+    backward pass, so it must give the same again: no dropout, no batch statistics.
+
+    Parameters
+    ----------
+    func, y0, t, method, rtol, atol, step_size, stats
+        As in :func:`odeint`.
+    mode
+        What the forward pass keeps, for N accepted steps of s stages: ``steps``, N states, and in
+        the backward pass the graph of one step at a time; ``stages``, N s states, and the graph
+        of one evaluation; ``graph``, the graphs of all N s evaluations: most memory, and a
+        quarter less work, because nothing is evaluated twice. All give the same gradient.
+    memory
+        Remembers the steps of one batch to start the next one with; see :class:`StepMemory`.
+    first_step
+        Length of the first step, in units of t; by default it is estimated, for one evaluation.
+    max_steps
+        Steps, rejected ones included, after which to give up.
+    params
+        Tensors that get gradients, when ``func`` is not a module that holds them all.
+
+    Returns
+    -------
+    Tensor
+        Shape (len(t), *y0.shape).
+
+    Raises
+    ------
+    ValueError
+        For arguments that make no sense; for a plain function without ``params``.
+    SolverError
+        When the step becomes too small for the precision of the numbers, the function gives NaN
+        or infinity, or ``max_steps`` are not enough.
+    """
+    tableau, times = find_tableau(method, step_size), _times(t)
+    if not y0.is_floating_point() or mode not in ("steps", "stages", "graph"):
+        raise ValueError(
+            "Expected a floating-point state and a mode of steps, stages or graph; got "
+            f"{y0.dtype} and {mode!r}."
+        )
+    if params is None:
+        params = _parameters(func)
+    search = Search(func, tableau, mode, stats or Statistics(), rtol, atol, max_steps)
+    search.memory = memory if tableau.adaptive else None
+    search.first_step = first_step if tableau.adaptive else step_size
+    params = [p for p in params if p.requires_grad]
+    if torch.is_grad_enabled() and (y0.requires_grad or params):
+        return _Aca.apply(search, times, y0, *params)
+    with torch.no_grad():
+        return search.run(y0, times, record=False)[0]
+
+
+class _Aca(torch.autograd.Function):
+    """Forward: look for the steps. Backward: through those that were accepted."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, search: "Search", times: list[float], y0: Tensor, *params: Tensor
+    ) -> Tensor:
+        ctx.search, ctx.params = search, params
+        ctx.versions = [p._version for p in params]
+        ctx.autocast = _autocast_state(y0.device.type)
+        with torch.autocast(**ctx.autocast):
+            result, ctx.steps, states = search.run(y0, times, record=True)
+        # Autograd keeps the states: it notices when somebody changes one of them in place.
+        ctx.save_for_backward(*states)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if [p._version for p in ctx.params] != ctx.versions:
+            raise RuntimeError(
+                "Parameters of the function were changed between the forward and the backward "
+                "pass: call backward() before optimizer.step()."
+            )
+        if ctx.steps is None:
+            raise RuntimeError("mode='graph' can go backwards once: its graphs are freed.")
+        search, states = ctx.search, list(ctx.saved_tensors)
+        totals: list[Tensor | None] = [None] * len(ctx.params)
+        slope = torch.zeros_like(grad[0])  # derivative of the loss by the state, going back
+        with torch.autocast(**ctx.autocast):
+            for step in reversed(ctx.steps):
+                if step.output is not None:
+                    slope = slope + grad[step.output]
+                kept = states[len(states) - step.n_kept :]
+                del states[len(states) - step.n_kept :]
+                slope = search.step_back(step, kept, slope, ctx.params, totals)
+        if search.mode == "graph":
+            ctx.steps = None
+        return None, None, slope + grad[0], *totals
+
+
+def _autocast_state(device: str) -> dict[str, Any]:
+    """Describe the caller's autocast; without its cache, which would lose gradients here.
+
+    The cache keeps low-precision copies of weights; one made while nothing is recorded would
+    later stand in for the weight where its gradient is wanted.
+    """
+    return {
+        "device_type": device,
+        "enabled": torch.is_autocast_enabled(device),
+        "dtype": torch.get_autocast_dtype(device),
+        "cache_enabled": False,
+    }
+
+
+def _times(t: Tensor | Sequence[float]) -> list[float]:
+    if isinstance(t, Tensor) and t.requires_grad:
+        raise ValueError("Gradients with respect to the times are not computed: detach them.")
+    times = [float(value) for value in t]
+    steps = [after - before for before, after in pairwise(times)]
+    ordered = all(step > 0 for step in steps) or all(step < 0 for step in steps)
+    if len(times) < 2 or not ordered or not all(map(math.isfinite, times)):
+        raise ValueError(f"Expected at least two times, all ascending or all descending: {times}.")
+    return times
+
+
+def _parameters(func: Function) -> list[Tensor]:
+    module = func if isinstance(func, nn.Module) else getattr(func, "__self__", None)
+    if not isinstance(module, nn.Module):
+        raise ValueError(
+            f"Expected a torch.nn.Module, whose parameters get gradients, got {func!r}. For a "
+            "plain function name them: params=[...], or params=[] when it has none."
+        )
+    return list(module.parameters())
