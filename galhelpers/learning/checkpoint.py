@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from galhelpers.data.augment import to_float
+from galhelpers.data.augment import dihedral_views, to_float
 from galhelpers.learning.training import best_device, predict
 from galhelpers.models import build
 from galhelpers.paths import atomic_write, short
@@ -31,7 +31,8 @@ class Checkpoint:
     Attributes
     ----------
     preprocessing
-        ``size`` (pixels), ``crop`` (fraction of the field of view), ``mean`` and ``std``.
+        ``size`` (pixels), ``crop`` (fraction of the field of view), ``mean`` and ``std``; and
+        ``views``, 8 to average over a picture turned and mirrored, 1 or absent not to.
     task
         ``classes`` (one class a galaxy) or ``fractions`` (vote fractions of a decision tree).
     provenance
@@ -68,8 +69,16 @@ class Checkpoint:
         def prepare(batch: Tensor) -> Tensor:
             return to_float(batch, self.preprocessing["mean"], self.preprocessing["std"])
 
-        outputs = predict(self.model, pixels, prepare)
-        return outputs.softmax(dim=1) if self.task == "classes" else outputs
+        def answer(batch: Tensor) -> Tensor:
+            outputs = self.model(batch)
+            return outputs.softmax(dim=1) if self.task == "classes" else outputs
+
+        def average(batch: Tensor) -> Tensor:
+            views = dihedral_views(batch)[: self.preprocessing.get("views", 1)]
+            return torch.stack([answer(view) for view in views]).mean(dim=0)
+
+        self.model.eval()
+        return predict(average, pixels, prepare, device=next(self.model.parameters()).device)
 
 
 def save_checkpoint(

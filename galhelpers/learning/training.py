@@ -1,13 +1,20 @@
 """The training loop that notebook 03 writes by hand, for the notebooks before and after it."""
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
+
+from galhelpers.paths import atomic_write
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Prepare = Callable[[Tensor], Tensor]
@@ -48,6 +55,36 @@ class History:
     best_epoch: int = 0
 
 
+@dataclass(frozen=True)
+class Options:
+    """Ways to train that differ from the plain loop; the defaults are the plain loop.
+
+    Attributes
+    ----------
+    optimizer
+        Makes an optimiser of the network's parameters; by default AdamW.
+    schedule
+        Makes a schedule of the optimiser and the number of all steps, called after each step; by
+        default one cycle.
+    patience
+        Stop after so many epochs without a lower validation loss.
+    average
+        Validate and keep a running mean of the weights, which forgets ``1 - average`` of itself
+        each step, instead of the weights themselves (Polyak & Juditsky 1992).
+    mixed_precision
+        Compute in bfloat16 where that is safe; the loss stays in float32.
+    resume
+        File for the state after each epoch: a run that was interrupted goes on from there.
+    """
+
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
+    schedule: Callable[[torch.optim.Optimizer, int], LRScheduler] | None = None
+    patience: int | None = None
+    average: float | None = None
+    mixed_precision: bool = False
+    resume: Path | None = None
+
+
 def fit(
     model: nn.Module,
     train: tuple[np.ndarray, Tensor],
@@ -61,6 +98,7 @@ def fit(
     batch_size: int = 64,
     seed: int = 0,
     progress: bool = False,
+    options: Options = Options(),
 ) -> History:
     """Train with AdamW and a one-cycle learning rate; end with the weights of the best epoch.
 
@@ -74,41 +112,134 @@ def fit(
         Called with a batch and the number of the step: training images, newly varied each time.
     prepare
         The same preparation without variation, for validation images.
+    options
+        Other optimisers, schedules, and more.
+
+    Raises
+    ------
+    ValueError
+        Where the file to resume from belongs to another network or another length of training.
     """
     device = next(model.parameters()).device
-    shuffle = torch.Generator().manual_seed(seed)
-    steps = -(-len(train[0]) // batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, epochs * steps)
-    history, step, best = History(), 0, copy.deepcopy(model.state_dict())
-    for epoch in tqdm(range(epochs), desc="epochs", leave=False, disable=not progress):
+    steps = epochs * -(-len(train[0]) // batch_size)
+    optimizer = (
+        options.optimizer(model)
+        if options.optimizer
+        else torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-2)
+    )
+    schedule = (
+        options.schedule(optimizer, steps)
+        if options.schedule
+        else OneCycleLR(optimizer, learning_rate, steps)
+    )
+    mean = _running_mean(model, options.average) if options.average else None
+    kept = mean.module if mean else model
+    run = _Run(History(), copy.deepcopy(kept.state_dict()), torch.Generator().manual_seed(seed))
+    movable = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    movable |= {"mean": mean} if mean else {}
+    start, step = _resume(options.resume, movable, run, steps)
+    autocast: dict[str, Any] = {"device_type": device.type, "dtype": torch.bfloat16}
+    history = run.history
+    for epoch in tqdm(range(start, epochs), desc="epochs", leave=False, disable=not progress):
+        if options.patience is not None and epoch - history.best_epoch > options.patience:
+            break
         model.train()
         total = 0.0
-        for images, wanted in batches(*train, batch_size, shuffle):
+        for images, wanted in batches(*train, batch_size, run.shuffle):
             optimizer.zero_grad()
-            value = loss(model(augment(images.to(device), step)), wanted.to(device))
+            with torch.autocast(**autocast, enabled=options.mixed_precision):
+                outputs = model(augment(images.to(device), step))
+            value = loss(outputs.float(), wanted.to(device))
             value.backward()
             optimizer.step()
             schedule.step()
+            if mean:
+                mean.update_parameters(model)
             step += 1
             total += value.item() * len(images)
         history.train_loss.append(total / len(train[0]))
-        outputs = predict(model, validation[0], prepare)
+        with torch.autocast(**autocast, enabled=options.mixed_precision):
+            outputs = predict(kept, validation[0], prepare)
         history.validation_loss.append(loss(outputs, validation[1]).item())
         if history.validation_loss[-1] <= min(history.validation_loss):
             history.best_epoch = epoch
-            best = copy.deepcopy(model.state_dict())  # a copy: state_dict() itself is live
-    model.load_state_dict(best)
+            run.best = copy.deepcopy(kept.state_dict())  # a copy: state_dict() itself is live
+        _save(options.resume, movable, run, epoch + 1, step, steps)
+    model.load_state_dict(run.best)
     return history
+
+
+@dataclass
+class _Run:
+    """What changes during training, beside network, optimiser and schedule."""
+
+    history: History
+    best: dict[str, Tensor]
+    shuffle: torch.Generator
+
+
+def _running_mean(model: nn.Module, decay: float) -> AveragedModel:
+    """Average the weights, at first over few steps, so that it forgets how they began."""
+
+    def update(mean: Any, now: Any, n: Any) -> None:
+        if not mean[0].is_floating_point():  # a counter of batches
+            torch._foreach_copy_(mean, now)
+            return
+        torch._foreach_lerp_(mean, now, 1 - min(decay, (1 + float(n)) / (10 + float(n))))
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+
+
+def _save(
+    file: Path | None, movable: dict[str, Any], run: _Run, epoch: int, step: int, steps: int
+) -> None:
+    if file is None:
+        return
+    state = {name: item.state_dict() for name, item in movable.items()}
+    state |= {"history": asdict(run.history), "best": run.best, "epoch": epoch, "step": step}
+    state |= {"shuffle": run.shuffle.get_state(), "of": [steps, _shape(movable["model"])]}
+    with atomic_write(file) as temporary:
+        torch.save(state, temporary)
+
+
+def _resume(file: Path | None, movable: dict[str, Any], run: _Run, steps: int) -> tuple[int, int]:
+    """Put everything back as it was after the last finished epoch: that epoch and the step."""
+    if file is None or not file.is_file():
+        return 0, 0
+    state = torch.load(file, weights_only=True)  # tensors and numbers; nothing that runs
+    if state["of"] != [steps, _shape(movable["model"])] or set(movable) - set(state):
+        raise ValueError(
+            f"{file.name} was saved by another network, or by a training of another length. "
+            "Delete it to start anew, or name another file."
+        )
+    for name, item in movable.items():
+        item.load_state_dict(state[name])
+    run.history.__dict__.update(state["history"])
+    run.best = state["best"]
+    run.shuffle.set_state(state["shuffle"])
+    return state["epoch"], state["step"]
+
+
+def _shape(model: nn.Module) -> str:
+    shapes = str([(name, tuple(value.shape)) for name, value in model.state_dict().items()])
+    return hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest()
 
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, pixels: np.ndarray, prepare: Prepare, batch_size: int = 256
+    model: nn.Module | Callable[[Tensor], Tensor],
+    pixels: np.ndarray,
+    prepare: Prepare,
+    batch_size: int = 256,
+    device: torch.device | None = None,
 ) -> Tensor:
-    """Run a network over images, uint8 (n, 3, height, width); outputs (n, ...) on the CPU."""
-    device = next(model.parameters()).device
-    model.eval()
+    """Run a network over images, uint8 (n, 3, height, width); outputs (n, ...) on the CPU.
+
+    A function in place of a network needs to be told its ``device``.
+    """
+    if isinstance(model, nn.Module):
+        device = device or next(model.parameters()).device
+        model.eval()
     nothing = torch.zeros(len(pixels))
     outputs = [
         model(prepare(x.to(device))).float().cpu() for x, _ in batches(pixels, nothing, batch_size)

@@ -19,6 +19,7 @@ from galhelpers.models.resnet_node import (
     gupta_node,
     gupta_resnet,
 )
+from galhelpers.models.small_resnet import SmallResNet
 
 __all__ = [
     "ConvNet",
@@ -27,6 +28,7 @@ __all__ = [
     "OdeBlock",
     "OdeFunction",
     "RepairedConvNet",
+    "SmallResNet",
     "TreeOutput",
     "build",
     "gupta_node",
@@ -41,6 +43,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "repaired_convnet_37": repaired_convnet_37,
     "gupta_resnet": gupta_resnet,
     "gupta_node": gupta_node,
+    "small_resnet": SmallResNet,
 }
 
 

@@ -174,7 +174,8 @@ class GalaxyNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures (batch, 3, height, width) to scores (batch, outputs)."""
-        x = self.features(self.stem(x))
+        # Group normalisation is several times slower on pictures with the channels last in memory.
+        x = self.features(self.stem(x.contiguous()))
         return self.head(F.relu(self.norm(x)).mean(dim=(2, 3)))
 
 

@@ -1,0 +1,360 @@
+"""Networks compared as they should be: same galaxies, several splits, one last look at the test.
+
+A :class:`Recipe` says everything about one network: how it is built, what it gets to see, how it
+is trained. :func:`run` trains it on random splits of the galaxies, chooses the epoch on a
+validation part, and looks at the test part once, at the end. Each split leaves a folder, so that
+a run that was interrupted goes on where it stopped.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import confusion_matrix, recall_score
+from sklearn.model_selection import StratifiedShuffleSplit
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
+
+from galhelpers.data.augment import Augment, to_float
+from galhelpers.data.catalogs import FIVE_CLASSES
+from galhelpers.data.dataset import GalaxySet
+from galhelpers.data.images import CachedImages, load_images
+from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
+from galhelpers.learning.training import Options, best_device, fit
+from galhelpers.models import build
+from galhelpers.paths import atomic_write, default_data_root
+
+FLIP_ONLY: dict[str, Any] = {
+    "rotate": 0.0,
+    "zoom": (1.0, 1.0),
+    "shift": 0.0,
+    "brightness": 0.0,
+    "noise": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One network and its training.
+
+    Attributes
+    ----------
+    name
+        Name of its folder.
+    architecture, arguments
+        For :func:`galhelpers.models.build`.
+    size, crop
+        Side of the pictures in pixels, and the central fraction of the frame that they show.
+    margin
+        Training pictures are kept this much wider, so that a turned one has real corners.
+    augment
+        ``flip``, as in the paper, or ``full``: any rotation, zoom, shift, brightness and noise.
+    epochs, batch_size, learning_rate, weight_decay
+        The usual.
+    optimizer, schedule
+        ``sgd`` (momentum .9) or ``adamw``; ``steps`` (a tenth after 3/7 of all steps, again after
+        6/7: 30,000 and 60,000 of 70,000 in the paper) or ``one_cycle``.
+    smoothing
+        Label smoothing.
+    average, patience, mixed_precision
+        As in :class:`galhelpers.learning.training.Options`.
+    rebalance
+        Subtract a multiple of the logarithm of the class shares from the scores, chosen on the
+        validation part for accuracy and macro-averaged recall together (Menon et al. 2021,
+        arXiv:2007.07314): helps rare classes.
+    views
+        Average predictions over 1 or 8 views (turned and mirrored).
+    """
+
+    name: str
+    architecture: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    size: int = 32
+    crop: float = 1.0
+    margin: float = 1.0
+    augment: str = "flip"
+    epochs: int = 30
+    batch_size: int = 256
+    learning_rate: float = 0.1
+    weight_decay: float = 1e-4
+    optimizer: str = "sgd"
+    schedule: str = "steps"
+    smoothing: float = 0.0
+    average: float | None = None
+    patience: int | None = None
+    mixed_precision: bool = False
+    rebalance: bool = False
+    views: int = 1
+
+    def but(self, name: str, **changes: Any) -> "Recipe":
+        """Give the same recipe under another name, with some changes."""
+        return replace(self, name=name, **changes)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the galaxies in the three parts."""
+
+    number: int
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def stratified_splits(
+    class_id: np.ndarray, n: int = 10, seed: int = 0, test: float = 0.1, validation: float = 0.1
+) -> list[Split]:
+    """Divide galaxies at random, n times, with the same share of each class in every part.
+
+    Parameters
+    ----------
+    class_id
+        Class of each galaxy, shape (galaxies,); copies of one picture must have been removed.
+    test
+        Share of the test part.
+    validation
+        Share of the rest that is kept for choosing the epoch.
+    """
+    rows = np.arange(len(class_id))
+    splits = []
+    outer = StratifiedShuffleSplit(n, test_size=test, random_state=seed)
+    for number, (rest, held_out) in enumerate(outer.split(rows, class_id)):
+        inner = StratifiedShuffleSplit(1, test_size=validation, random_state=seed + number)
+        train, chosen = next(inner.split(rest, class_id[rest]))
+        splits.append(Split(number, rest[train], rest[chosen], held_out))
+    return splits
+
+
+def run(
+    recipe: Recipe,
+    galaxies: GalaxySet,
+    splits: Sequence[Split],
+    folder: Path,
+    progress: bool = False,
+) -> list[dict[str, Any]]:
+    """Train a recipe on each split that has no result yet.
+
+    Returns
+    -------
+    list of dict
+        One a split: ``accuracy``, ``macro_recall``, ``recall`` (five), ``confusion`` (rows are
+        true classes), ``validation_accuracy``, ``parameters``, ``best_epoch``, ``epochs``, the
+        losses, ``cpu_seconds``, ``evaluations`` of the ODE function for a batch (if it has one),
+        and the ``folder`` with the checkpoint and the predictions.
+    """
+    pictures = {
+        "train": _images(galaxies, round(recipe.size * recipe.margin), recipe.crop * recipe.margin),
+        "plain": _images(galaxies, recipe.size, recipe.crop),
+    }
+    results = []
+    for split in splits:
+        place = folder / recipe.name / f"split_{split.number:02d}"
+        mark = _fingerprint(recipe, galaxies, split)
+        done = _finished(place, mark)
+        results.append(done or _run_split(recipe, galaxies, split, place, mark, pictures, progress))
+    return results
+
+
+def _run_split(
+    recipe: Recipe, galaxies: GalaxySet, split: Split, place: Path, mark: str,
+    pictures: dict[str, CachedImages], progress: bool,
+) -> dict[str, Any]:  # fmt: skip
+    start, process_start = time.monotonic(), time.process_time()
+    place.mkdir(parents=True, exist_ok=True)
+    wide, plain = pictures["train"].pixels, pictures["plain"].pixels
+    mean, std = channel_statistics(plain, split.train)
+    torch.manual_seed(split.number)
+    model = build(recipe.architecture, **recipe.arguments).to(best_device())
+    facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
+
+    classes = torch.tensor(galaxies.catalog["class_id"].to_numpy())
+    training: Any = (_Rows(wide, split.train), classes[split.train])
+    validation = (plain[split.validation], classes[split.validation])
+    limits = FLIP_ONLY if recipe.augment == "flip" else {}
+    augment = Augment(recipe.size, mean=mean, std=std, seed=split.number, **limits)
+    unfinished = place / f"training-{mark}.pt"
+    loss = partial(F.cross_entropy, label_smoothing=recipe.smoothing)
+    history = fit(
+        model, training, validation, loss, augment=augment,
+        prepare=partial(to_float, mean=mean, std=std), epochs=recipe.epochs,
+        batch_size=recipe.batch_size, seed=split.number, progress=progress,
+        options=_options(recipe, unfinished),
+    )  # fmt: skip
+    facts |= _evaluations(model, augment(torch.from_numpy(training[0][np.arange(64)]), 0))
+
+    keep_first(model, len(FIVE_CLASSES))
+    preprocessing = {"size": recipe.size, "crop": recipe.crop, "mean": mean, "std": std}
+    save = partial(
+        save_checkpoint, place / "model.safetensors", model, architecture=recipe.architecture,
+        arguments=recipe.arguments | {"outputs": len(FIVE_CLASSES)},
+        preprocessing=preprocessing | {"views": recipe.views}, classes=FIVE_CLASSES,
+        provenance={"recipe": asdict(recipe), "dataset": galaxies.name, "split": split.number},
+    )  # fmt: skip
+    trained = load_checkpoint(save())
+    chosen = classes[split.validation].numpy()
+    scores = trained.predict(validation[0]).numpy()
+    if recipe.rebalance:
+        shares = np.bincount(classes[split.train].numpy(), minlength=len(FIVE_CLASSES))
+        log_shares = torch.tensor(np.log(shares / len(split.train)))
+        facts["power"] = best_power(scores, chosen, log_shares.exp().numpy())
+        bias: Tensor = model.head.bias  # type: ignore[union-attr,assignment]
+        with torch.no_grad():
+            bias -= facts["power"] * log_shares.to(bias)
+        trained = load_checkpoint(save())
+        scores = trained.predict(validation[0]).numpy()
+
+    # The last word: from here on nothing is chosen any more.
+    truth = classes[split.test].numpy()
+    probabilities = trained.predict(plain[split.test]).numpy()
+    result = {"recipe": recipe.name, "split": split.number, "fingerprint": mark}
+    result |= score(probabilities, truth) | facts
+    result |= {"validation_accuracy": score(scores, chosen)["accuracy"]}
+    result |= {"n_train": len(split.train), "n_test": len(split.test)}
+    result |= {"best_epoch": history.best_epoch + 1, "epochs": len(history.validation_loss)}
+    result |= {"train_loss": history.train_loss, "validation_loss": history.validation_loss}
+    result |= {"cpu_seconds": round(time.process_time() - process_start, 1)}
+    result |= {"seconds": round(time.monotonic() - start, 1), "threads": torch.get_num_threads()}
+    with atomic_write(place / "test.npz") as file, file.open("wb") as stream:
+        ids = galaxies.catalog["id"].to_numpy()[split.test].astype(str)
+        np.savez_compressed(stream, id=ids, truth=truth, probabilities=probabilities)
+    with atomic_write(place / "result.json") as file:
+        file.write_text(json.dumps(result, indent=1), encoding="utf8")
+    unfinished.unlink(missing_ok=True)
+    return result | {"folder": str(place)}
+
+
+def _evaluations(model: nn.Module, images: Tensor) -> dict[str, Any]:
+    """Count the evaluations of the ODE function for one batch of training; nothing without one."""
+    stats = getattr(getattr(model, "features", None), "stats", None)
+    if stats is None:
+        return {}
+    model.train()
+    model(images.to(best_device())).sum().backward()
+    stats = getattr(model.features, "stats")  # noqa: B009 - made anew by each pass
+    return {"evaluations": [stats.forward, stats.backward]}
+
+
+def score(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Accuracy, recall of each class, their mean, and the confusion matrix (rows: true)."""
+    guess = probabilities.argmax(axis=1)
+    labels = list(range(len(FIVE_CLASSES)))
+    recall = recall_score(truth, guess, labels=labels, average=None, zero_division=np.nan)
+    return {
+        "accuracy": float(np.mean(guess == truth)),
+        "macro_recall": float(np.nanmean(recall)),
+        "recall": [float(value) for value in recall],
+        "confusion": confusion_matrix(truth, guess, labels=labels).tolist(),
+    }
+
+
+def best_power(scores: np.ndarray, truth: np.ndarray, shares: np.ndarray) -> float:
+    """Choose how much of the class shares to take out of the probabilities, on validation galaxies.
+
+    The power that makes the mean of accuracy and macro-averaged recall largest; the smallest of
+    equal ones.
+    """
+    powers = np.arange(0, 1.01, 0.05)
+    quality = []
+    for power in powers:
+        result = score(scores / shares**power, truth)
+        quality.append(result["accuracy"] + result["macro_recall"])
+    return float(powers[int(np.argmax(quality))])
+
+
+def keep_first(model: nn.Module, outputs: int) -> None:
+    """Cut the outputs that belong to no class off the last layer: they only ever lost."""
+    head: nn.Linear = model.head  # type: ignore[assignment]
+    if head.out_features > outputs:
+        smaller = nn.Linear(head.in_features, outputs).to(head.weight)
+        smaller.load_state_dict({name: v[:outputs] for name, v in head.state_dict().items()})
+        model.head = smaller
+
+
+def channel_statistics(
+    pixels: np.ndarray, rows: np.ndarray, most: int = 4_000
+) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, 0-1 scale, of up to ``most`` training images."""
+    scaled = pixels[np.sort(rows[:most])] / np.float32(255)
+    return scaled.mean((0, 2, 3)).tolist(), scaled.std((0, 2, 3)).tolist()
+
+
+class _Rows:
+    """Some rows of a memory map, read when they are asked for."""
+
+    def __init__(self, pixels: np.ndarray, rows: np.ndarray) -> None:
+        self.pixels, self.rows = pixels, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, which: np.ndarray) -> np.ndarray:
+        return self.pixels[self.rows[which]]
+
+
+def _images(galaxies: GalaxySet, size: int, crop: float) -> CachedImages:
+    cache = default_data_root() / "cache"
+    return load_images(galaxies.files, size, crop, cache_dir=cache, progress=False)
+
+
+def _options(recipe: Recipe, resume: Path) -> Options:
+    return Options(
+        optimizer=partial(_optimizer, recipe),
+        schedule=partial(_schedule, recipe),
+        patience=recipe.patience,
+        average=recipe.average,
+        mixed_precision=recipe.mixed_precision,
+        resume=resume,
+    )
+
+
+def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Weights of layers shrink, biases and scales of normalisation do not."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9)
+
+
+def _schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+    if recipe.schedule == "one_cycle":
+        return OneCycleLR(optimizer, recipe.learning_rate, steps, pct_start=0.15)
+    return MultiStepLR(optimizer, [math.ceil(steps * 3 / 7), math.ceil(steps * 6 / 7)])
+
+
+def _fingerprint(recipe: Recipe, galaxies: GalaxySet, split: Split) -> str:
+    """Name what a result depends on: another recipe, or other galaxies, and it is not reused."""
+    ids = galaxies.catalog["id"].to_numpy()
+    parts = [json.dumps(asdict(recipe), sort_keys=True, default=list), galaxies.name]
+    parts += [",".join(map(str, ids[rows])) for rows in (split.train, split.validation, split.test)]
+    return hashlib.blake2b("|".join(parts).encode(), digest_size=6).hexdigest()
+
+
+def _finished(place: Path, mark: str) -> dict[str, Any] | None:
+    try:
+        result = json.loads((place / "result.json").read_text(encoding="utf8"))
+    except (OSError, ValueError):
+        return None
+    return result | {"folder": str(place)} if result.get("fingerprint") == mark else None
+
+
+def table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Put results in a table, one row a recipe: mean and standard deviation over the splits."""
+    frame = pd.DataFrame(results)
+    grouped = frame.groupby("recipe", sort=False)
+    columns = ["accuracy", "macro_recall", "cpu_seconds"]
+    return grouped[columns].agg(["mean", "std"]).join(grouped.size().rename(("splits", "n")))
