@@ -1,6 +1,8 @@
 """Train the networks of notebook 05 on the five classes of Galaxy Zoo 2, on several splits.
 
-    python benchmarks/five_classes.py node_aca_best --splits 3 --data-root DIR
+    python benchmarks/five_classes.py "NODE_ACA best" --splits 3 --data-root DIR
+    python benchmarks/five_classes.py --profile full --data-root DIR   # what notebook 05 trains
+    python benchmarks/five_classes.py --ablation --galaxies 8000 --epochs 8 --data-root DIR
     python benchmarks/five_classes.py --list
 
 Each split leaves a folder under ``--out`` (predictions on the test part, checkpoint, result); a run
@@ -9,20 +11,55 @@ processes with one thread each do more than one with two.
 """
 
 import argparse
+import json
+import platform
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from galhelpers.data.dataset import load_dataset
 from galhelpers.learning.experiment import run, stratified_splits, table
-from galhelpers.learning.recipes import RECIPES
+from galhelpers.learning.metrics import split_interval
+from galhelpers.learning.recipes import ABLATION, RECIPES, published_recipes
+from galhelpers.paths import atomic_write
+from galhelpers.profiles import get_profile
+
+
+def record(out, file):
+    """Write down all results in a folder, one row a recipe, as notebook 05 shows them."""
+    found = [json.loads(path.read_text("utf8")) for path in sorted(out.glob("*/*/result.json"))]
+    rows = []
+    for name in dict.fromkeys(result["recipe"] for result in found):
+        these = [result for result in found if result["recipe"] == name]
+        row = {"recipe": name, "splits": len(these), "n_train": these[0]["n_train"]}
+        row |= {"n_test": these[0]["n_test"], "parameters": these[0]["parameters"]}
+        for metric in ("accuracy", "macro_recall"):
+            interval = split_interval([result[metric] for result in these], 0.1)
+            row |= {metric: interval.value, f"{metric}_low": interval.low}
+            row |= {f"{metric}_high": interval.high}
+            spread = np.std([r[metric] for r in these], ddof=1) if len(these) > 1 else np.nan
+            row[f"{metric}_sd"] = spread
+        row["recall"] = np.mean([result["recall"] for result in these], axis=0).tolist()
+        row["confusion"] = np.sum([result["confusion"] for result in these], axis=0).tolist()
+        row["epochs"] = float(np.mean([result["epochs"] for result in these]))
+        row["cpu_minutes"] = float(np.mean([result["cpu_seconds"] for result in these])) / 60
+        rows.append({k: None if v is np.nan or v != v else v for k, v in row.items()})
+    machine = f"{platform.machine()}, one thread, torch {torch.__version__}"
+    text = json.dumps({"machine": machine, "rows": rows}, indent=1)
+    with atomic_write(file) as temporary:
+        temporary.write_text(text + "\n", encoding="utf8")
+    print(f"{len(rows)} recipes written to {file}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recipes", nargs="*", choices=[*RECIPES, []])
+    parser.add_argument("recipes", nargs="*", help="names of recipes")
+    parser.add_argument("--profile", help="the published three, as notebook 05 trains them")
+    parser.add_argument("--ablation", action="store_true", help="from published to best, by steps")
+    parser.add_argument("--record", type=Path, help="write all results in --out to this file")
     parser.add_argument("--list", action="store_true", help="print the recipes")
-    parser.add_argument("--splits", type=int, default=1, help="how many of the ten")
+    parser.add_argument("--splits", type=int, help="how many of the ten; by default 1")
     parser.add_argument("--first", type=int, default=0, help="the split to begin with")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's own")
     parser.add_argument("--galaxies", type=int, help="a random sample of so many")
@@ -35,17 +72,29 @@ def main():
         for recipe in RECIPES.values():
             print(recipe)
         return
+    if options.record:
+        record(options.out, options.record)
+        return
+    unknown = set(options.recipes) - set(RECIPES)
+    if unknown:
+        parser.error(f"no recipe {', '.join(unknown)}; there are {', '.join(RECIPES)}")
+    recipes = [RECIPES[name] for name in options.recipes]
+    n_splits, most = options.splits or 1, options.galaxies
+    if options.profile:
+        profile = get_profile(options.profile)
+        recipes, most = published_recipes(profile), profile.node_galaxies
+        n_splits = options.splits or profile.node_splits
+    recipes += ABLATION if options.ablation else []
+    if options.epochs:
+        recipes = [recipe.but(recipe.name, epochs=options.epochs) for recipe in recipes]
     torch.set_num_threads(options.threads)
     galaxies = load_dataset(options.dataset, options.data_root).with_class()
-    galaxies = galaxies.sample(options.galaxies) if options.galaxies else galaxies
+    galaxies = galaxies.sample(most) if most else galaxies
     splits = stratified_splits(galaxies.catalog["class_id"].to_numpy())
-    splits = splits[options.first : options.first + options.splits]
+    splits = splits[options.first : options.first + n_splits]
     results = []
-    for name in options.recipes:
-        recipe = RECIPES[name]
-        if options.epochs:
-            recipe = recipe.but(f"{name}-{options.epochs}", epochs=options.epochs)
-        for split in splits:
+    for split in splits:
+        for recipe in recipes:
             results += run(recipe, galaxies, [split], options.out)
             last = results[-1]
             recall = " ".join(f"{value:.3f}" for value in last["recall"])

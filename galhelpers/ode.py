@@ -53,7 +53,8 @@ def odeint(
         shape of the state. For ``adjoint`` and ``aca`` a ``torch.nn.Module``, whose parameters
         get gradients.
     y0
-        Initial state, floating point, any shape.
+        Initial state, floating point, any shape. One of half precision is integrated in single
+        precision: its last bits would drown in the sum of many small steps.
     t
         Times, at least two, ascending or descending: the initial one and those to report.
     gradient
@@ -82,7 +83,7 @@ def odeint(
     SolverError
         Where ``aca`` cannot go on.
     """
-    tableau = find_tableau(method, step_size)
+    tableau, y0 = find_tableau(method, step_size), _at_least_single(y0)
     if gradient == "aca":
         settings: dict[str, Any] = {
             "method": method,
@@ -181,6 +182,7 @@ def odeint_aca(
             "Expected a floating-point state and a mode of steps, stages or graph; got "
             f"{y0.dtype} and {mode!r}."
         )
+    y0 = _at_least_single(y0)
     if params is None:
         params = _parameters(func)
     search = Search(func, tableau, mode, stats or Statistics(), rtol, atol, max_steps)
@@ -246,6 +248,10 @@ def _autocast_state(device: str) -> dict[str, Any]:
         "dtype": torch.get_autocast_dtype(device),
         "cache_enabled": False,
     }
+
+
+def _at_least_single(y: Tensor) -> Tensor:
+    return y.float() if y.dtype in (torch.float16, torch.bfloat16) else y
 
 
 def _times(t: Tensor | Sequence[float]) -> list[float]:

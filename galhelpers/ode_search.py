@@ -94,7 +94,7 @@ class Search:
                 left = abs(stop - t)
                 step = left if left <= wanted * (1 + 1e-6) else wanted  # leave no sliver
                 after = stop if step == left else t + direction * step
-                if abs(after - t) <= abs(t) * torch.finfo(y.dtype).eps:
+                if abs(after - t) <= abs(t) * torch.finfo(y.dtype).eps:  # not seen by the function
                     raise self._error("The step is too small for numbers of this precision", t, h)
                 new, stages, ratio = self._try(t, after, y, first, record)
                 if ratio > 1:  # NaN never gets here: _try turns it into infinity

@@ -21,6 +21,8 @@ class Profile:
         repetitions with other random numbers.
     train_galaxies, train_epochs, train_seeds
         Notebook 03: most galaxies to train on, passes over them, and repetitions.
+    node_galaxies, node_epochs, node_splits, node_batch
+        Notebook 05: most galaxies, passes over them, random splits, and galaxies in a batch.
     image_size
         Side of the square images that networks see, in pixels.
     """
@@ -33,15 +35,19 @@ class Profile:
     train_galaxies: int
     train_epochs: int
     train_seeds: int
+    node_galaxies: int
+    node_epochs: int
+    node_splits: int
+    node_batch: int
     image_size: int = 64
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", 4_000, 700, 5, 3, 2_000, 8, 3),
-        Profile("full", 20_000, 4_000, 12, 5, 20_000, 25, 5),
-        Profile("paper", 61_578, 10_000, 30, 10, 61_578, 60, 10),
+        Profile("quick", 4_000, 700, 5, 3, 2_000, 8, 3, 1_000, 8, 2, 16),
+        Profile("full", 20_000, 4_000, 12, 5, 20_000, 25, 5, 30_000, 8, 2, 128),
+        Profile("paper", 61_578, 10_000, 30, 10, 61_578, 60, 10, 30_000, 690, 10, 256),
     )
 }
 

@@ -34,6 +34,9 @@ from galhelpers.learning.training import Options, best_device, fit
 from galhelpers.models import build
 from galhelpers.paths import atomic_write, default_data_root
 
+# Raise this number when the same recipe would give another network than before: results that are
+# on disk are then made anew.
+_TRAINING = 1
 FLIP_ONLY: dict[str, Any] = {
     "rotate": 0.0,
     "zoom": (1.0, 1.0),
@@ -158,7 +161,9 @@ def run(
     }
     results = []
     for split in splits:
-        place = folder / recipe.name / f"split_{split.number:02d}"
+        place = (
+            folder / recipe.name.replace(" ", "_").replace(",", "") / f"split_{split.number:02d}"
+        )
         mark = _fingerprint(recipe, galaxies, split)
         done = _finished(place, mark)
         results.append(done or _run_split(recipe, galaxies, split, place, mark, pictures, progress))
@@ -190,7 +195,8 @@ def _run_split(
         batch_size=recipe.batch_size, seed=split.number, progress=progress,
         options=_options(recipe, unfinished),
     )  # fmt: skip
-    facts |= _evaluations(model, augment(torch.from_numpy(training[0][np.arange(64)]), 0))
+    few = np.arange(min(64, len(split.train)))
+    facts |= _evaluations(model, augment(torch.from_numpy(training[0][few]), 0))
 
     keep_first(model, len(FIVE_CLASSES))
     preprocessing = {"size": recipe.size, "crop": recipe.crop, "mean": mean, "std": std}
@@ -340,6 +346,7 @@ def _fingerprint(recipe: Recipe, galaxies: GalaxySet, split: Split) -> str:
     """Name what a result depends on: another recipe, or other galaxies, and it is not reused."""
     ids = galaxies.catalog["id"].to_numpy()
     parts = [json.dumps(asdict(recipe), sort_keys=True, default=list), galaxies.name]
+    parts += [str(_TRAINING)]
     parts += [",".join(map(str, ids[rows])) for rows in (split.train, split.validation, split.test)]
     return hashlib.blake2b("|".join(parts).encode(), digest_size=6).hexdigest()
 

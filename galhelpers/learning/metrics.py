@@ -1,6 +1,6 @@
 """How good is a prediction, and how sure are we of that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,3 +120,62 @@ def accuracy_when_asked(
             row["majority"] = np.bincount(truth).max() / n
         rows.append(row)
     return pd.DataFrame(rows).set_index("question")
+
+
+def per_class(confusion: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    """Precision, completeness and F1 of each class, and their unweighted mean in the last row.
+
+    Parameters
+    ----------
+    confusion
+        Galaxies by true class (rows) and predicted class (columns), shape (k, k).
+    classes
+        Names of the classes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``precision``, ``completeness`` (recall), ``f1`` and ``n``, the galaxies of the class. A
+        class that was never predicted has precision 0, one without galaxies NaN.
+    """
+    counts = np.asarray(confusion, float)
+    right, n, called = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(called > 0, right / called, 0.0)
+        table = pd.DataFrame(
+            {"precision": precision, "completeness": right / n, "f1": 2 * right / (n + called)},
+            index=list(classes),
+        )
+    table.loc["mean"] = table.mean()
+    table["n"] = [*n.astype(int), int(n.sum())]
+    return table
+
+
+def split_interval(values: Sequence[float], test_share: float, level: float = 0.95) -> Interval:
+    """Mean over repeated random splits, with an interval that knows that the splits overlap.
+
+    Test parts drawn from the same galaxies share some, and training parts share most. So the
+    spread over splits is too small by about sqrt(1 + n n_test / n_train), which is put right
+    (Nadeau & Bengio 2003, Machine Learning 52, 239).
+
+    Parameters
+    ----------
+    values
+        A metric on the test part of each split, shape (splits,).
+    test_share
+        Share of the galaxies in the test part, 0.1 for 9:1.
+
+    Returns
+    -------
+    Interval
+        Its ``n`` is the number of splits; with a single split the ends are NaN.
+    """
+    if not 0 < test_share < 1:
+        raise ValueError(f"Expected the share of the test part between 0 and 1, got {test_share}.")
+    array = np.asarray(values, float)
+    n, mean = len(array), float(array.mean())
+    if n < 2:
+        return Interval(mean, np.nan, np.nan, n, level)
+    scale = array.std(ddof=1) * np.sqrt(1 / n + test_share / (1 - test_share))
+    half = float(stats.t.ppf((1 + level) / 2, n - 1) * scale)
+    return Interval(mean, mean - half, mean + half, n, level)

@@ -24,6 +24,7 @@ __all__ = [
     "contact_sheet",
     "dots_and_intervals",
     "draw_tree",
+    "lines",
     "loss_curves",
     "show",
 ]
@@ -161,7 +162,34 @@ def loss_curves(
                 ax.plot(epochs[best], y[best], "o", color=colour, ms=6)
     ax.set(xlabel="epoch", ylabel=ylabel, yscale="log" if log else "linear")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _tidy(ax)
+    tidy(ax)
+    fig.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return fig
+
+
+def lines(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], xlabel: str, ylabel: str, log: str = ""
+) -> Figure:
+    """Draw curves through points, one colour each.
+
+    Parameters
+    ----------
+    curves : mapping of name to (x, y)
+        Two arrays of one length.
+    xlabel, ylabel : str
+        Names and units of the axes.
+    log : str
+        Axes that are logarithmic: ``"x"``, ``"y"``, ``"xy"`` or none.
+    """
+    fig = Figure(figsize=(6.5, 3.6), layout="constrained")
+    ax = fig.subplots()
+    for i, (name, (x, y)) in enumerate(curves.items()):
+        few = len(np.asarray(x)) <= 20
+        colour, style = PALETTE[i % len(PALETTE)], ("-", "--", "-.")[i % 3]
+        ax.plot(x, y, style, marker="o" if few else "", ms=4, lw=1.6, color=colour, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
+    tidy(ax)
     fig.legend(loc="outside right upper", frameon=False, fontsize=8)
     return fig
 
@@ -211,13 +239,14 @@ def dots_and_intervals(
         ax.axvline(value, color=PALETTE[1], ls=style, lw=1.5, zorder=0, label=label)
     ax.set_yticks(y, list(names))
     ax.set(ylim=(len(names) - 0.4, -0.6), xlabel=xlabel)
-    _tidy(ax)
+    tidy(ax)
     if references:
         fig.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8)
     return fig
 
 
-def _tidy(ax: Axes) -> None:
+def tidy(ax: Axes) -> None:
+    """Take away the box, add a faint grid."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="both", color="0.92", lw=0.8)
     ax.set_axisbelow(True)

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from torch import nn
 
+from galhelpers.data.augment import dihedral_views
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.models import build
 
@@ -34,6 +36,28 @@ def test_round_trip(tmp_path):
     assert checkpoint.classes == list("abcde")
     assert checkpoint.preprocessing == PREPROCESSING
     assert checkpoint.provenance == {"notebook": "03"}
+
+
+def test_predictions_are_averaged_over_views(tmp_path):
+    torch.manual_seed(0)
+    model = build("small_resnet", widths=[8, 8], blocks=1).eval()
+    nn.init.normal_(model.features[0].conv2.weight)
+    arguments = {"widths": [8, 8], "blocks": 1}
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 3, 16, 16), dtype=np.uint8)
+    found = {}
+    for views in (1, 8):
+        path = save_checkpoint(
+            tmp_path / f"{views}.safetensors", model, architecture="small_resnet",
+            arguments=arguments, preprocessing=PREPROCESSING | {"views": views},
+            classes=list("abcde"),
+        )  # fmt: skip
+        found[views] = load_checkpoint(path, torch.device("cpu")).predict(pixels)
+    images = (torch.from_numpy(pixels) / 255 - 0.1) / 0.2
+    with torch.no_grad():
+        each = [model(view).softmax(1) for view in dihedral_views(images)]
+    torch.testing.assert_close(found[1], each[0])
+    torch.testing.assert_close(found[8], torch.stack(each).mean(0))
+    assert not torch.allclose(found[1], found[8], atol=1e-4)
 
 
 def test_wrong_images_are_refused(tmp_path):

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
+from scipy import stats
+from sklearn.metrics import precision_recall_fscore_support
 
-from galhelpers.learning.metrics import accuracy, accuracy_when_asked, bootstrap, rmse
+from galhelpers.learning.metrics import (
+    accuracy,
+    accuracy_when_asked,
+    bootstrap,
+    per_class,
+    rmse,
+    split_interval,
+)
 from galhelpers.trees import TREES
 
 TREE = TREES["gz2"]
@@ -51,3 +60,51 @@ def test_only_galaxies_that_were_asked_count():
     assert table.loc["has-spiral-arms", "accuracy"] == 0
     assert table.loc["has-spiral-arms", "high"] < 0.4
     assert table.loc["has-spiral-arms", "majority"] == 1
+
+
+def test_per_class_equals_scikit_learn():
+    rng = np.random.default_rng(0)
+    truth, guess = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
+    confusion = np.zeros((3, 3), int)
+    np.add.at(confusion, (truth, guess), 1)
+    table = per_class(confusion, ["a", "b", "c"])
+    precision, recall, f1, n = precision_recall_fscore_support(truth, guess)
+    assert table["precision"].iloc[:3].to_numpy() == pytest.approx(precision)
+    assert table["completeness"].iloc[:3].to_numpy() == pytest.approx(recall)
+    assert table["f1"].iloc[:3].to_numpy() == pytest.approx(f1)
+    assert table["n"].tolist() == [*n, 200]
+    assert table.loc["mean", "f1"] == pytest.approx(f1.mean())
+
+
+def test_per_class_without_predictions_or_galaxies():
+    table = per_class(np.array([[3, 0, 0], [2, 0, 0], [0, 0, 0]]), ["a", "b", "c"])
+    assert table.loc["b", "precision"] == 0
+    assert table.loc["b", "f1"] == 0
+    assert np.isnan(table.loc["c", "completeness"])
+    assert table.loc["mean", "completeness"] == pytest.approx(0.5)
+
+
+def test_interval_over_splits_by_hand():
+    values = [0.90, 0.92, 0.94]
+    interval = split_interval(values, test_share=0.1)
+    half = stats.t.ppf(0.975, 2) * 0.02 * np.sqrt(1 / 3 + 1 / 9)
+    assert interval.value == pytest.approx(0.92)
+    assert (interval.high - interval.low) / 2 == pytest.approx(half)
+    assert interval.n == 3
+    assert np.isnan(split_interval([0.9], 0.1).low)
+    with pytest.raises(ValueError, match="between 0 and 1, got 10"):
+        split_interval(values, 10)
+
+
+def test_interval_over_splits_covers_the_mean_of_correlated_scores():
+    """Scores of overlapping splits share most of their luck; the plain interval is too narrow."""
+    rng = np.random.default_rng(5)
+    covered = np.zeros(2)
+    for _ in range(400):
+        shared = rng.normal(0, 0.1**0.5)  # correlation n_test / n, as the correction assumes
+        values = 0.9 + shared + rng.normal(0, 0.9**0.5, 10)
+        interval = split_interval(values, test_share=0.1)
+        plain = stats.t.ppf(0.975, 9) * values.std(ddof=1) / 10**0.5
+        covered += [interval.low < 0.9 < interval.high, abs(values.mean() - 0.9) < plain]
+    assert covered[0] / 400 == pytest.approx(0.95, abs=0.03)
+    assert covered[1] / 400 < 0.9

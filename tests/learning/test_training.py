@@ -1,10 +1,13 @@
+import copy
+
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from galhelpers.data.augment import Augment, to_float
-from galhelpers.learning.training import batches, fit, predict
+from galhelpers.learning.training import Options, batches, fit, predict
 
 
 def bright_or_dark(n, seed):
@@ -70,3 +73,71 @@ def test_predict_leaves_batch_statistics_alone():
     before = model[2].running_mean.clone()
     predict(model, bright_or_dark(10, 3)[0], to_float)
     assert torch.equal(model[2].running_mean, before)
+
+
+def test_patience_stops_after_epochs_without_progress():
+    still = Options(optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.0),
+                    schedule=lambda optimizer, _: torch.optim.lr_scheduler.ConstantLR(optimizer),
+                    patience=2)  # fmt: skip
+    model = nn.Sequential(nn.Flatten(), nn.Linear(768, 2))
+    train, validation = bright_or_dark(40, 1), bright_or_dark(20, 2)
+    calls = []
+
+    def growing(outputs, targets):
+        calls.append(1)
+        return outputs.sum() * 0 + len(calls)
+
+    history = fit(
+        model, train, validation, growing, augment=Augment(16), prepare=to_float, epochs=10,
+        options=still,
+    )  # fmt: skip
+    assert history.best_epoch == 0
+    assert len(history.validation_loss) == 3
+
+
+def test_the_running_mean_is_what_is_kept():
+    """Two steps by hand: the first copies the weights, later ones move a share of the way."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(768, 2))
+    by_hand = copy.deepcopy(model)
+    train = bright_or_dark(96, 1)
+    options = Options(
+        optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1),
+        schedule=lambda o, _: torch.optim.lr_scheduler.ConstantLR(o, 1.0),
+        average=0.5,
+    )
+    still = {"rotate": 0.0, "zoom": (1.0, 1.0), "shift": 0.0, "brightness": 0.0, "noise": 0.0}
+    augment = Augment(16, flip=False, **still)
+    fit(
+        model, train, bright_or_dark(20, 2), F.cross_entropy, augment=augment, prepare=to_float,
+        epochs=1, batch_size=32, options=options,
+    )  # fmt: skip
+    optimizer = torch.optim.SGD(by_hand.parameters(), lr=0.1)
+    mean = None
+    order = torch.Generator().manual_seed(0)
+    for n, (images, wanted) in enumerate(batches(*train, 32, order)):
+        optimizer.zero_grad()
+        F.cross_entropy(by_hand(augment(images, n)), wanted).backward()
+        optimizer.step()
+        now = by_hand[1].weight.detach().clone()
+        share = 1 - min(0.5, (1 + n) / (10 + n))
+        mean = now if mean is None else mean + share * (now - mean)
+    torch.testing.assert_close(model[1].weight.detach(), mean)
+
+
+def test_mixed_precision_learns_too():
+    model, _, validation = run(options=Options(mixed_precision=True))
+    outputs = predict(model, validation[0], to_float)
+    assert outputs.dtype == torch.float32
+    assert (outputs.argmax(1) == validation[1]).float().mean() > 0.95
+
+
+def test_resuming_with_another_network_or_length_is_refused(tmp_path):
+    file = tmp_path / "state.pt"
+    run(epochs=2, options=Options(resume=file))
+    _, history, _ = run(epochs=2, options=Options(resume=file))
+    assert len(history.validation_loss) == 2  # nothing left to do
+    with pytest.raises(ValueError, match=r"state\.pt was saved by another network"):
+        run(epochs=3, options=Options(resume=file))
+    with pytest.raises(ValueError, match="Delete it"):
+        run(epochs=2, options=Options(resume=file, average=0.9))

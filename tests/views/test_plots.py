@@ -200,3 +200,12 @@ def test_dots_and_intervals_draw_values_ends_and_seeds():
         plots.dots_and_intervals(["a"], [1], [1.5], [2])
     with pytest.raises(ValueError, match="Expected 2 means"):
         plots.dots_and_intervals(["a", "b"], [1], [1], [1])
+
+
+def test_lines_draw_each_curve_on_the_axes_asked_for():
+    figure = plots.lines({"a": ([1, 10], [1, 100]), "b": (range(50), range(50))}, "x", "y", log="y")
+    (ax,) = figure.axes
+    assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "log")
+    assert [line.get_label() for line in ax.lines] == ["a", "b"]
+    assert [line.get_marker() for line in ax.lines] == ["o", ""]
+    assert ax.lines[0].get_ydata().tolist() == [1, 100]
