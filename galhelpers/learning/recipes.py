@@ -36,7 +36,7 @@ ABLATION = (_BASE, _CROP, _TURN, _TRAIN, _SMOOTH, _RARE, _VIEWS)
 """From the published network to the best of the same size, one change after the other."""
 
 NODE_ACA_BEST = _VIEWS.but(
-    "NODE_ACA best", arguments=_QUICK | {"activation": "silu", "outputs": 5}, epochs=36
+    "NODE_ACA best", arguments=_QUICK | {"activation": "silu", "outputs": 5}, epochs=24
 )
 RESNET_BEST = NODE_ACA_BEST.but(
     "ResNet best", architecture="gupta_resnet", arguments={"outputs": 5}

@@ -14,10 +14,15 @@ import torch
 from astropy import units
 from astropy.coordinates import SkyCoord
 from jupyter_client.manager import KernelManager
-from scipy.stats import mannwhitneyu
-from sklearn.metrics import roc_auc_score
+from scipy.stats import hypergeom, mannwhitneyu
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from galhelpers.course.exercises import all_exercises, exercises_of, find
+from galhelpers.course.exercises.reading_a_paper import CLASS_SIZES, N_TEST, TABLES
+from galhelpers.learning import metrics
+from galhelpers.ode import odeint
+from galhelpers.ode_steps import TABLEAUS, change_of_step
+from galhelpers.published import load_published
 from galhelpers.survey.appearance import COLUMNS
 from galhelpers.survey.comparison import real_appearance, separation
 
@@ -41,7 +46,7 @@ def from_source(source, name):
 def test_which_exercises_there_are():
     ids = [e.id for e in EXERCISES]
     assert ids == sorted(set(ids))
-    assert [len(exercises_of(n)) for n in ("01", "02", "03")] == [5, 5, 7]
+    assert [len(exercises_of(n)) for n in ("01", "02", "03", "05")] == [5, 5, 7, 7]
     assert len({e.title for e in EXERCISES}) == len(EXERCISES)
 
 
@@ -229,6 +234,55 @@ def _prepare_in_torch(train_images):
     )
 
 
+def _euler_by_recursion(f, y0, n):
+    steps = [(i / n, 1 / n) for i in range(n)]
+    go = lambda y, rest: go(y + rest[0][1] * f(rest[0][0], y), rest[1:]) if rest else y  # noqa: E731
+    return go(y0, steps)
+
+
+def _euler_with_torch_times(f, y0, n):
+    y = y0 * 1
+    for t in torch.linspace(0, 1, n + 1)[:-1]:
+        y = y + f(t, y) / n
+    return y
+
+
+def _heun_by_difference(f, t, y, h):
+    slope = f(t, y)
+    euler = y + h * slope
+    heun = y + h * (slope + f(t + h, euler)) / 2
+    return [heun, heun - euler]
+
+
+def _next_by_clip(h, error, tolerance, order):
+    wanted = 0.9 * np.divide(tolerance, error) ** (1 / order)
+    return h * np.clip(wanted, 1 if error <= tolerance else 0.2, 10)
+
+
+def _derivatives_carried_forward(k, z0, steps):
+    z, by_z0, by_k = z0, 1.0, 0.0
+    for h in steps:
+        z, by_z0, by_k = z + h * k * z, by_z0 * (1 + h * k), by_k * (1 + h * k) + h * z
+    return np.array([2 * z * by_z0, 2 * z * by_k])
+
+
+def _table_by_sklearn(matrix):
+    truth, guess = np.nonzero(matrix)
+    weights = matrix[truth, guess]
+    macro = balanced_accuracy_score(truth, guess, sample_weight=weights)
+    return np.average(truth == guess, weights=weights), macro
+
+
+def _surprise_by_scipy(row_sums, class_sizes, n_test, n_splits):
+    drawn = hypergeom(class_sizes.sum(), class_sizes, n_test)
+    return (row_sums - drawn.mean()) / (drawn.std() / np.sqrt(n_splits))
+
+
+def _bonus_by_loops(validation, test):
+    pairs = zip(validation.tolist(), test.tolist(), strict=True)
+    return torch.tensor([max(t) - t[v.index(max(v))] for v, t in pairs]).mean()
+
+
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
@@ -262,6 +316,14 @@ def _prepare_in_torch(train_images):
         ("03.5", _stop_by_counting),
         ("03.6", lambda v, t: max(zip(v, range(len(v)), t, strict=True))[1:]),
         ("03.7", _prepare_in_torch),
+        ("05.1", _euler_by_recursion),
+        ("05.1", _euler_with_torch_times),
+        ("05.2", _heun_by_difference),
+        ("05.3", _next_by_clip),
+        ("05.4", _derivatives_carried_forward),
+        ("05.5", _table_by_sklearn),
+        ("05.6", _surprise_by_scipy),
+        ("05.7", _bonus_by_loops),
     ],
 )
 def test_other_right_answers_pass(number, answer):
@@ -308,6 +370,108 @@ def test_the_auc_of_the_course_is_that_of_the_exercise():
     for name in COLUMNS:
         one, other = odd[name].to_numpy(), even[name].to_numpy()
         assert answer(one, other) == pytest.approx(separation(one, other), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "fragment"),
+    [
+        ("05.1", lambda f, y0, n: f(0, y0) and 2 + 1.5 / np.e, "you asked f 1 times"),
+        ("05.1", lambda f, y0, n: float(find("05.1").reference(f, y0, n).sum()), "raised Attr"),
+        (
+            "05.1",
+            lambda f, y0, n: (
+                find("05.1").reference(f, y0, n)
+                if isinstance(y0, float)
+                else find("05.1").reference(f, y0, n).sum()
+            ),
+            "Which shape has a state",
+        ),
+        ("05.2", lambda f, t, y, h: find("05.2").reference(f, t + h, y, -h), "at the beginning"),
+        ("05.2", lambda f, t, y, h: (y + h * f(t + h, y + h * f(t, y)), y), "the mean of k1 and"),
+        (
+            "05.2",
+            lambda f, t, y, h: (find("05.2").reference(f, t, y, h)[0], y),
+            "new minus (y + h k1)",
+        ),
+        ("05.3", lambda h, error, tolerance, order: h / 3, "Which step has a quarter"),
+        (
+            "05.4",
+            lambda k, z0, steps: (find("05.4").reference(k, z0, steps)[0], 1.0),
+            "has another dL/dk",
+        ),
+        (
+            "05.4",  # needs no states, but divides by the factor that takes one to 0
+            lambda k, z0, steps: (
+                find("05.4").reference(k, z0, steps)[0],
+                find("05.4").reference(k, z0, steps)[0] * z0 * sum(h / (1 + h * k) for h in steps),
+            ),
+            "(the first makes z 0)",
+        ),
+        ("05.6", lambda rows, *others: rows, "Try four galaxies"),
+        ("05.7", lambda validation, test: test.max(axis=1).mean(), "Take one run"),
+    ],
+)
+def test_other_wrong_answers_of_notebook_05_get_a_line(number, answer, fragment):
+    assert fragment in printed(find(number).check, answer)
+
+
+def test_the_solvers_of_the_course_are_those_of_the_exercises():
+    chain, heun, longer, back = (find(f"05.{i}").reference for i in range(1, 5))
+    slope = lambda t, y: torch.sin(3 * t + y)  # noqa: E731
+    y = torch.tensor([0.3, -1.0], dtype=torch.float64)
+    moment = torch.tensor(0.0, dtype=torch.float64)
+
+    solved = odeint(slope, y, [0.0, 1.0], gradient="direct", method="euler", step_size=0.25)[-1]
+    torch.testing.assert_close(chain(lambda t, y: slope(moment + t, y), y, 4), solved)
+
+    table, h = TABLEAUS["adaptive_heun"], 0.2
+    first = slope(moment, y)
+    second = slope(moment + table.c[0] * h, y + h * table.a[0][0] * first)
+    new, error = heun(slope, moment, y, h)
+    torch.testing.assert_close(new, y + h * (table.b[0] * first + table.b[1] * second))
+    torch.testing.assert_close(error, h * (table.e[0] * first + table.e[1] * second))
+
+    for order in (1, 2, 3, 5):
+        for ratio in (0.0, 1e-9, 0.01, 0.5, 0.99, 1.0, 1.01, 7.0, 1e6, np.inf):
+            assert longer(0.3, ratio, 1.0, order) == pytest.approx(
+                0.3 * change_of_step(ratio, order)
+            )
+
+    k = torch.tensor(-1.3, dtype=torch.float64, requires_grad=True)
+    z0 = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
+    settings = {"gradient": "aca", "method": "euler", "step_size": 0.25, "params": [k]}
+    (odeint(lambda t, z: k * z, z0, [0.0, 1.0], **settings)[-1] ** 2).backward()
+    assert back(-1.3, 0.8, [0.25] * 4) == pytest.approx((z0.grad.item(), k.grad.item()))
+
+
+def test_the_tables_of_notebook_05_are_those_of_the_paper():
+    paper, answer = load_published(), find("05.5").reference
+    for name, table in TABLES.items():
+        overall, macro = answer(np.array(table))
+        key = f"gupta2022_{name.lower()}"
+        assert overall == pytest.approx(paper[key].value, abs=5e-5)
+        assert np.sum(table) == paper[key].n
+        assert macro == pytest.approx(paper[f"{key}_macro"].value, abs=5e-4)
+        measured = metrics.per_class(np.array(table), list("abcde"))
+        assert macro == pytest.approx(measured["completeness"].iloc[-1])
+    assert [*CLASS_SIZES] == [
+        paper[f"five_class_n_{name}"].value
+        for name in ("round", "in_between", "cigar", "edge_on", "spiral")
+    ]
+    assert round(CLASS_SIZES.sum() / 10) == N_TEST
+
+
+def test_random_splits_are_no_surprise_and_the_paper_is_one():
+    surprise, rng = find("05.6").reference, np.random.default_rng(0)
+    drawn = rng.multivariate_hypergeometric(CLASS_SIZES, N_TEST, (4000, 10))
+    found = np.array([surprise(one.mean(axis=0), CLASS_SIZES, N_TEST, 10) for one in drawn])
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=4 / np.sqrt(4000))
+    np.testing.assert_allclose(found.std(axis=0), 1, atol=4 / np.sqrt(2 * 4000))
+    rows = np.sum(TABLES["NODE"], axis=1)
+    most = [abs(surprise(rows, CLASS_SIZES, rows.sum(), n)).max().round(1) for n in (10, 1)]
+    assert most == [5.5, 1.7]
+    assert "5.5" in find("05.6").lesson
+    assert "1.7" in find("05.6").lesson
 
 
 # In a real kernel --------------------------------------------------------------------------------

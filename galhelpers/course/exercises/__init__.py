@@ -16,8 +16,21 @@ report calls its own results "not successful"; each flaw alone is enough to misl
 03.7  ``get_transform_config``: images are fed to networks without any normalisation.
 ====  =======================================================================================
 
+Those of notebook 05 follow Gupta, Srijith & Desai 2022 (ResNet, NODE and NODE_ACA in five classes):
+their networks' mathematics first, then what their tables say about how the numbers were made:
+
+====  =======================================================================================
+05.1  a residual block is one step of Euler's method.
+05.2  Heun-Euler, the solver in the code of NODE_ACA: two answers from two evaluations.
+05.3  the control of the step, which replaces the number of layers.
+05.4  the adaptive checkpoint adjoint: back over the stored steps, instead of solving backwards.
+05.5  the paper's "accuracy" is recall; overall accuracy is in the tables, which miss galaxies.
+05.6  "averaged over 10 runs": the classes' numbers are those of one split, not of ten.
+05.7  the epoch was chosen on the test set.
+====  =======================================================================================
+
 Modules: ``data`` and ``comparison`` (01); ``preprocessing`` and ``geometry`` (02); ``baselines``,
-``training`` and ``selection`` (03).
+``training`` and ``selection`` (03); ``euler``, ``solvers`` and ``reading_a_paper`` (05).
 """
 
 from functools import cache
@@ -30,6 +43,7 @@ MODULES = {
     "01": ("data", "comparison"),
     "02": ("preprocessing", "geometry"),
     "03": ("baselines", "training", "selection"),
+    "05": ("euler", "solvers", "reading_a_paper"),
 }
 
 

@@ -1,0 +1,397 @@
+"""Exercises of notebook 05 on reading a paper: Gupta, Srijith & Desai 2022."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from galhelpers.course.checks import Answer, Exercise, as_array, as_items, as_number, close
+
+# Tables 1 to 3: mean confusion matrices, rows the volunteers' class, columns the network's, both
+# in the order round, in-between, cigar-shaped, edge-on, spiral.
+TABLES = {
+    "ResNet": [
+        [757, 57, 0, 0, 29], [22, 741, 3, 4, 36], [0, 12, 11, 27, 5], [0, 8, 6, 363, 13],
+        [7, 12, 1, 13, 748],
+    ],
+    "NODE": [
+        [800, 24, 0, 0, 13], [36, 700, 0, 8, 22], [0, 6, 12, 31, 2], [0, 5, 7, 365, 8],
+        [10, 29, 1, 22, 750],
+    ],
+    "NODE_ACA": [
+        [786, 36, 0, 0, 12], [25, 721, 0, 3, 16], [0, 4, 23, 20, 1], [1, 4, 12, 361, 5],
+        [5, 36, 3, 15, 747],
+    ],
+}  # fmt: skip
+CLASS_SIZES = np.array([8434, 8069, 578, 3903, 7806])  # of the whole set, in the same order
+N_TEST = 2879  # a tenth, as the paper says
+
+# 05.5 --------------------------------------------------------------------------------------------
+
+
+def overall_and_macro(matrix: np.ndarray) -> tuple[float, float]:
+    """Share of all galaxies that are right, and mean over classes of the share right."""
+    right = np.diag(matrix)
+    return right.sum() / matrix.sum(), np.mean(right / matrix.sum(axis=1))
+
+
+def _recalls(m: np.ndarray) -> np.ndarray:
+    return np.diag(m) / m.sum(axis=1)
+
+
+def _one_against_rest(m: np.ndarray) -> float:
+    right = np.diag(m)
+    wrong = m.sum(axis=0) + m.sum(axis=1) - 2 * right
+    return float(1 - np.mean(wrong / m.sum()))
+
+
+MISREAD: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
+    "precision": (
+        lambda m: np.mean(np.diag(m) / m.sum(axis=0)),
+        "the mean precision: shares of what the network *called* by each name. What are the rows?",
+    ),
+    "against the rest": (
+        _one_against_rest,
+        "the mean of 'this class or not', which is high for any rare class, found or missed",
+    ),
+    "weighted": (
+        lambda m: np.average(_recalls(m), weights=m.sum(axis=1)),
+        "the overall share again. How much does a class count whose galaxies are few?",
+    ),
+    "median": (
+        lambda m: np.median(_recalls(m)),
+        "the median class, which no failure in one class can move",
+    ),
+}
+
+
+def _check_table(ask: Answer) -> str | None:
+    what = "two numbers, (overall, macro)"
+    rng = np.random.default_rng(55)
+    tables = {f"Table {i}, {name}": np.array(TABLES[name]) for i, name in enumerate(TABLES, 1)}
+    tables["a matrix of three classes"] = rng.integers(1, 40, (3, 3)) + np.diag([500, 60, 7])
+    for seen, matrix in tables.items():
+        items = as_items(ask(matrix, seen=seen), 2, what)
+        overall, macro = (as_number(item, what) for item in items)
+        right = overall_and_macro(matrix)
+        if close([macro, overall], right):
+            return f"for {seen} both numbers are right, in the other order"
+        if close(overall, np.diag(matrix).sum() / N_TEST):
+            return (
+                f"for {seen} {overall:.4f} of 2,879 galaxies are right, but only "
+                f"{matrix.sum():,} are in the table. What do you know of the others?"
+            )
+        if close(overall, right[0] * 100):
+            return f"for {seen} you give {overall:.1f}, a percentage; a share is at most 1"
+        if not close(overall, right[0]):
+            return (
+                f"for {seen} your overall share is {overall:.4f}. Where do the galaxies stand that "
+                "are right, and how many are there altogether?"
+            )
+        for rule, message in MISREAD.values():
+            if close(macro, rule(matrix)):
+                return f"for {seen} your second number, {macro:.4f}, is {message}"
+        if not close(macro, right[1]):
+            return (
+                f"for {seen} your second number is {macro:.4f}. First one share for each row, then "
+                "a plain mean of those"
+            )
+    return None
+
+
+TABLE = Exercise(
+    id="05.5",
+    title="Reading a paper I: what the table knows",
+    question=(
+        "Gupta et al. print mean confusion matrices of ten runs, but no overall accuracy. What "
+        "they call the accuracy of a class is the share of its row that is right, its *recall* "
+        "(or completeness). Cigar-shaped galaxies have 0.193 with ResNet, and are 2% of the set. "
+        "Of 2,879 test galaxies, Tables 1 to 3 hold 2,875, 2,851 and 2,836: means were, it seems, "
+        "cut to whole numbers, and the code drops an incomplete last batch. So divide by what is "
+        "in the table.\n\n"
+        "Write `overall_and_macro(matrix)`: an array (classes, classes) of counts, rows the "
+        "volunteers' class, columns the network's. Return `(overall, macro)`: the share of the "
+        "table's galaxies that are right, and the mean over classes of each one's recall. ResNet "
+        "has 0.911 and 0.781."
+    ),
+    stub='''def overall_and_macro(matrix):
+    """Share of all galaxies that are right, and mean over classes of the share right."""
+    ...''',
+    hints=(
+        "Right galaxies stand on the diagonal: `np.diag(matrix)`.",
+        "How many galaxies of each class were there? Add up the rows: `matrix.sum(axis=1)`.",
+        "Overall is a ratio of two sums; macro is a mean of ratios, one for each row.",
+    ),
+    reference=overall_and_macro,
+    diagnose=_check_table,
+    lesson="0.911, 0.921, 0.930 overall is much alike; 0.781, 0.795, 0.847 shows who finds cigars.",
+    wrong={
+        name: (lambda m, rule=MISREAD[name][0]: (overall_and_macro(m)[0], rule(m)), fragment)
+        for name, fragment in {
+            "precision": "called* by each name",
+            "against the rest": "found or missed",
+            "weighted": "whose galaxies are few",
+            "median": "no failure in one class",
+        }.items()
+    }
+    | {
+        "of 2,879": (
+            lambda m: (np.diag(m).sum() / 2879, overall_and_macro(m)[1]),
+            "know of the others",
+        ),
+        "per cent": (lambda m: [100 * share for share in overall_and_macro(m)], "a percentage"),
+        "swapped": (lambda m: overall_and_macro(m)[::-1], "in the other order"),
+        "mean of the cells": (
+            lambda m: (np.diag(m).mean() / m.sum(), overall_and_macro(m)[1]),
+            "altogether",
+        ),
+        "best class": (
+            lambda m: (overall_and_macro(m)[0], _recalls(m).max()),
+            "a plain mean of those",
+        ),
+        "one number": (lambda m: np.diag(m).sum() / m.sum(), "expected two numbers"),
+    },
+)
+
+# 05.6 --------------------------------------------------------------------------------------------
+
+
+def surprise(
+    row_sums: np.ndarray, class_sizes: np.ndarray, n_test: int, n_splits: int
+) -> np.ndarray:
+    """How many standard deviations each class lies from its expectation, shape (classes,)."""
+    n = class_sizes.sum()
+    share = class_sizes / n
+    variance = n_test * share * (1 - share) * (n - n_test) / (n - 1)  # hypergeometric
+    return (row_sums - n_test * share) / np.sqrt(variance / n_splits)
+
+
+def _surprise_with(flaw: str) -> Callable[..., np.ndarray]:
+    def wrong(rows: np.ndarray, sizes: np.ndarray, n_test: int, n_splits: int) -> np.ndarray:
+        n = sizes.sum()
+        share = sizes / n
+        expected = n_test / len(sizes) if flaw == "equal classes" else n_test * share
+        variance = n_test * share * (1 - share)
+        if flaw == "Poisson":
+            variance = n_test * share
+        elif flaw != "binomial":
+            variance = variance * (n - n_test) / (n if flaw == "n" else n - 1)
+        apart = expected - rows if flaw == "sign" else rows - expected
+        if flaw == "variance":
+            return apart / (variance / n_splits)
+        one = apart / np.sqrt(variance)
+        one = one * {"one split": 1, "no root": n_splits, "wider": n_splits**-0.5}.get(
+            flaw, n_splits**0.5
+        )
+        return abs(one) if flaw == "no sign" else one
+
+    return wrong
+
+
+MISTAKES = {
+    "one split": "as far out for ten splits as for one: how far does a mean of ten stray?",
+    "no root": "ten times as far out for ten splits: does a mean of ten stray a tenth as far?",
+    "wider": "nearer for ten splits than for one. Is a mean of ten less certain than one?",
+    "variance": "differences in units of a variance. A deviation is counted in galaxies",
+    "binomial": "a binomial spread, as if galaxies were put back. One drawn cannot come again",
+    "Poisson": "a Poisson spread; but n_test is fixed, so a class more is another class less",
+    "n": "a spread that is slightly too small: (n - n_test) / n, or over n - 1?",
+    "sign": "expected minus observed. Too many galaxies of a class should be positive",
+    "no sign": "no minus signs, though some classes have too few galaxies",
+    "equal classes": "classes of one size expected. How many in a thousand are cigar-shaped?",
+}
+
+
+def _check_surprise(ask: Answer) -> str | None:
+    node, resnet = (np.sum(TABLES[name], axis=1) for name in ("NODE", "ResNet"))
+    few = np.array([3, 11, 6]), np.array([12, 20, 8])
+    cases = [
+        ("NODE's row sums and 10 splits", node, CLASS_SIZES, 2851, 10),
+        ("ResNet's row sums and 1 split", resnet, CLASS_SIZES, 2875, 1),
+        ("3, 11 and 6 of 12, 20 and 8 galaxies, 10 splits", *few, 20, 10),
+    ]
+    for seen, rows, sizes, n_test, n_splits in cases:
+        what = f"one number for each class, shape ({len(sizes)},)"
+        got = as_array(ask(rows, sizes, n_test, n_splits, seen=seen), (len(sizes),), what)
+        if close(got, surprise(rows, sizes, n_test, n_splits)):
+            continue
+        shown = f"for {seen} you give {got.round(2).tolist()}"
+        for flaw, message in MISTAKES.items():
+            if close(got, _surprise_with(flaw)(rows, sizes, n_test, n_splits)):
+                return f"{shown}: {message}"
+        return (
+            f"{shown}. Try four galaxies, two of each class, two of them tested: of the six pairs "
+            "one has 0 of a class, four have 1, one has 2; the standard deviation is 0.577"
+        )
+    return None
+
+
+SURPRISE = Exercise(
+    id="05.6",
+    title="Reading a paper II: one split, or ten?",
+    question=(
+        "Gupta et al. call their tables means over ten random splits. A random test set holds some "
+        "galaxies of a class more or less than its share; a mean of ten strays less. The row "
+        "sums tell how many there were: 837, 766, 51, 385 and 812 with NODE, from classes of 8434, "
+        "8069, 578, 3903 and 7806. Nearer the expectation than chance allows, or too far?\n\n"
+        "Write `surprise(row_sums, class_sizes, n_test, n_splits)`: arrays of counts, one for each "
+        "class; galaxies in a test set, drawn without putting back (*hypergeometric*); splits "
+        "averaged. Return observed minus expected, in standard deviations of the mean of so many "
+        "independent splits. Then try NODE with `n_test=2851`, the sum of its rows, for one split "
+        "and for ten."
+    ),
+    stub='''def surprise(row_sums, class_sizes, n_test, n_splits):
+    """How many standard deviations each class lies from its expectation, shape (classes,)."""
+    ...''',
+    hints=(
+        "A class with the share p of all n galaxies is expected n_test p times in a test set.",
+        "Drawing with putting back, the variance is n_test p (1 - p). Without, it is smaller by "
+        "the factor (n - n_test) / (n - 1): a test set that holds everything has no choice.",
+        "The mean of n_splits independent counts has a variance n_splits times smaller.",
+    ),
+    reference=surprise,
+    diagnose=_check_surprise,
+    lesson="NODE: up to 5.5 deviations for ten splits, 1.7 for one. It looks like one split.",
+    wrong={
+        flaw: (_surprise_with(flaw), message)
+        for flaw, message in {
+            "one split": "a mean of ten stray?",
+            "no root": "a tenth as far",
+            "wider": "less certain than one",
+            "variance": "counted in galaxies",
+            "binomial": "cannot come again",
+            "Poisson": "another class less",
+            "n": "over n - 1",
+            "sign": "should be positive",
+            "no sign": "no minus signs",
+            "equal classes": "How many in a thousand",
+        }.items()
+    }
+    | {
+        "not scaled": (
+            lambda row_sums, sizes, n_test, n_splits: row_sums - n_test * sizes / sizes.sum(),
+            "Try four galaxies",
+        )
+    },
+)
+
+# 05.7 --------------------------------------------------------------------------------------------
+
+
+def test_selection_bonus(validation: np.ndarray, test: np.ndarray) -> float:
+    """Mean over runs of the best test accuracy minus that at the best validation epoch."""
+    chosen = validation.argmax(axis=1)
+    honest = test[np.arange(len(test)), chosen]
+    return float(np.mean(test.max(axis=1) - honest))
+
+
+Rule = Callable[[np.ndarray, np.ndarray], float]
+CHOICES: dict[str, tuple[Rule, str]] = {
+    "two sets": (
+        lambda v, t: float(np.mean(t.max(axis=1) - v.max(axis=1))),
+        "test against validation accuracy: one set may be the harder. Both should be test",
+    ),
+    "last epoch": (
+        lambda v, t: float(np.mean(t.max(axis=1) - t[:, -1])),
+        "the best epoch against the last. What was validation for?",
+    ),
+    "all pairs": (
+        lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.argmax(axis=1)])),
+        "every run at every run's epoch: test[:, chosen] is a table, print its shape",
+    ),
+    "one epoch": (
+        lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.mean(axis=0).argmax()])),
+        "one epoch for all runs. Each run stops where its own validation is best",
+    ),
+    "one run": (
+        lambda v, t: float(t.max() - t.flat[v.argmax()]),
+        "the best of all runs. The bonus is wanted in each run, then the mean",
+    ),
+    "sign": (
+        lambda v, t: -test_selection_bonus(v, t),
+        "less than nothing. Can a chosen epoch be better than the best?",
+    ),
+    "sum": (
+        lambda v, t: len(t) * test_selection_bonus(v, t),
+        "the sum over runs, which grows with their number",
+    ),
+    "lowest": (
+        lambda v, t: test_selection_bonus(-v, t),
+        "epochs with the *lowest* validation accuracy. Is it a loss?",
+    ),
+    "per cent": (
+        lambda v, t: 100 * test_selection_bonus(v, t),
+        "per cent, from accuracies that are shares",
+    ),
+    "tied": (
+        lambda v, t: test_selection_bonus(v[:, ::-1], t[:, ::-1]),
+        "the last of several best epochs; where they are tied, take the first",
+    ),
+}
+
+
+def _check_bonus(ask: Answer) -> str | None:
+    rng = np.random.default_rng(57)
+    for runs, epochs, decimals in ((4, 15, 5), (10, 6, 5), (6, 20, 2), (1, 5, 3)):
+        learned = 0.92 - 0.4 * np.exp(-np.arange(epochs) / 2)
+        validation, test = learned + rng.normal(0, 0.01, (2, runs, epochs))
+        validation, test = (validation - 0.01).round(decimals), test.round(5)
+        seen = f"{runs} runs of {epochs} epochs"
+        got = as_number(ask(validation, test, seen=seen), "one number, the mean excess")
+        right = test_selection_bonus(validation, test)
+        if close(got, right):
+            continue
+        for rule, message in CHOICES.values():
+            if close(got, rule(validation, test)):
+                return f"for {seen} you give {got:.4f}: {message}"
+        return (
+            f"for {seen} you give {got:.4f}. Take one run: its best test accuracy, less that at "
+            "the epoch where its validation accuracy is highest"
+        )
+    return None
+
+
+BONUS = Exercise(
+    id="05.7",
+    title="Reading a paper III: the best epoch",
+    question=(
+        "'Data shown in the confusion matrices were calculated, when the output of the model led "
+        "to the maximum correct predictions': after each epoch the published code looks at the "
+        "*test* galaxies, and keeps the best. An accuracy of 0.92 on 2,879 galaxies has a standard "
+        "error of 0.005, so epochs differ by luck, and the best of them is lucky. Whoever chooses "
+        "on validation galaxies gets no such bonus.\n\n"
+        "Write `test_selection_bonus(validation, test)`: two arrays of accuracies, shape "
+        "`(runs, epochs)`. For each run, take its best test accuracy over epochs, and subtract its "
+        "test accuracy at the epoch with the best validation accuracy (the first, where tied). "
+        "Return the mean over runs."
+    ),
+    stub='''def test_selection_bonus(validation, test):
+    """Mean over runs of the best test accuracy minus that at the best validation epoch."""
+    ...''',
+    hints=(
+        "`validation.argmax(axis=1)` gives one epoch for each run.",
+        "What is each run's test accuracy at its own epoch? Pair the runs with the epochs.",
+        "`test[np.arange(len(test)), chosen]` has shape (runs,); `test[:, chosen]` has not.",
+    ),
+    reference=test_selection_bonus,
+    diagnose=_check_bonus,
+    lesson="It is never negative, grows with the epochs looked at, and none of it is skill.",
+    wrong={
+        name: (CHOICES[name][0], fragment)
+        for name, fragment in {
+            "two sets": "Both should be test",
+            "last epoch": "What was validation for",
+            "all pairs": "print its shape",
+            "one epoch": "its own validation is best",
+            "one run": "The bonus is wanted in each run",
+            "sign": "less than nothing",
+            "sum": "grows with their number",
+            "lowest": "Is it a loss",
+            "per cent": "per cent, from",
+            "tied": "the last of several",
+        }.items()
+    }
+    | {"for each run": (lambda v, t: t.max(axis=1) - v.max(axis=1), "expected one number")},
+)
+
+EXERCISES = (TABLE, SURPRISE, BONUS)

@@ -1,0 +1,281 @@
+"""Exercises of notebook 05 on solvers: a step that knows its error, and the length of the next."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from galhelpers.course.checks import (
+    Answer,
+    Exercise,
+    as_array,
+    as_items,
+    as_number,
+    close,
+)
+
+Slope = Callable[[Any, Any], Any]
+
+
+def _noted(slope: Slope) -> tuple[Slope, list[float], list[np.ndarray]]:
+    """Give the same function, and the times and states at which it is going to be asked."""
+    times: list[float] = []
+    states: list[np.ndarray] = []
+
+    def noted(t: Any, y: Any) -> Any:
+        times.append(float(t))
+        states.append(np.array(y, dtype=float))
+        return slope(t, y)
+
+    return noted, times, states
+
+
+# 05.2 --------------------------------------------------------------------------------------------
+
+
+def heun_step(f: Slope, t: float, y: Any, h: float) -> tuple[Any, Any]:
+    """State at t + h, and an estimate of the error: what Heun's step adds to Euler's."""
+    k1 = f(t, y)
+    k2 = f(t + h, y + h * k1)
+    return y + h / 2 * (k1 + k2), h / 2 * (k2 - k1)
+
+
+def _pendulum(t: Any, y: np.ndarray) -> np.ndarray:
+    return np.array([y[1], t - 2 * y[0]])
+
+
+def _cooling(t: Any, y: Any) -> Any:
+    return 2 + 3 * t - y
+
+
+def _check_heun(ask: Answer) -> str | None:
+    t, y, h = 0.3, np.array([1.0, -0.5]), 0.2
+    f, times, states = _noted(_pendulum)
+    what = "two arrays, (new state, error estimate), each of shape (2,)"
+    result = as_items(ask(f, t, y, h, seen="a swing at t = 0.3, y of shape (2,), h = 0.2"), 2, what)
+    new, error = (as_array(item, (2,), what) for item in result)
+    if len(times) != 2:
+        return f"you asked f {len(times)} times in one step. Keep what it said the first time"
+    k1 = _pendulum(t, y)
+    k2 = _pendulum(t + h, y + h * k1)
+    if not close(times[0], t) or not close(states[0], y):
+        return "the first slope, k1, is that at the beginning of the step: f(t, y)"
+    if close(times[1], t + h / 2):
+        return "you took the second slope half-way: the midpoint method. Heun goes to the end"
+    if not close(times[1], t + h):
+        return (
+            f"the step goes from t = 0.3 to 0.5; k2 was asked for t = {times[1]:.3g}. Whose time?"
+        )
+    if not close(states[1], y + h * k1):
+        return (
+            f"k2 was asked for y = {states[1].round(3).tolist()}; Euler's step from [1.0, -0.5] "
+            "ends elsewhere, and there the second slope is wanted"
+        )
+    if close(new, y + h * k1):
+        return "your new state is Euler's. You have paid for two slopes: use the better answer"
+    if close(new, y + h * (k1 + k2)):
+        return (
+            "your new state lies twice as far away as it should: the sum of two slopes, or a mean?"
+        )
+    if not close(new, y + h / 2 * (k1 + k2)):
+        return f"your new state is {new.round(4).tolist()}. One stride along the mean of k1 and k2"
+    right = h / 2 * (k2 - k1)
+    if close(error, -right):
+        return "your estimate is Euler's answer minus Heun's. The other way round was asked for"
+    if close(error, abs(right)):
+        return "your estimate has lost its sign, though both answers have one in each component"
+    if close(error, 2 * right):
+        return "your estimate is twice the difference of the two answers. Subtract them on paper"
+    if close(error, right / h):
+        return "your estimate is a difference of slopes. In which unit is an error of y?"
+    if not close(error, right):
+        return f"your estimate is {error.round(4).tolist()}. What is new minus (y + h k1)?"
+    back = as_items(ask(_cooling, 1.0, 2.0, -0.1, seen="t = 1, y = 2 and h = -0.1"), 2, what)
+    if not close([as_number(item) for item in back], heun_step(_cooling, 1.0, 2.0, -0.1)):
+        return "with h = 0.2 all is right, but not with h = -0.1, a step back in time"
+    return None
+
+
+def _heun_with(flaw: str) -> Callable[..., tuple[Any, Any]]:
+    def step(f: Slope, t: float, y: Any, h: float) -> tuple[Any, Any]:
+        k1 = f(t, y)
+        part = h / 2 if flaw == "midpoint" else h
+        k2 = f(t if flaw == "time" else t + part, y if flaw == "state" else y + part * k1)
+        if flaw == "Euler's":
+            return y + h * k1, h / 2 * (k2 - k1)
+        error = {"slopes": (k2 - k1) / 2, "twice": h * (k2 - k1), "sign": h / 2 * (k1 - k2)}
+        estimate = error.get(flaw, h / 2 * (k2 - k1))
+        new = y + h * (k1 + k2) if flaw == "sum" else y + h / 2 * (k1 + k2)
+        return new, abs(estimate) if flaw == "no sign" else estimate
+
+    return step
+
+
+HEUN = Exercise(
+    id="05.2",
+    title="A step that knows its error",
+    question=(
+        "Euler trusts the slope at the start of a step. Heun goes and looks: with k1 the slope at "
+        "the start and k2 the slope where *Euler's* step ends, he returns to `y` and makes the "
+        "step along their mean. Twice the steps, a quarter of the error. And the two slopes give "
+        "two answers, Euler's and Heun's, whose difference tells how wrong the poorer one is. This "
+        "pair, also called RK12, is the solver in the code of NODE_ACA.\n\n"
+        "Write `heun_step(f, t, y, h)`: a slope `f(t, y)`, the time, the state (number or array) "
+        "and the length of the step, negative when it goes back. Return `(new, error)`: Heun's "
+        "state at t + h, and Heun's answer minus Euler's, in the shape of `y`. Call `f` just twice."
+    ),
+    stub='''def heun_step(f, t, y, h):
+    """State at t + h, and an estimate of the error: what Heun's step adds to Euler's."""
+    ...''',
+    hints=(
+        "Name the slopes: `k1 = f(t, y)`. Where does Euler's step along k1 end, and when?",
+        "`k2 = f(t + h, y + h * k1)`; Heun's answer is y plus h times the mean of k1 and k2.",
+        "Subtract Euler's answer, y + h k1, from Heun's on paper: only k2 - k1 is left, times h/2.",
+    ),
+    reference=heun_step,
+    diagnose=_check_heun,
+    lesson="The estimate is for Euler's answer, and Heun's is kept, whose error is mostly less.",
+    wrong={
+        "once for each answer": (
+            lambda f, t, y, h: (heun_step(f, t, y, h)[0], heun_step(f, t, y, h)[1]),
+            "Keep what it said",
+        ),
+        "midpoint": (_heun_with("midpoint"), "half-way"),
+        "time stands still": (_heun_with("time"), "Whose time"),
+        "state stands still": (_heun_with("state"), "ends elsewhere"),
+        "Euler's": (_heun_with("Euler's"), "use the better answer"),
+        "sum": (_heun_with("sum"), "or a mean?"),
+        "sign": (_heun_with("sign"), "The other way round"),
+        "no sign": (_heun_with("no sign"), "lost its sign"),
+        "twice": (_heun_with("twice"), "Subtract them on paper"),
+        "slopes": (_heun_with("slopes"), "In which unit"),
+        "never back": (lambda f, t, y, h: heun_step(f, t, y, abs(h)), "a step back in time"),
+        "no estimate": (lambda f, t, y, h: heun_step(f, t, y, h)[0], "expected two arrays"),
+    },
+)
+
+# 05.3 --------------------------------------------------------------------------------------------
+
+
+def next_step(h: float, error: float, tolerance: float, order: int) -> float:
+    """Length of the next step, from that of this one and its error."""
+    smallest = 1 if error <= tolerance else 0.2
+    if error == 0:
+        return 10 * h
+    factor = 0.9 * (tolerance / error) ** (1 / order)
+    return h * min(10, max(factor, smallest))
+
+
+def _check_next(ask: Answer) -> str | None:
+    def factor(error: float, order: int = 2, h: float = 0.1) -> float:
+        seen = f"h = {h}, error = {error:g}, tolerance = 0.001, order = {order}"
+        return as_number(ask(h, error, 1e-3, order, seen=seen), "one number, a length") / h
+
+    got = factor(4e-3)
+    seen = "an error of 4 times the tolerance and order 2"
+    if close(got, 4.5):
+        return f"for {seen} you give 0.45 whatever h is: the factor. And the step?"
+    if close(got, 0.5):
+        return f"for {seen} you halve the step: the error would *just* do. Where is the margin?"
+    if close(got, 1.8):
+        return f"for {seen} you make the step 1.8 times as long. Too large an error calls for what?"
+    if close(got, 0.9 / 4):
+        return (
+            f"for {seen} your step is 0.225 h. A quarter of the error by how much shorter a step?"
+        )
+    if close(got, 0.9 * 4 ** (-1 / 3)):
+        return f"for {seen} your factor is 0.567, with a third root. Which power was given?"
+    if close(got, 2):
+        return f"for {seen} and h = 0.1 you give 0.2. The limits hold for the factor, not the step"
+    if not close(got, 0.45):
+        return f"for {seen} you make the step {got:.4g} times as long. Which step has a quarter?"
+    got = factor(5.0)
+    if not close(got, 0.2):
+        return f"with 5,000 times the tolerance you change the step to {got:.2g} h at one go"
+    got = factor(1e-9)
+    if not close(got, 10):
+        return f"with a millionth of the tolerance the next step is {got:.4g} h. A kink may be near"
+    got = factor(0.0)
+    if not close(got, 10):
+        return f"when the error is 0 the factor is {got:.4g}. Which limit is that?"
+    got = factor(0.95e-3)
+    if not close(got, 1):
+        return f"a step with 95% of the tolerance was accepted; you follow it by one of {got:.3f} h"
+    for order, h in ((1, 0.1), (3, 0.02), (5, -0.3)):
+        for error in (2e-5, 3e-3):
+            got, right = factor(error, order, h), next_step(h, error, 1e-3, order) / h
+            if not close(got, right):
+                return (
+                    f"with order 2 all is right, but for h = {h}, order {order} and error "
+                    f"{error:g} at tolerance 0.001 the factor is {got:.4g}"
+                )
+    return None
+
+
+def _next_with(flaw: str) -> Callable[[float, float, float, int], float]:
+    def step(h: float, error: float, tolerance: float, order: int) -> float:
+        if error == 0:
+            return h if flaw == "zero" else 10 * h
+        ratio = error / tolerance if flaw == "inverted" else tolerance / error
+        root = {"no root": 1, "order + 1": order + 1, "always 2": 2}.get(flaw, order)
+        factor = (1 if flaw == "no margin" else 0.9) * ratio ** (1 / root)
+        least = 1 if error <= tolerance and flaw != "shorter" else 0.2
+        if flaw == "limits on the step":
+            return min(10, max(0.2, h * factor))
+        factor = factor if flaw == "no lower limit" else max(factor, least)
+        factor = factor if flaw == "no upper limit" else min(factor, 10)
+        return factor if flaw == "factor" else h * factor
+
+    return step
+
+
+NEXT = Exercise(
+    id="05.3",
+    title="How long may the next step be?",
+    question=(
+        "Instead of a number of layers, a NODE has a tolerance: a step is accepted when its "
+        "estimated error is at most that; otherwise it is tried again, shorter. Either way the "
+        "error tells how long the next one may be, because it grows as the step's length to the "
+        "power `order`: half as long, with order 2, and a quarter is left.\n\n"
+        "Write `next_step(h, error, tolerance, order)` for the step just tried. Return h times a "
+        "factor: the one with which the error would just meet the tolerance, times 0.9 for "
+        "safety. The factor is never below 0.2 nor above 10 (which is also the answer for an "
+        "`error` of 0); and after an accepted step it is never below 1. Length h may be negative."
+    ),
+    stub='''def next_step(h, error, tolerance, order):
+    """Length of the next step, from that of this one and its error."""
+    ...''',
+    hints=(
+        "If the error grows as h squared, which change of h makes it four times smaller?",
+        "Solve error * factor ** order = tolerance for the factor, then take 0.9 of it.",
+        "Limit the factor, not the step: `min(10, max(factor, smallest))`, where `smallest` is 1 "
+        "after an accepted step, else 0.2. An error of 0 must not be divided by.",
+    ),
+    reference=next_step,
+    diagnose=_check_next,
+    lesson="Low tolerance, small steps, many evaluations: so a NODE's depth is chosen, and paid.",
+    wrong={
+        "factor": (_next_with("factor"), "And the step?"),
+        "no margin": (_next_with("no margin"), "Where is the margin"),
+        "inverted": (_next_with("inverted"), "calls for what"),
+        "no root": (_next_with("no root"), "by how much shorter"),
+        "order + 1": (_next_with("order + 1"), "Which power was given"),
+        "always 2": (_next_with("always 2"), "with order 2 all is right"),
+        "limits on the step": (_next_with("limits on the step"), "for the factor, not the step"),
+        "no lower limit": (_next_with("no lower limit"), "h at one go"),
+        "no upper limit": (_next_with("no upper limit"), "A kink may be near"),
+        "zero": (_next_with("zero"), "Which limit is that"),
+        "divides by zero": (
+            lambda h, error, tolerance, order: (
+                h
+                * min(
+                    10, max(0.9 * (tolerance / error) ** (1 / order), 1 - 0.8 * (error > tolerance))
+                )
+            ),
+            "raised ZeroDivisionError",
+        ),
+        "shorter": (_next_with("shorter"), "95% of the tolerance"),
+    },
+)
+
+EXERCISES = (HEUN, NEXT)
