@@ -23,7 +23,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from galhelpers.ode_search import Function, Mode, Search, SolverError, Statistics
 from galhelpers.ode_steps import StepMemory, find_tableau
@@ -98,6 +97,8 @@ def odeint(
 
     if not tableau.adaptive:
         options["options"] = {"step_size": step_size} | options.get("options", {})
+    if gradient == "adjoint" and "adjoint_params" not in options:
+        options["adjoint_params"] = tuple(_parameters(func))
     counted = _Counted(func, stats or Statistics())
     solve = torchdiffeq.odeint if gradient == "direct" else torchdiffeq.odeint_adjoint
     times = torch.as_tensor(t, dtype=y0.dtype, device=y0.device)
@@ -143,7 +144,8 @@ def odeint_aca(
     """Integrate y' = func(t, y); gradients are exact for the steps that were accepted.
 
     Gradients reach ``y0`` and the parameters, not the times. ``func`` is evaluated again in the
-    backward pass, so it must give the same again: no dropout, no batch statistics.
+    backward pass, so it must give the same again: no dropout, no batch statistics. A hook on a
+    parameter is called once for each evaluation, as it is with torchdiffeq's adjoint.
 
     Parameters
     ----------
@@ -182,13 +184,16 @@ def odeint_aca(
             "Expected a floating-point state and a mode of steps, stages or graph; got "
             f"{y0.dtype} and {mode!r}."
         )
+    if tableau.adaptive:
+        _check_control(rtol, atol, first_step, max_steps)
     y0 = _at_least_single(y0)
     if params is None:
         params = _parameters(func)
     search = Search(func, tableau, mode, stats or Statistics(), rtol, atol, max_steps)
     search.memory = memory if tableau.adaptive else None
     search.first_step = first_step if tableau.adaptive else step_size
-    params = [p for p in params if p.requires_grad]
+    search.watched = list(params)
+    params = list({id(p): p for p in search.watched if p.requires_grad}.values())  # each once
     if torch.is_grad_enabled() and (y0.requires_grad or params):
         return _Aca.apply(search, times, y0, *params)
     with torch.no_grad():
@@ -203,7 +208,7 @@ class _Aca(torch.autograd.Function):
         ctx: Any, search: "Search", times: list[float], y0: Tensor, *params: Tensor
     ) -> Tensor:
         ctx.search, ctx.params = search, params
-        ctx.versions = [p._version for p in params]
+        ctx.versions = [p._version for p in search.watched]
         ctx.autocast = _autocast_state(y0.device.type)
         with torch.autocast(**ctx.autocast):
             result, ctx.steps, states = search.run(y0, times, record=True)
@@ -212,9 +217,13 @@ class _Aca(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if [p._version for p in ctx.params] != ctx.versions:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "Second derivatives are not computed: leave out create_graph=True, or take "
+                "gradient='direct'."
+            )
+        if [p._version for p in ctx.search.watched] != ctx.versions:
             raise RuntimeError(
                 "Parameters of the function were changed between the forward and the backward "
                 "pass: call backward() before optimizer.step()."
@@ -237,10 +246,10 @@ class _Aca(torch.autograd.Function):
 
 
 def _autocast_state(device: str) -> dict[str, Any]:
-    """Describe the caller's autocast; without its cache, which would lose gradients here.
+    """Describe the caller's autocast; without its cache.
 
-    The cache keeps low-precision copies of weights; one made while nothing is recorded would
-    later stand in for the weight where its gradient is wanted.
+    The cache keeps low-precision copies of weights. In older versions of torch one that was made
+    while nothing is recorded stands in for the weight later, where its gradient is wanted.
     """
     return {
         "device_type": device,
@@ -254,10 +263,19 @@ def _at_least_single(y: Tensor) -> Tensor:
     return y.float() if y.dtype in (torch.float16, torch.bfloat16) else y
 
 
+def _check_control(rtol: float, atol: float, first_step: float | None, max_steps: int) -> None:
+    if not (0 <= rtol < math.inf and 0 < atol < math.inf):
+        raise ValueError(f"Expected rtol >= 0 and atol > 0, got {rtol} and {atol}.")
+    if first_step is not None and not 0 < first_step < math.inf:
+        raise ValueError(f"Expected first_step > 0, a length, got {first_step}.")
+    if max_steps < 1:
+        raise ValueError(f"Expected max_steps of at least 1, got {max_steps}.")
+
+
 def _times(t: Tensor | Sequence[float]) -> list[float]:
     if isinstance(t, Tensor) and t.requires_grad:
         raise ValueError("Gradients with respect to the times are not computed: detach them.")
-    times = [float(value) for value in t]
+    times = [float(value) for value in (t.flatten() if isinstance(t, Tensor) else t)]
     steps = [after - before for before, after in pairwise(times)]
     ordered = all(step > 0 for step in steps) or all(step < 0 for step in steps)
     if len(times) < 2 or not ordered or not all(map(math.isfinite, times)):

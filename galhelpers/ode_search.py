@@ -4,6 +4,7 @@
 """
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -51,6 +52,7 @@ class Step:
 
     t: float
     h: float
+    end: float  # t + h, but for rounding
     n_kept: int  # states kept of it: none, its start, or the inputs of its stages
     stages: list[Stage]  # with their graphs, in mode "graph"
     output: int | None = None  # index of the requested time that it ends at
@@ -69,6 +71,7 @@ class Search:
     max_steps: int
     first_step: float | None = None
     memory: StepMemory | None = None
+    watched: list[Tensor] = field(default_factory=list)  # parameters that must not change
 
     def run(
         self, y: Tensor, times: list[float], record: bool
@@ -92,9 +95,12 @@ class Search:
                     h = self._first_step(t, y, first[1], direction, span)
                 wanted = abs(plan[0] - t) if plan else h or span
                 left = abs(stop - t)
-                step = left if left <= wanted * (1 + 1e-6) else wanted  # leave no sliver
+                # The function sees no shorter step; and near t = 0 there must be an end too.
+                eps, least = torch.finfo(y.dtype).eps, span * sys.float_info.epsilon
+                sliver = max(1e-6 * wanted, max(abs(t), abs(stop)) * eps, least)
+                step = left if left <= wanted + sliver else wanted  # leave no sliver
                 after = stop if step == left else t + direction * step
-                if abs(after - t) <= abs(t) * torch.finfo(y.dtype).eps:  # not seen by the function
+                if abs(after - t) <= max(abs(t) * eps, least):
                     raise self._error("The step is too small for numbers of this precision", t, h)
                 new, stages, ratio = self._try(t, after, y, first, record)
                 if ratio > 1:  # NaN never gets here: _try turns it into infinity
@@ -108,7 +114,7 @@ class Search:
                     kept = self._keep(y, stages)
                     states += kept
                     graphs = stages[: self.tableau.n_stages] if self.mode == "graph" else []
-                    steps.append(Step(t, after - t, len(kept), graphs))
+                    steps.append(Step(t, after - t, after, len(kept), graphs))
                 if self.tableau.adaptive:
                     grown = step * change_of_step(ratio, self.tableau.order)
                     h = max(grown, h or 0.0) if step < wanted else grown
@@ -129,12 +135,12 @@ class Search:
         self.stats.forward += 1
         if record and self.mode == "graph":
             return self._with_graph(t, y)
-        return y, self.func(_scalar(t, y), y).to(y.dtype)
+        return y, _as_state(self.func(_scalar(t, y), y), y)
 
     def _with_graph(self, t: float, y: Tensor) -> Stage:
         with torch.enable_grad():
             start = y.detach().requires_grad_()
-            return start, self.func(_scalar(t, y), start).to(y.dtype)
+            return start, _as_state(self.func(_scalar(t, y), start), y)
 
     def _try(
         self, t: float, after: float, y: Tensor, first: Stage, record: bool
@@ -179,7 +185,8 @@ class Search:
         and the start of the step gets slope + sum p_j. ``totals`` grow by the parameters' share.
         """
         method, n = self.tableau, self.tableau.n_stages
-        moments = [step.t] + [step.t + c * step.h for c in method.c]
+        moments = [step.t]
+        moments += [step.end if c == 1 else step.t + c * step.h for c in method.c]
         stages = step.stages if self.mode == "graph" else self._again(step, kept, moments)
         pulls: list[Tensor] = []  # p_j of the later stages, the last one first
         for j in reversed(range(n)):
@@ -261,6 +268,15 @@ def _pull(stage: Stage, weight: Tensor, params: Sequence[Tensor]) -> Sequence[Te
     if not value.requires_grad:  # the function depends on neither
         return [None] * (1 + len(params))
     return torch.autograd.grad(value, (place, *params), weight, allow_unused=True)
+
+
+def _as_state(value: Tensor, y: Tensor) -> Tensor:
+    if value.shape != y.shape:
+        raise ValueError(
+            f"The function should give the shape of the state, {tuple(y.shape)}, it gave "
+            f"{tuple(value.shape)}."
+        )
+    return value.to(y.dtype)
 
 
 def _rms(x: Tensor) -> Tensor:

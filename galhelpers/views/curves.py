@@ -27,7 +27,7 @@ def roc_panels(truth: ArrayLike, scores: Mapping[str, ArrayLike], classes: Seque
         Names of the classes.
     """
     one_hot = _one_hot(truth, len(classes))
-    fig = Figure(figsize=(3.3 * len(scores), 3.6), layout="constrained")
+    fig = Figure(figsize=(3.3 * len(scores), 3.7), layout="constrained")
     axes = fig.subplots(1, len(scores), squeeze=False, sharex=True, sharey=True)[0]
     grid = np.linspace(0, 1, 501)
     for ax, (network, given) in zip(axes, scores.items(), strict=True):
@@ -46,8 +46,15 @@ def roc_panels(truth: ArrayLike, scores: Mapping[str, ArrayLike], classes: Seque
         ax.plot(
             grid, mean, "--", color="0.35", lw=1.8, label=f"macro average {auc(grid, mean):.3f}"
         )
-        ax.set(title=network, xlabel="false positive rate", xlim=(-0.01, 0.5), ylim=(0.5, 1.01))
-        ax.legend(fontsize=6.5, frameon=False, loc="lower right", title="area", title_fontsize=7)
+        ax.set(title=network, xlabel="false positive rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        ax.legend(
+            fontsize=6.5,
+            framealpha=0.9,
+            edgecolor="none",
+            loc="lower right",
+            title="area",
+            title_fontsize=7,
+        )
         tidy(ax)
     axes[0].set(ylabel="true positive rate (completeness)")
     return fig
