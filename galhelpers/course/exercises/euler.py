@@ -134,8 +134,8 @@ CHAIN = Exercise(
     title="A residual block is an Euler step",
     question=(
         "A residual block adds to its input: `x + F(x)`. Six blocks in a row make six strides from "
-        "the first features to the last. Read `F` as the slope of a state that flows from t = 0 to "
-        "t = 1, and the strides are Euler steps. Take more and shorter ones, and they become a "
+        "the first features to the last. Read `6 F` as the slope of a state that flows from t = 0 "
+        "to t = 1, and the strides are Euler steps. Take more and shorter ones, and they become a "
         "curve, the solution of y' = f(t, y). A network that asks for the curve, and leaves the "
         "steps to a solver, is a neural ODE.\n\n"
         "Write `euler_chain(f, y0, n)`: `f(t, y)` gives the slope, in the shape of `y`; `y0` is "
@@ -155,7 +155,10 @@ CHAIN = Exercise(
     ),
     reference=euler_chain,
     diagnose=_check_chain,
-    lesson="With n = 1 it is a residual block; with n = 6 it is six that share their weights.",
+    lesson=(
+        "With n = 1 it is a residual block; with n = 6 it is six that share their weights, each "
+        "adding a sixth of f."
+    ),
     wrong={
         "no skip": (_chain_with("no skip"), "what became of its input"),
         "Heun": (_by_heun, "you asked f 8 times"),

@@ -105,7 +105,8 @@ TABLE = Exercise(
     question=(
         "Gupta et al. print mean confusion matrices of ten runs, but no overall accuracy. What "
         "they call the accuracy of a class is the share of its row that is right, its *recall* "
-        "(or completeness). Cigar-shaped galaxies have 0.193 with ResNet, and are 2% of the set. "
+        "(or completeness). Cigar-shaped galaxies have 0.193 with ResNet in Table 4 (0.200 from "
+        "Table 1), and are 2% of the set. "
         "Of 2,879 test galaxies, Tables 1 to 3 hold 2,875, 2,851 and 2,836: means were, it seems, "
         "cut to whole numbers, and the code drops an incomplete last batch. So divide by what is "
         "in the table.\n\n"
@@ -233,9 +234,11 @@ SURPRISE = Exercise(
         "Gupta et al. call their tables means over ten random splits. A random test set holds some "
         "galaxies of a class more or less than its share; a mean of ten strays less. The row "
         "sums tell how many there were: 837, 766, 51, 385 and 812 with NODE, from classes of 8434, "
-        "8069, 578, 3903 and 7806. Nearer the expectation than chance allows, or too far?\n\n"
-        "Write `surprise(row_sums, class_sizes, n_test, n_splits)`: arrays of counts, one for each "
-        "class; galaxies in a test set, drawn without putting back (*hypergeometric*); splits "
+        "8069, 578, 3903 and 7806. Are they as near the "
+        "expectation as a mean of ten should be?\n\n"
+        "Write `surprise(row_sums, class_sizes, n_test, n_splits)`: counts of each class in the "
+        "test "
+        "set and in all; galaxies tested, drawn without putting back (*hypergeometric*); splits "
         "averaged. Return observed minus expected, in standard deviations of the mean of so many "
         "independent splits. Then try NODE with `n_test=2851`, the sum of its rows, for one split "
         "and for ten."
@@ -358,7 +361,8 @@ BONUS = Exercise(
         "'Data shown in the confusion matrices were calculated, when the output of the model led "
         "to the maximum correct predictions': after each epoch the published code looks at the "
         "*test* galaxies, and keeps the best. An accuracy of 0.92 on 2,879 galaxies has a standard "
-        "error of 0.005, so epochs differ by luck, and the best of them is lucky. Whoever chooses "
+        "error of 0.005, so epochs differ partly by luck, and the best of them is lucky. Whoever "
+        "chooses "
         "on validation galaxies gets no such bonus.\n\n"
         "Write `test_selection_bonus(validation, test)`: two arrays of accuracies, shape "
         "`(runs, epochs)`. For each run, take its best test accuracy over epochs, and subtract its "
@@ -375,7 +379,7 @@ BONUS = Exercise(
     ),
     reference=test_selection_bonus,
     diagnose=_check_bonus,
-    lesson="It is never negative, grows with the epochs looked at, and none of it is skill.",
+    lesson="It is never negative, grows with the epochs looked at, and little of it is skill.",
     wrong={
         name: (CHOICES[name][0], fragment)
         for name, fragment in {
