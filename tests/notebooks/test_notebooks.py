@@ -34,7 +34,8 @@ def outputs(notebook):
 
 
 def test_there_are_notebooks():
-    assert [path.stem for path in NOTEBOOKS][:3] == ["01_data", "02_preprocessing", "03_baselines"]
+    wanted = ["01_data", "02_preprocessing", "03_baselines", "05_resnet_node"]
+    assert [path.stem for path in NOTEBOOKS] == wanted
 
 
 def test_valid_and_with_unique_cell_ids(notebook):
