@@ -30,7 +30,8 @@ def record(out, file):
     """Write down all results in a folder, one row a recipe, as notebook 05 shows them."""
     found = [json.loads(path.read_text("utf8")) for path in sorted(out.glob("*/*/result.json"))]
     rows = []
-    for name in dict.fromkeys(result["recipe"] for result in found):
+    names = {result["recipe"] for result in found}
+    for name in sorted(names, key=list(RECIPES).index):
         these = [result for result in found if result["recipe"] == name]
         row = {"recipe": name, "splits": len(these), "n_train": these[0]["n_train"]}
         row |= {"n_test": these[0]["n_test"], "parameters": these[0]["parameters"]}

@@ -49,8 +49,8 @@ class TimeConv2d(nn.Module):
     """A 3 x 3 convolution of a picture and the time, which is one more channel, the last.
 
     The channel holds one number, so its share of the result is that number times a fixed map:
-    conv([x, t]) = conv_x(x) + t conv_t(1). Computed like this (``fold``) it costs a quarter less
-    on a CPU, where 65 channels fit no vector register, and is the same up to rounding.
+    conv([x, t]) = conv_x(x) + t conv_t(1). Computed like this (``fold``) it costs about a sixth
+    less on a CPU, where 65 channels fill vector registers badly, and is the same up to rounding.
     """
 
     def __init__(self, channels: int = WIDTH, fold: bool = True) -> None:
