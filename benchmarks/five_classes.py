@@ -39,6 +39,8 @@ def record(out, file):
             interval = split_interval([result[metric] for result in these], 0.1)
             row |= {metric: interval.value, f"{metric}_low": interval.low}
             row |= {f"{metric}_high": interval.high}
+            values = [result[metric] for result in these]
+            row |= {f"{metric}_min": min(values), f"{metric}_max": max(values)}
             spread = np.std([r[metric] for r in these], ddof=1) if len(these) > 1 else np.nan
             row[f"{metric}_sd"] = spread
         row["recall"] = np.mean([result["recall"] for result in these], axis=0).tolist()
