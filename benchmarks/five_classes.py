@@ -1,8 +1,9 @@
 """Train the networks of notebook 05 on the five classes of Galaxy Zoo 2, on several splits.
 
-    python benchmarks/five_classes.py "NODE_ACA best" --splits 3 --data-root DIR
+    python benchmarks/five_classes.py "NODE_ACA best" "small ResNet" --data-root DIR
     python benchmarks/five_classes.py --profile full --data-root DIR   # what notebook 05 trains
-    python benchmarks/five_classes.py --ablation --galaxies 8000 --epochs 8 --data-root DIR
+    python benchmarks/five_classes.py --ablation --galaxies 4000 --epochs 8 --data-root DIR
+    python benchmarks/five_classes.py --record docs/results/five_classes.json
     python benchmarks/five_classes.py --list
 
 Each split leaves a folder under ``--out`` (predictions on the test part, checkpoint, result); a run
@@ -20,34 +21,37 @@ import torch
 
 from galhelpers.data.dataset import load_dataset
 from galhelpers.learning.experiment import run, stratified_splits, table
-from galhelpers.learning.metrics import split_interval
 from galhelpers.learning.recipes import ABLATION, RECIPES, published_recipes
 from galhelpers.paths import atomic_write
 from galhelpers.profiles import get_profile
 
 
 def record(out, file):
-    """Write down all results in a folder, one row a recipe, as notebook 05 shows them."""
+    """Write down all results in a folder, as notebook 05 shows them.
+
+    One row for each recipe, number of galaxies and length of training.
+    """
     found = [json.loads(path.read_text("utf8")) for path in sorted(out.glob("*/*/result.json"))]
     rows = []
-    names = {result["recipe"] for result in found}
-    for name in sorted(names, key=list(RECIPES).index):
-        these = [result for result in found if result["recipe"] == name]
+
+    def kind(result):
+        return list(RECIPES).index(result["recipe"]), result["n_train"], result["epochs"]
+
+    for one in sorted({kind(result) for result in found}):
+        these = [result for result in found if kind(result) == one]
+        name = these[0]["recipe"]
         row = {"recipe": name, "splits": len(these), "n_train": these[0]["n_train"]}
         row |= {"n_test": these[0]["n_test"], "parameters": these[0]["parameters"]}
         for metric in ("accuracy", "macro_recall"):
-            interval = split_interval([result[metric] for result in these], 0.1)
-            row |= {metric: interval.value, f"{metric}_low": interval.low}
-            row |= {f"{metric}_high": interval.high}
             values = [result[metric] for result in these]
-            row |= {f"{metric}_min": min(values), f"{metric}_max": max(values)}
-            spread = np.std([r[metric] for r in these], ddof=1) if len(these) > 1 else np.nan
-            row[f"{metric}_sd"] = spread
+            row |= {metric: np.mean(values), f"{metric}_min": min(values)}
+            row |= {f"{metric}_max": max(values)}
+            row[f"{metric}_sd"] = np.std(values, ddof=1) if len(values) > 1 else None
         row["recall"] = np.mean([result["recall"] for result in these], axis=0).tolist()
         row["confusion"] = np.sum([result["confusion"] for result in these], axis=0).tolist()
         row["epochs"] = float(np.mean([result["epochs"] for result in these]))
         row["cpu_minutes"] = float(np.mean([result["cpu_seconds"] for result in these])) / 60
-        rows.append({k: None if v is np.nan or v != v else v for k, v in row.items()})
+        rows.append(row)
     machine = f"{platform.machine()}, one thread, torch {torch.__version__}"
     text = json.dumps({"machine": machine, "rows": rows}, indent=1)
     with atomic_write(file) as temporary:

@@ -168,7 +168,9 @@ class Search:
     def _keep(self, y: Tensor, stages: list[Stage]) -> list[Tensor]:
         if self.mode == "steps":
             return [y]
-        return [place for place, _ in stages[: self.tableau.n_stages]] * (self.mode == "stages")
+        if self.mode == "stages":
+            return [place for place, _ in stages[: self.tableau.n_stages]]
+        return []  # the graphs hold everything
 
     def step_back(
         self,
@@ -187,7 +189,7 @@ class Search:
         method, n = self.tableau, self.tableau.n_stages
         moments = [step.t]
         moments += [step.end if c == 1 else step.t + c * step.h for c in method.c]
-        stages = step.stages if self.mode == "graph" else self._again(step, kept, moments)
+        stages = self._again(kept, step.h, moments) if self.mode == "steps" else step.stages
         pulls: list[Tensor] = []  # p_j of the later stages, the last one first
         for j in reversed(range(n)):
             weights = [method.b[j]] + [method.a[i - 1][j] for i in range(n - 1, j, -1)]
@@ -203,14 +205,12 @@ class Search:
                     totals[k] = share if total is None else total + share
         return combine(slope, 1.0, [1.0] * n, pulls)
 
-    def _again(self, step: Step, kept: list[Tensor], moments: list[float]) -> list[Stage]:
+    def _again(self, kept: list[Tensor], h: float, moments: list[float]) -> list[Stage]:
         """Evaluate the stages of a step once more, now with their graphs (mode "steps")."""
-        if self.mode == "stages":
-            return []
         stages: list[Stage] = []
         for j in range(self.tableau.n_stages):
             slopes = [value.detach() for _, value in stages]
-            place = combine(kept[0], step.h, self.tableau.a[j - 1], slopes) if j else kept[0]
+            place = combine(kept[0], h, self.tableau.a[j - 1], slopes) if j else kept[0]
             self.stats.backward += 1
             stages.append(self._with_graph(moments[j], place))
         return stages

@@ -160,10 +160,10 @@ def run(
     }
     results = []
     for split in splits:
-        place = (
-            folder / recipe.name.replace(" ", "_").replace(",", "") / f"split_{split.number:02d}"
-        )
         mark = _fingerprint(recipe, galaxies, split)
+        name = recipe.name.replace(" ", "_").replace(",", "")
+        # The mark keeps apart what differs: hours of work are never written over.
+        place = folder / name / f"split_{split.number:02d}-{mark}"
         done = _finished(place, mark)
         results.append(done or _run_split(recipe, galaxies, split, place, mark, pictures, progress))
     return results
@@ -186,7 +186,7 @@ def _run_split(
     validation = (plain[split.validation], classes[split.validation])
     limits = VIEWS[recipe.augment] | {"seed": split.number, "mean": mean, "std": std}
     augment = Augment(recipe.size, **limits)
-    unfinished = place / f"training-{mark}.pt"
+    unfinished = place / "training.pt"
     loss = partial(F.cross_entropy, label_smoothing=recipe.smoothing)
     history = fit(
         model, training, validation, loss, augment=augment,

@@ -75,8 +75,9 @@ def test_splits_are_disjoint_complete_and_stratified():
 def test_a_recipe_is_trained_scored_and_saved(galaxies, tmp_path):
     split = split_of(galaxies)[0]
     (result,) = run(TINY, galaxies, [split], tmp_path / "out")
-    place = tmp_path / "out" / "tiny_a_b" / "split_00"
-    assert result["folder"] == str(place)
+    place = Path(result["folder"])
+    assert place.parent == tmp_path / "out" / "tiny_a_b"
+    assert place.name == f"split_00-{result['fingerprint']}"
     assert sorted(file.name for file in place.iterdir()) == [
         "model.safetensors", "result.json", "test.npz",
     ]  # fmt: skip
@@ -103,9 +104,12 @@ def test_a_finished_split_is_not_trained_again_and_a_changed_recipe_is(
     (again,) = run(TINY, galaxies, [split], tmp_path)
     assert calls == []
     assert again == first
-    run(TINY.but(TINY.name, learning_rate=0.02), galaxies, [split], tmp_path)
+    (other,) = run(TINY.but(TINY.name, learning_rate=0.02), galaxies, [split], tmp_path)
     assert calls == [1]
-    (tmp_path / "tiny_a_b" / "split_00" / "result.json").write_text("{ damaged")
+    assert other["folder"] != first["folder"]  # the first is still there
+    assert run(TINY, galaxies, [split], tmp_path) == [first]
+    assert calls == [1]
+    (Path(first["folder"]) / "result.json").write_text("{ damaged")
     run(TINY, galaxies, [split], tmp_path)
     assert calls == [1, 1]
 
@@ -124,7 +128,7 @@ def test_an_interrupted_training_goes_on_to_the_same_network(galaxies, tmp_path,
     monkeypatch.setattr(training, "_save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         run(TINY, galaxies, [split], tmp_path / "cut")
-    place = tmp_path / "cut" / "tiny_a_b" / "split_00"
+    (place,) = (tmp_path / "cut" / "tiny_a_b").iterdir()
     assert [file.suffix for file in place.iterdir()] == [".pt"]
     monkeypatch.undo()
     monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path / "data"))
@@ -156,7 +160,7 @@ def test_the_ode_networks_count_their_evaluations(galaxies, tmp_path):
     forward, backward = result["evaluations"]
     assert forward > backward > 0
     assert result["parameters"] == 209_162
-    model = load_checkpoint(tmp_path / "n" / "split_00" / "model.safetensors").model
+    model = load_checkpoint(Path(result["folder"]) / "model.safetensors").model
     assert model.head.out_features == 5
 
 
