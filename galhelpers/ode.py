@@ -68,7 +68,7 @@ def odeint(
     stats
         Filled with the number of evaluations, in the backward pass too.
     **options
-        For ``aca`` those of :func:`odeint_aca`, for the others those of torchdiffeq.
+        ``params``, as in :func:`odeint_aca`; for ``aca`` its others, else those of torchdiffeq.
 
     Returns
     -------
@@ -97,8 +97,10 @@ def odeint(
 
     if not tableau.adaptive:
         options["options"] = {"step_size": step_size} | options.get("options", {})
-    if gradient == "adjoint" and "adjoint_params" not in options:
-        options["adjoint_params"] = tuple(_parameters(func))
+    params = options.pop("params", None)
+    if gradient == "adjoint":
+        found = _parameters(func) if params is None else params
+        options.setdefault("adjoint_params", tuple(found))
     counted = _Counted(func, stats or Statistics())
     solve = torchdiffeq.odeint if gradient == "direct" else torchdiffeq.odeint_adjoint
     times = torch.as_tensor(t, dtype=y0.dtype, device=y0.device)

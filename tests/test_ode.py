@@ -573,3 +573,14 @@ def test_a_frozen_parameter_that_changes_in_between_is_noticed(mode):
         module.bias.add_(1)
     with pytest.raises(RuntimeError, match="changed between"):
         z.backward()
+
+
+@pytest.mark.parametrize("gradient", ["direct", "adjoint", "aca"])
+def test_a_plain_function_with_named_params_works_for_all_three(gradient):
+    k, y0 = torch.tensor(-0.5, dtype=torch.float64, requires_grad=True), torch.ones(2).double()
+    options = {"gradient": gradient, "method": "dopri5", "rtol": 1e-10, "atol": 1e-10}
+    z = odeint(lambda t, y: k * y, y0, (0.0, 1.0), params=[k], **options)[-1]
+    (found,) = torch.autograd.grad(z.sum(), k)
+    assert found.item() == pytest.approx(2 * math.exp(-0.5), rel=1e-8)
+    circle = odeint(lambda t, y: -y, y0, (0.0, 1.0), params=[], **options)[-1]
+    assert circle[0].item() == pytest.approx(math.exp(-1), rel=1e-8)
