@@ -63,7 +63,10 @@ class SmallResNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(before, outputs)
 
+    def encode(self, x: Tensor) -> Tensor:
+        """Map pictures (batch, 3, height, width) to features (batch, widths[-1])."""
+        return F.relu(self.norm(self.features(self.stem(x)))).mean(dim=(2, 3))
+
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures (batch, 3, height, width) to scores (batch, outputs)."""
-        x = F.relu(self.norm(self.features(self.stem(x))))
-        return self.head(self.dropout(x.mean(dim=(2, 3))))
+        return self.head(self.dropout(self.encode(x)))
