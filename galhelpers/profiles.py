@@ -23,6 +23,9 @@ class Profile:
         Notebook 03: most galaxies to train on, passes over them, and repetitions.
     node_galaxies, node_epochs, node_splits, node_batch
         Notebook 05: most galaxies, passes over them, random splits, and galaxies in a batch.
+    vote_galaxies, vote_epochs, vote_members, vote_encoder
+        Notebook 06: simulated galaxies, passes over them in training, networks in the ensemble,
+        and what they are made of (``VoteNet``).
     image_size
         Side of the square images that networks see, in pixels.
     """
@@ -39,15 +42,70 @@ class Profile:
     node_epochs: int
     node_splits: int
     node_batch: int
+    vote_galaxies: int
+    vote_epochs: int
+    vote_members: int
+    vote_encoder: str
     image_size: int = 64
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", 4_000, 700, 5, 3, 2_000, 8, 3, 1_000, 8, 2, 16),
-        Profile("full", 20_000, 4_000, 12, 5, 20_000, 25, 5, 30_000, 4, 2, 128),
-        Profile("paper", 61_578, 10_000, 30, 10, 61_578, 60, 10, 30_000, 690, 10, 256),
+        Profile(
+            name="quick",
+            n_simulated=4_000,
+            compare_galaxies=700,
+            compare_epochs=5,
+            compare_seeds=3,
+            train_galaxies=2_000,
+            train_epochs=8,
+            train_seeds=3,
+            node_galaxies=1_000,
+            node_epochs=8,
+            node_splits=2,
+            node_batch=16,
+            vote_galaxies=3_000,
+            vote_epochs=10,
+            vote_members=2,
+            vote_encoder="small",
+        ),
+        Profile(
+            name="full",
+            n_simulated=20_000,
+            compare_galaxies=4_000,
+            compare_epochs=12,
+            compare_seeds=5,
+            train_galaxies=20_000,
+            train_epochs=25,
+            train_seeds=5,
+            node_galaxies=30_000,
+            node_epochs=4,
+            node_splits=2,
+            node_batch=128,
+            vote_galaxies=10_000,
+            vote_epochs=10,
+            vote_members=3,
+            vote_encoder="efficientnet_b0",
+        ),
+        Profile(
+            name="paper",
+            n_simulated=61_578,
+            compare_galaxies=10_000,
+            compare_epochs=30,
+            compare_seeds=10,
+            train_galaxies=61_578,
+            train_epochs=60,
+            train_seeds=10,
+            node_galaxies=30_000,
+            node_epochs=690,
+            node_splits=10,
+            node_batch=256,
+            vote_galaxies=60_000,
+            vote_epochs=40,
+            vote_members=5,
+            vote_encoder="efficientnet_b0",
+        ),
     )
 }
 
