@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from galhelpers.models.bayesian import VoteEnsemble, VoteNet
 from galhelpers.models.linnet_convnet import (
     ConvNet,
     LinNet,
@@ -30,6 +31,8 @@ __all__ = [
     "RepairedConvNet",
     "SmallResNet",
     "TreeOutput",
+    "VoteEnsemble",
+    "VoteNet",
     "build",
     "gupta_node",
     "gupta_resnet",
@@ -44,6 +47,8 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "gupta_resnet": gupta_resnet,
     "gupta_node": gupta_node,
     "small_resnet": SmallResNet,
+    "vote_net": VoteNet,
+    "vote_ensemble": VoteEnsemble,
 }
 
 
