@@ -63,8 +63,9 @@ def predict_images(
     out : path
         ``.parquet`` or ``.csv``: ``id``, ``file``, ``class_name`` (of the most probable class)
         and ``p_<class>`` for each class. A network that predicts vote fractions gets the class
-        that these fractions select, or none. Unreadable images are listed in ``.errors.csv``
-        beside it.
+        that these fractions select, or none; one that gives their distribution also has, instead
+        of ``p_<class>``, the columns of :func:`galhelpers.learning.posterior.as_table`.
+        Unreadable images are listed in ``.errors.csv`` beside it.
     column : str, optional
         Column of the table that holds the paths.
     part : int
@@ -124,18 +125,27 @@ def _predict_part(checkpoint: "Checkpoint", rows: pd.DataFrame, stem: Path, bar:
             if pixels is None:
                 errors.append((rows["id"].iloc[row], rows["file"].iloc[row], reason))
         bar.update(len(batch))
-    values = np.concatenate(scores) if scores else np.empty((0, len(checkpoint.classes)))
+    values = np.concatenate(scores) if scores else np.empty((0, len(checkpoint.columns)))
     columns = {
         "id": rows["id"].iloc[kept].tolist(),
         "file": rows["file"].iloc[kept].tolist(),
-        "class_name": class_names(values, checkpoint.classes, checkpoint.task),
-        **{f"p_{name}": values[:, i] for i, name in enumerate(checkpoint.classes)},
+        "class_name": class_names(
+            _fractions(values, checkpoint), checkpoint.classes, checkpoint.task
+        ),
+        **{name: values[:, i] for i, name in enumerate(checkpoint.columns)},
     }
     with atomic_write(stem.with_suffix(".errors.csv")) as file:
         pd.DataFrame(errors, columns=["id", "file", "reason"]).to_csv(file, index=False)
     # The Parquet file comes last: where it is, the part is complete.
     with atomic_write(stem.with_suffix(".parquet")) as file:
         pq.write_table(pa.table(columns, schema=_schema(checkpoint)), file)
+
+
+def _fractions(values: np.ndarray, checkpoint: "Checkpoint") -> np.ndarray:
+    """Give what the class is told from: probabilities, or expected shares of all volunteers."""
+    if checkpoint.task != "votes":
+        return values
+    return values[:, [name.endswith("_share") for name in checkpoint.columns]]
 
 
 def class_names(values: np.ndarray, classes: Sequence[str], task: str) -> list[str]:
@@ -148,9 +158,9 @@ def class_names(values: np.ndarray, classes: Sequence[str], task: str) -> list[s
     classes : sequence of str
         Names of the columns.
     task : str
-        ``"classes"``: the most probable one. ``"fractions"``: the largest of 37 answers to
-        different questions means nothing, so Galaxy Zoo 2's fractions give the five-class
-        selection, and ``""`` where no class is agreed on or for another tree.
+        ``"classes"``: the most probable one. ``"fractions"`` and ``"votes"``: the largest of 37
+        answers to different questions means nothing, so Galaxy Zoo 2's fractions give the
+        five-class selection, and ``""`` where no class is agreed on or for another tree.
     """
     if task == "classes":
         return [classes[i] for i in values.argmax(axis=1)] if len(values) else []
@@ -190,7 +200,7 @@ def _decode(files: Sequence[str], preprocessing: dict[str, Any]) -> Iterator[lis
 
 def _schema(checkpoint: "Checkpoint") -> pa.Schema:
     texts = [(name, pa.string()) for name in ("id", "file", "class_name")]
-    return pa.schema([*texts, *((f"p_{name}", pa.float32()) for name in checkpoint.classes)])
+    return pa.schema([*texts, *((name, pa.float32()) for name in checkpoint.columns)])
 
 
 def _join(parts: Path, out: Path, checkpoint: "Checkpoint", checkpoint_file: Path) -> pd.DataFrame:

@@ -16,8 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from galhelpers.data.augment import dihedral_views, to_float
+from galhelpers.learning.calibration import Precision
+from galhelpers.learning.posterior import Posterior, as_table, posterior_of, table_columns
 from galhelpers.learning.training import best_device, predict
-from galhelpers.models import build
+from galhelpers.models import VoteEnsemble, VoteNet, build
 from galhelpers.paths import atomic_write, short
 
 FORMAT = "galhelpers-1"
@@ -32,9 +34,12 @@ class Checkpoint:
     ----------
     preprocessing
         ``size`` (pixels), ``crop`` (fraction of the field of view), ``mean`` and ``std``; and
-        ``views``, 8 to average over a picture turned and mirrored, 1 or absent not to.
+        ``views``, 8 to average over a picture turned and mirrored, 1 or absent not to. For
+        ``votes`` also ``passes`` of every member, and ``factors`` and ``weights`` of the
+        calibration (``galhelpers.learning.calibration.Precision``), if there is one.
     task
-        ``classes`` (one class a galaxy) or ``fractions`` (vote fractions of a decision tree).
+        ``classes`` (one class a galaxy), ``fractions`` (vote fractions of a decision tree), or
+        ``votes`` (a distribution of them, from a ``VoteNet`` or a ``VoteEnsemble``).
     provenance
         Where it was trained: notebook, data set, profile, seed, metrics.
     """
@@ -46,8 +51,33 @@ class Checkpoint:
     task: str
     provenance: dict[str, Any]
 
+    @property
+    def columns(self) -> list[str]:
+        """Name of each number that ``predict`` gives for a galaxy."""
+        if self.task == "votes":
+            return table_columns(self._vote_net.tree)
+        return [f"p_{name}" for name in self.classes]
+
+    @property
+    def _vote_net(self) -> VoteNet | VoteEnsemble:
+        if not isinstance(self.model, VoteNet | VoteEnsemble):
+            raise ValueError(
+                f"Expected a network for votes (vote_net or vote_ensemble), got "
+                f"{self.architecture!r}, a network for {self.task}: it gives no distribution."
+            )
+        return self.model
+
+    def posterior(self, pixels: np.ndarray) -> Posterior:
+        """Say what a network for votes expects of volunteers, calibrated; pixels as below."""
+        self._check(pixels)
+        given = posterior_of(self._vote_net, pixels, self._prepare, self.preprocessing["passes"])
+        if "weights" not in self.preprocessing:
+            return given
+        factors, weights = (np.array(self.preprocessing[name]) for name in ("factors", "weights"))
+        return Precision(factors, weights).apply(given)
+
     def predict(self, pixels: np.ndarray) -> Tensor:
-        """Probability of each class, or the vote fractions.
+        """Probability of each class, the vote fractions, or all about their distribution.
 
         Parameters
         ----------
@@ -57,17 +87,11 @@ class Checkpoint:
         Returns
         -------
         Tensor
-            float32, shape (n, classes).
+            float32, shape (n, columns).
         """
-        side = self.preprocessing["size"]
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != (3, side, side):
-            raise ValueError(
-                f"Expected uint8 images of shape (n, 3, {side}, {side}), got {pixels.dtype} "
-                f"of shape {pixels.shape}."
-            )
-
-        def prepare(batch: Tensor) -> Tensor:
-            return to_float(batch, self.preprocessing["mean"], self.preprocessing["std"])
+        if self.task == "votes":
+            return torch.from_numpy(as_table(self.posterior(pixels)))
+        self._check(pixels)
 
         def answer(batch: Tensor) -> Tensor:
             outputs = self.model(batch)
@@ -78,7 +102,18 @@ class Checkpoint:
             return torch.stack([answer(view) for view in views]).mean(dim=0)
 
         self.model.eval()
-        return predict(average, pixels, prepare, device=next(self.model.parameters()).device)
+        return predict(average, pixels, self._prepare, device=next(self.model.parameters()).device)
+
+    def _prepare(self, batch: Tensor) -> Tensor:
+        return to_float(batch, self.preprocessing["mean"], self.preprocessing["std"])
+
+    def _check(self, pixels: np.ndarray) -> None:
+        side = self.preprocessing["size"]
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (3, side, side):
+            raise ValueError(
+                f"Expected uint8 images of shape (n, 3, {side}, {side}), got {pixels.dtype} "
+                f"of shape {pixels.shape}."
+            )
 
 
 def save_checkpoint(

@@ -17,7 +17,9 @@ from galhelpers.course.predict import class_names, predict_images
 from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.images import read_image
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
+from galhelpers.learning.posterior import table_columns
 from galhelpers.models import build
+from galhelpers.trees import DECALS, GZ2
 
 SIZE, CROP = 16, 0.5
 COLUMNS = ["id", "file", "class_name", *(f"p_{name}" for name in FIVE_CLASSES)]
@@ -264,3 +266,30 @@ def test_fractions_give_the_five_class_selection_or_nothing():
     votes.loc[0, ["Class1.1", "Class7.1"]] = 0.9, 0.8
     assert class_names(votes.to_numpy("f4"), columns, "fractions") == [FIVE_CLASSES[0], ""]
     assert class_names(np.ones((3, 5), "f4"), list("abcde"), "fractions") == [""] * 3
+
+
+@pytest.mark.parametrize("tree", [GZ2, DECALS])
+def test_a_network_for_votes_writes_all_about_their_distribution(tree, folder, tmp_path):
+    torch.manual_seed(0)
+    arguments = {"tree": tree.name, "encoder": "small", "widths": (4, 4, 8)}
+    file = save_checkpoint(
+        tmp_path / "votes.safetensors",
+        build("vote_net", **arguments),
+        architecture="vote_net",
+        arguments=arguments,
+        preprocessing={"size": SIZE, "crop": CROP, "mean": [0.1] * 3, "std": [0.2] * 3}
+        | {"passes": 5},
+        classes=tree.columns,
+        task="votes",
+    )
+    done = predict_images(file, folder, tmp_path / "votes.parquet", progress=False)
+    table = pd.read_parquet(done.out)
+    assert list(table)[3:] == table_columns(tree)
+    shares = table[[f"{column}_share" for column in tree.columns]].to_numpy(dtype=float)
+    assert not tree.check(shares, atol=1e-5)
+    means = table[[f"{column}_mean" for column in tree.columns]].to_numpy()
+    low = table[[f"{column}_q05" for column in tree.columns]].to_numpy()
+    high = table[[f"{column}_q95" for column in tree.columns]].to_numpy()
+    assert ((low < means) & (means < high)).all()
+    expected = class_names(shares, tree.columns, "fractions")
+    assert table["class_name"].tolist() == expected

@@ -10,6 +10,7 @@ from torch import nn
 from galhelpers.data.augment import dihedral_views
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.models import build
+from galhelpers.trees import DECALS
 
 PREPROCESSING = {"size": 16, "crop": 0.5, "mean": [0.1, 0.1, 0.1], "std": [0.2, 0.2, 0.2]}
 
@@ -94,3 +95,63 @@ def test_header_is_readable_text(tmp_path):
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
         header = file.metadata()
     assert json.loads(header["classes"]) == list("abcde")
+
+
+def votes_network(path, **preprocessing):
+    torch.manual_seed(0)
+    arguments = {"members": 2, "tree": "decals", "encoder": "small", "widths": (4, 4, 8)}
+    model = build("vote_ensemble", **arguments)
+    return save_checkpoint(
+        path,
+        model,
+        architecture="vote_ensemble",
+        arguments=arguments,
+        preprocessing=PREPROCESSING | preprocessing,
+        classes=DECALS.columns,
+        task="votes",
+    )
+
+
+def test_a_network_for_votes_gives_their_distribution(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 16, 16), dtype=np.uint8)
+    plain = load_checkpoint(votes_network(tmp_path / "votes.safetensors", passes=6))
+    posterior = plain.posterior(pixels)
+    assert posterior.concentration.shape == (2 * 6, 5, 34)
+    table = dict(zip(plain.columns, plain.predict(pixels).numpy().T, strict=True))
+    assert len(table) == 34 * 8 + 10
+    column = DECALS.index("bar_no")
+    assert np.allclose(table["bar_no_mean"], posterior.mean[:, column], atol=1e-6)
+    assert np.allclose(table["bar_no_share"], posterior.shares[:, column], atol=1e-6)
+    assert np.allclose(table["bar_asked"], posterior.asked[:, 3], atol=1e-6)
+    low, high = table["bar_no_q05"], table["bar_no_q95"]
+    assert np.allclose(posterior.cdf(np.tile(low[:, None], 34))[:, column], 0.05, atol=1e-4)
+    assert np.allclose(posterior.cdf(np.tile(high[:, None], 34))[:, column], 0.95, atol=1e-4)
+    variance = table["bar_no_aleatoric"] ** 2 + table["bar_no_epistemic"] ** 2
+    assert np.allclose(variance, (posterior.aleatoric + posterior.epistemic)[:, column], atol=1e-6)
+    # The share of all who say so cannot be larger than the share who are asked.
+    assert (table["bar_no_share_q05"] < table["bar_no_share"]).all()
+    assert (table["bar_no_share"] < table["bar_no_share_q95"]).all()
+
+
+def test_the_calibration_of_a_network_for_votes_is_applied(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 16, 16), dtype=np.uint8)
+    plain = load_checkpoint(votes_network(tmp_path / "plain.safetensors", passes=3))
+    # All weight on the factor 4: four times as sure, with the same expected shares.
+    surer = votes_network(
+        tmp_path / "surer.safetensors",
+        passes=3,
+        factors=[1.0, 4.0],
+        weights=[[0.0] * 10, [1.0] * 10],
+    )
+    posterior, other = plain.posterior(pixels), load_checkpoint(surer).posterior(pixels)
+    assert torch.allclose(other.concentration, 4 * posterior.concentration)
+    assert np.allclose(other.mean, posterior.mean)
+
+
+def test_other_networks_have_no_distribution(tmp_path):
+    save(tmp_path / "net.safetensors")
+    loaded = load_checkpoint(tmp_path / "net.safetensors")
+    assert all(name.startswith("p_") for name in loaded.columns)
+    side = loaded.preprocessing["size"]
+    with pytest.raises(ValueError, match="Expected a network for votes"):
+        loaded.posterior(np.zeros((1, 3, side, side), dtype=np.uint8))
