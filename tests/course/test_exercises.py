@@ -14,17 +14,24 @@ import torch
 from astropy import units
 from astropy.coordinates import SkyCoord
 from jupyter_client.manager import KernelManager
-from scipy.stats import hypergeom, mannwhitneyu
+from scipy.integrate import quad
+from scipy.special import betainc, betaincinv, gammaln
+from scipy.stats import beta, betabinom, binom, hypergeom, mannwhitneyu
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from galhelpers.course.exercises import all_exercises, exercises_of, find
+from galhelpers.course.exercises.committee import COMMITTEE
 from galhelpers.course.exercises.reading_a_paper import CLASS_SIZES, N_TEST, TABLES
-from galhelpers.learning import metrics
+from galhelpers.learning import metrics, vote_metrics
+from galhelpers.learning.active import bald_of_two
+from galhelpers.learning.losses import dirichlet_multinomial_nll
+from galhelpers.learning.posterior import Posterior
 from galhelpers.ode import odeint
 from galhelpers.ode_steps import TABLEAUS, change_of_step
 from galhelpers.published import load_published
 from galhelpers.survey.appearance import COLUMNS
 from galhelpers.survey.comparison import real_appearance, separation
+from galhelpers.trees import DECALS, GZ2, Question, Tree
 
 EXERCISES = all_exercises()
 WRONG = [(e.id, name) for e in EXERCISES for name in e.wrong]
@@ -46,7 +53,7 @@ def from_source(source, name):
 def test_which_exercises_there_are():
     ids = [e.id for e in EXERCISES]
     assert ids == sorted(set(ids))
-    assert [len(exercises_of(n)) for n in ("01", "02", "03", "05")] == [5, 5, 7, 7]
+    assert [len(exercises_of(n)) for n in ("01", "02", "03", "05", "06")] == [5, 5, 7, 7, 7]
     assert len({e.title for e in EXERCISES}) == len(EXERCISES)
 
 
@@ -283,6 +290,72 @@ def _bonus_by_loops(validation, test):
     return torch.tensor([max(t) - t[v.index(max(v))] for v, t in pairs]).mean()
 
 
+def _binomial_by_scipy(k, n, rho):
+    return -binom.logpmf(k, n, rho)
+
+
+def _beta_binomial_by_quad(k, n, a, b):
+    """The integral itself, number by number, in parts: quad would miss a narrow peak."""
+
+    def one(k, n, a, b):
+        orders = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+        peak = (k + a) / (n + a + b)
+        wide = 9 * np.sqrt(peak * (1 - peak) / (n + a + b + 1))
+
+        def density(rho):
+            binomial = orders + k * np.log(rho) + (n - k) * np.log1p(-rho)
+            return np.exp(binomial + beta.logpdf(rho, a, b))
+
+        cuts = [0, max(peak - wide, 1e-12), peak, min(peak + wide, 1 - 1e-12), 1]
+        return -np.log(sum(quad(density, *ends)[0] for ends in itertools.pairwise(cuts)))
+
+    return np.vectorize(one)(k, n, a, b)
+
+
+def _accuracy_by_loops(expected, votes, at_least):
+    right = [
+        list(e).index(max(e)) == list(v).index(max(v))
+        for e, v in zip(expected, votes, strict=True)
+        if sum(v) >= at_least
+    ]
+    return np.mean(right)  # of an empty list it is NaN
+
+
+def _floor_by_nanmean(votes):
+    people = votes.sum(axis=1, keepdims=True)
+    fraction = votes / people
+    return np.nanmean(fraction * (1 - fraction) / (people - 1)) ** 0.5
+
+
+def _floor_by_sample_variance(votes):
+    """Each vote is a 0 or a 1: their sample variance, over N, is that of the mean."""
+    found = []
+    for row in votes.astype(int):
+        if row.sum() >= 2:
+            each = np.repeat(np.eye(len(row)), row, axis=0)
+            found.append(each.var(axis=0, ddof=1) / len(each))
+    return np.sqrt(np.mean(found)) if found else torch.tensor(float("nan"))
+
+
+def _interval_on_a_grid(a, b, level):
+    x = np.linspace(0, 1, 2001)
+    below = betainc(a[:, None], b[:, None], x).mean(axis=0)
+    return np.interp([(1 - level) / 2, (1 + level) / 2], below, x)
+
+
+def _interval_by_first_point_above(a, b, level):
+    x = np.linspace(0, 1, 1001)
+    below = beta.cdf(x[:, None], a, b).mean(axis=1)
+    return [x[np.argmax(below >= q)] for q in ((1 - level) / 2, (1 + level) / 2)]
+
+
+def _information_by_scipy(a, b, n):
+    p = np.array([betabinom.pmf(np.arange(n + 1), n, *pair) for pair in zip(a, b, strict=True)])
+    mean = p.mean(axis=0)
+    each = p * np.log(np.where(p > 0, p / np.where(mean > 0, mean, 1), 1))  # Kullback and Leibler
+    return torch.tensor(each.sum(axis=1).mean())
+
+
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
@@ -324,6 +397,19 @@ def _bonus_by_loops(validation, test):
         ("05.5", _table_by_sklearn),
         ("05.6", _surprise_by_scipy),
         ("05.7", _bonus_by_loops),
+        ("06.1", _binomial_by_scipy),
+        ("06.2", _beta_binomial_by_quad),
+        ("06.3", _accuracy_by_loops),
+        ("06.4", _floor_by_nanmean),
+        ("06.4", _floor_by_sample_variance),
+        ("06.5", _interval_on_a_grid),
+        ("06.5", _interval_by_first_point_above),
+        (
+            "06.6",
+            lambda f, e: [np.mean(one * (1 - two)) for one, two in zip(f.T, e.T, strict=True)],
+        ),
+        ("06.6", lambda f, e: torch.from_numpy(f - f * e).mean(dim=0)),
+        ("06.7", _information_by_scipy),
     ],
 )
 def test_other_right_answers_pass(number, answer):
@@ -472,6 +558,126 @@ def test_random_splits_are_no_surprise_and_the_paper_is_one():
     assert most == [5.5, 1.7]
     assert "5.5" in find("05.6").lesson
     assert "1.7" in find("05.6").lesson
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "fragment"),
+    [
+        ("06.1", lambda k, n, rho: -np.log(rho), "Try two people"),
+        ("06.1", lambda k, n, rho: find("06.1").reference(k, n, rho) + 0.01 * (n == 12), "kept"),
+        ("06.1", lambda k, n, rho: np.nan_to_num(_binomial_by_scipy(k, n, rho)), "please the log"),
+        ("06.1", lambda k, n, rho: find("06.1").reference(k, n, rho) + (rho == 1), "else could"),
+        ("06.2", lambda k, n, a, b: -betabinom.logpmf(k, n, a, b), "whole votes are right"),
+        ("06.2", lambda k, n, a, b: -np.log(a), "Try one vote"),
+        ("06.2", lambda k, n, a, b: find("06.2").reference(k, n, a, b) + (n == 9), "shapes get"),
+        ("06.5", lambda a, b, level: beta.interval(level, a, b), "ndarray of shape (5,)"),
+        ("06.5", lambda a, b, level: (np.nan, np.nan), "expected finite numbers"),
+        ("06.7", lambda a, b, n: np.log(len(a)) * (n > 0), "sure of opposite answers"),
+        (
+            "06.7",
+            lambda a, b, n: find("06.7").reference(a, b, n) + 0.1 * (a == a[0]).all(),
+            "among",
+        ),
+    ],
+)
+def test_other_wrong_answers_of_notebook_06_get_a_line(number, answer, fragment):
+    assert fragment in printed(find(number).check, answer)
+
+
+def test_likelihoods_of_votes_are_probabilities_and_those_of_the_course():
+    binomial, averaged = find("06.1").reference, find("06.2").reference
+    rng = np.random.default_rng(62)
+    for _ in range(20):
+        n, (a, b) = int(rng.integers(1, 60)), rng.gamma(1, 5, 2)
+        k = np.arange(n + 1)
+        assert np.exp(-averaged(k, n, a, b)).sum() == pytest.approx(1)
+        fraction, rho = k[1:-1] / n, rng.random()
+        assert np.exp(-binomial(k, n, rho)).sum() == pytest.approx(1)
+        cross = -fraction * np.log(rho) - (1 - fraction) * np.log(1 - rho)
+        rest = binomial(k[1:-1], n, rho) - n * cross  # knows no rho
+        np.testing.assert_allclose(rest, binomial(k[1:-1], n, 0.5) - n * np.log(2), atol=1e-9)
+        np.testing.assert_allclose(averaged(k, n, 1.0, 1.0), np.log(n + 1))
+        sure = averaged(k, n, 1e7 * rho, 1e7 * (1 - rho))
+        np.testing.assert_allclose(sure, binomial(k, n, rho), rtol=1e-3, atol=1e-3)
+    assert averaged(0, 0, 0.3, 40.0) == 0
+
+    votes, alpha = rng.gamma(1, 9, (50, 2)), rng.gamma(1, 9, (50, 2))  # weighted votes
+    tree = Tree("two", (Question("bar", "?", ("yes", "no")),))
+    course = dirichlet_multinomial_nll(torch.from_numpy(alpha), torch.from_numpy(votes), tree)
+    found = averaged(votes[:, 0], votes.sum(axis=1), *alpha.T)
+    np.testing.assert_allclose(found, course[:, 0].numpy(), atol=1e-9)
+
+
+def test_the_scores_of_the_course_are_those_of_the_exercises():
+    rng = np.random.default_rng(63)
+    share = rng.dirichlet(np.ones(DECALS.n_answers), 300)
+    people = rng.integers(0, 30, 300)
+    votes = rng.multinomial(people, share).astype(float)
+    table = vote_metrics.by_question(share, votes, DECALS, at_least=5, resamples=2)
+    for question, columns in DECALS.slices.items():
+        part = votes[:, columns]
+        accuracy = find("06.3").reference(share[:, columns], part, 5)
+        assert accuracy == pytest.approx(table.loc[question, "accuracy"])
+        floor = find("06.4").reference(part[part.sum(axis=1) >= 5])
+        assert floor == pytest.approx(table.loc[question, "noise"])
+
+
+def test_the_noise_floor_is_what_somebody_who_knows_the_true_shares_reaches():
+    rng = np.random.default_rng(64)
+    share = rng.dirichlet([0.5, 1, 2], 200_000)
+    people = rng.integers(2, 6, len(share))
+    votes = rng.multinomial(people, share).astype(float)
+    reached = np.sqrt(np.mean((votes / people[:, None] - share) ** 2))
+    assert find("06.4").reference(votes) == pytest.approx(reached, rel=0.01)
+    assert find("06.4").reference(np.array([[2, 0], [1, 1], [1, 1], [0, 2]])) == pytest.approx(
+        8**-0.5
+    )
+
+
+def test_the_committee_of_the_course_is_that_of_the_exercises():
+    interval, asked, information = (find(f"06.{i}").reference for i in (5, 6, 7))
+    rng = np.random.default_rng(65)
+    concentration = rng.gamma(1, 8, (6, 4, DECALS.n_answers))
+    posterior = Posterior(torch.from_numpy(concentration), DECALS)
+    low, high = posterior.quantiles([0.05, 0.95])
+    column = DECALS.index("disk-edge-on_yes")
+    a, b = concentration[..., column], concentration[..., column + 1]
+    for galaxy in range(4):
+        found = interval(a[:, galaxy], b[:, galaxy], 0.9)
+        assert found == pytest.approx((low[galaxy, column], high[galaxy, column]), abs=1e-5)
+    first = DECALS.slices["smooth-or-featured"]
+    featured = concentration[..., first.start + 1] / concentration[..., first].sum(axis=-1)
+    bar = list(DECALS.slices).index("bar")
+    np.testing.assert_allclose(asked(featured, a / (a + b)), posterior.asked[:, bar])
+
+    exact = bald_of_two(np.stack([a, b], axis=-1), 7)
+    found = [information(a[:, galaxy], b[:, galaxy], 7) for galaxy in range(4)]
+    np.testing.assert_allclose(found, exact)
+
+
+def test_what_the_exercises_on_a_committee_say_is_so():
+    a, b = 20 * COMMITTEE, 20 * (1 - COMMITTEE)
+    low, high = (np.median(betaincinv(a, b, q)) for q in (0.05, 0.95))
+    held = np.mean(betainc(a, b, high) - betainc(a, b, low))
+    assert [round(low, 2), round(high, 2), round(held, 2)] == [0.32, 0.68, 0.64]
+    assert "from .32 to .68, and this '90%' interval holds 64%" in find("06.5").question
+
+    assert round(0.94 * (1 - 0.97), 2) == 0.03
+    for tree in (DECALS, GZ2):
+        assert tree.question("bar").parents == ("disk-edge-on_no",)
+
+    information = find("06.7").reference
+    same_mean = np.array([2.0, 50.0])
+    one, two = (information(same_mean, same_mean, n) for n in (1, 2))
+    assert one == pytest.approx(0, abs=1e-12)
+    assert two > 0.001
+    rng = np.random.default_rng(67)
+    for _ in range(50):
+        a, b = rng.gamma(0.3, 20, (2, 5)) + 1e-3
+        gains = [information(a, b, n) for n in range(12)]
+        assert gains[0] == pytest.approx(0, abs=1e-12)
+        assert np.all(np.diff(gains) > -1e-12)  # more votes never tell less
+        assert gains[-1] < np.log(5)
 
 
 # In a real kernel --------------------------------------------------------------------------------

@@ -1,0 +1,293 @@
+"""Exercises of notebook 06 on a committee of passes: its interval, and its way down the tree.
+
+The faulty ways are those in the code of Zoobot (Walmsley et al. 2022, MNRAS 509, 3966) and of
+galaxy-datasets, which holds its trees.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.special import betainc, betaincinv, ndtri
+
+from galhelpers.course.checks import Answer, Exercise, as_array, as_items, as_number, close
+
+# 06.5 --------------------------------------------------------------------------------------------
+
+
+def mixture_interval(a: np.ndarray, b: np.ndarray, level: float) -> tuple[float, float]:
+    """Central interval of the mixture of beta distributions a, b of shape (passes,)."""
+    from scipy.optimize import brentq
+    from scipy.special import betainc
+
+    def quantile(q: float) -> float:
+        return brentq(lambda x: betainc(a, b, x).mean() - q, 0, 1, xtol=1e-6)
+
+    return quantile((1 - level) / 2), quantile((1 + level) / 2)
+
+
+Interval = Callable[[np.ndarray, np.ndarray, float], Any]
+
+
+def _ends(a: Any, b: Any, level: float) -> tuple[np.ndarray, np.ndarray]:
+    return betaincinv(a, b, (1 - level) / 2), betaincinv(a, b, (1 + level) / 2)
+
+
+def _mean_and_variance(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    share, total = a / (a + b), a + b
+    return share.mean(), (share * (1 - share) / (total + 1)).mean() + share.var()
+
+
+def _bell(a: np.ndarray, b: np.ndarray, level: float) -> tuple[float, float]:
+    mean, variance = _mean_and_variance(a, b)
+    half = ndtri((1 + level) / 2) * variance**0.5
+    return mean - half, mean + half
+
+
+def _one_beta(a: np.ndarray, b: np.ndarray, level: float) -> Any:
+    mean, variance = _mean_and_variance(a, b)
+    total = mean * (1 - mean) / variance - 1
+    return _ends(mean * total, (1 - mean) * total, level)
+
+
+NARROW: dict[str, tuple[Interval, str]] = {
+    "median of ends": (
+        lambda a, b, level: tuple(np.median(end) for end in _ends(a, b, level)),
+        "the median of the passes' own ends, as in Zoobot. What became of their disagreement?",
+    ),
+    "mean of ends": (
+        lambda a, b, level: tuple(end.mean() for end in _ends(a, b, level)),
+        "the mean of the passes' own ends. Two passes at 0.1 and 0.9, and it lies between them, "
+        "where neither looks",
+    ),
+    "mean a and b": (
+        lambda a, b, level: _ends(a.mean(), b.mean(), level),
+        "that of a single beta distribution with the mean a and b. A committee is not its mean",
+    ),
+    "sums": (
+        lambda a, b, level: _ends(a.sum(), b.sum(), level),
+        "a and b added up, as if each pass had seen other volunteers. Do more passes make votes?",
+    ),
+    "widest": (
+        lambda a, b, level: (_ends(a, b, level)[0].min(), _ends(a, b, level)[1].max()),
+        "from the lowest to the highest end of any pass",
+    ),
+    "both tails": (
+        lambda a, b, level: mixture_interval(a, b, 2 * level - 1),
+        "the whole rest left out on each side. It has two sides to share",
+    ),
+    "bell curve": (
+        _bell,
+        "mean plus or minus some standard deviations. Can a share be below 0? Is it symmetric?",
+    ),
+    "one beta": (
+        _one_beta,
+        "one beta distribution with the committee's mean and variance. Two humps become one",
+    ),
+    "means only": (
+        lambda a, b, level: tuple(np.quantile(a / (a + b), [(1 - level) / 2, (1 + level) / 2])),
+        "quantiles of the passes' means. Each pass has doubts of its own, too",
+    ),
+    "first pass": (
+        lambda a, b, level: _ends(a[0], b[0], level),
+        "the first pass alone",
+    ),
+    "high first": (
+        lambda a, b, level: mixture_interval(a, b, level)[::-1],
+        "the higher end first",
+    ),
+}
+COMMITTEE = np.array([0.3, 0.4, 0.5, 0.6, 0.7])  # of the question; a + b = 20 in each pass
+
+
+def _check_interval(ask: Answer) -> str | None:
+    what = "two numbers, (low, high)"
+    share, total = np.array([0.12, 0.3, 0.38, 0.62, 0.85]), np.array([12.0, 40, 25, 30, 60])
+    cases = [
+        ("five passes", share, total, 0.9),
+        ("five passes that expect 0.3 to 0.7", COMMITTEE, np.full(5, 20.0), 0.8),
+        ("three passes of one opinion", np.full(3, 0.3), np.full(3, 13.0), 0.9),
+        ("a single pass", np.array([0.06]), np.array([6.0]), 0.5),
+        ("ten passes near 0, two near 1", np.repeat([0.05, 0.95], [10, 2]), np.full(12, 25), 0.95),
+    ]
+    for name, mean, sureness, level in cases:
+        a, b = mean * sureness, (1 - mean) * sureness
+        seen = f"{name} and level {level}"
+        low, high = (as_number(end, what) for end in as_items(ask(a, b, level, seen=seen), 2, what))
+        if close([low, high], mixture_interval(a, b, level), rtol=0, atol=1.5e-3):
+            continue
+        below, above = betainc(a, b, np.clip(low, 0, 1)), betainc(b, a, np.clip(1 - high, 0, 1))
+        inside = max(1 - below.mean() - above.mean(), 0)
+        start = f"for {seen} you give {low:.3f} to {high:.3f}, with {inside:.0%} of the mixture: "
+        for rule, message in NARROW.values():
+            if close([low, high], rule(a, b, level), rtol=0, atol=5e-4):
+                return start + message
+        return (
+            f"{start}{below.mean():.1%} lies below it and {above.mean():.1%} above. As much on "
+            "either side was asked for, with ends right to 0.001"
+        )
+    return None
+
+
+INTERVAL = Exercise(
+    id="06.5",
+    title="The interval of a committee",
+    question=(
+        "Each dropout pass gives a beta distribution of the share who would say yes. The "
+        "committee's posterior is their *mixture*: pick a pass at random, then draw from it. "
+        "Zoobot's code made intervals otherwise: the ends of each pass's own, then the median over "
+        "passes. Let five passes, each with a + b = 20, expect .3, .4, .5, .6 and .7: the middle "
+        "one speaks for all, from .32 to .68, and this '90%' interval holds 64% of the mixture."
+        "\n\n"
+        "Write `mixture_interval(a, b, level)`: arrays (passes,) and a level such as 0.9. Return "
+        "`(low, high)`: of the mixture, (1 - level)/2 lies below low, and as much above high, to "
+        "0.001. A mixture's quantile has no formula, but its distribution function has: "
+        "`scipy.special.betainc(a, b, x)` is the probability below x for one beta distribution."
+    ),
+    stub='''def mixture_interval(a, b, level):
+    """Central interval of the mixture of beta distributions a, b of shape (passes,)."""
+    ...''',
+    hints=(
+        "A pass is picked at random: how probable is a share below x, all passes together?",
+        "It is `betainc(a, b, x).mean()`, which rises with x from 0 to 1. At which x does it reach "
+        "(1 - level)/2?",
+        "Either compute it on a fine grid of x and interpolate (`np.interp`), or let "
+        "`scipy.optimize.brentq(f, 0, 1)` find where f is 0.",
+    ),
+    reference=mixture_interval,
+    diagnose=_check_interval,
+    lesson="Probabilities may be averaged, quantiles may not: the mean goes inside.",
+    wrong=NARROW
+    | {
+        "coarse grid": (
+            lambda a, b, level: tuple(np.round(mixture_interval(a, b, level), 1)),
+            "right to 0.001",
+        ),
+        "width": (
+            lambda a, b, level: np.subtract(*mixture_interval(a, b, level)[::-1]),
+            "expected two numbers",
+        ),
+    },
+)
+
+# 06.6 --------------------------------------------------------------------------------------------
+
+
+def share_asked(featured: np.ndarray, edge_on: np.ndarray) -> np.ndarray:
+    """Share of all volunteers whom the committee expects to be asked about the bar, (galaxies,)."""
+    return (featured * (1 - edge_on)).mean(axis=0)
+
+
+Share = Callable[[np.ndarray, np.ndarray], Any]
+WAYS_DOWN: dict[str, tuple[Share, str]] = {
+    "product of means": (
+        lambda f, e: f.mean(axis=0) * (1 - e.mean(axis=0)),
+        "a product of means. Is a pass that sees a disk the one that sees it edge-on? Within a "
+        "pass the two go together",
+    ),
+    "published tree": (
+        lambda f, e: f.mean(axis=0),
+        "everybody who saw features asked. Who among them is not asked about the bar?",
+    ),
+    "edge-on yes": (
+        lambda f, e: (f * e).mean(axis=0),
+        "those asked who saw the disk edge-on. Down which of its two answers lies the bar?",
+    ),
+    "face-on of all": (
+        lambda f, e: 1 - e.mean(axis=0),
+        "'not edge-on' as a share of everybody. Who was asked whether it is?",
+    ),
+    "subtracted": (
+        lambda f, e: (f - e).mean(axis=0),
+        "a difference, as if both were shares of all people. Edge-on is a share of whom?",
+    ),
+    "weakest link": (
+        lambda f, e: np.minimum(f, 1 - e).mean(axis=0),
+        "the smaller of two shares. Half of a half is a quarter",
+    ),
+    "everybody else": (
+        lambda f, e: 1 - (f * e).mean(axis=0),
+        "everybody but those who saw a disk edge-on. Are people who said 'smooth' asked?",
+    ),
+    "median": (
+        lambda f, e: np.median(f * (1 - e), axis=0),
+        "the median over passes. What is expected is a mean",
+    ),
+    "sum": (
+        lambda f, e: (f * (1 - e)).sum(axis=0),
+        "a sum over passes, which can exceed 1",
+    ),
+    "per cent": (
+        lambda f, e: 100 * share_asked(f, e),
+        "per cent. A share is at most 1",
+    ),
+    "geometric": (
+        lambda f, e: np.exp(np.log(f * (1 - e)).mean(axis=0)),
+        "a geometric mean over passes; one doubtful pass would pull it all down",
+    ),
+}
+
+
+def _check_share(ask: Answer) -> str | None:
+    rng = np.random.default_rng(66)
+    agreed = np.tile([0.94, 0.02], (6, 1)), np.tile([0.97, 0.4], (6, 1))
+    # Passes that see a disk see its arms as well, so not the edge: the two are correlated.
+    sees = rng.uniform(0.05, 0.95, (5, 4))
+    torn = sees, (0.9 - 0.8 * sees + rng.uniform(0, 0.1, (5, 4)))
+    for name, (featured, edge_on) in {
+        "6 passes of one opinion": agreed,
+        "5 passes that disagree": torn,
+        "3 other passes": tuple(rng.uniform(0.01, 0.99, (2, 3, 7))),
+    }.items():
+        n = featured.shape[1]
+        what = f"one share for each galaxy, shape ({n},)"
+        seen = f"{name}, {n} galaxies"
+        got = as_array(ask(featured, edge_on, seen=seen), (n,), what)
+        right = share_asked(featured, edge_on)
+        if close(got, right):
+            continue
+        first = "the knife's edge" if n == 2 else "the first galaxy"
+        shown = f"for {seen}, you give {got[0]:.3g} for {first}: "
+        for rule, message in WAYS_DOWN.values():
+            if close(got, rule(featured, edge_on)):
+                return shown + message
+        return f"{shown}of 100 people, how many say featured, and how many of those 'not edge-on'?"
+    return None
+
+
+SHARE = Exercise(
+    id="06.6",
+    title="Who is asked?",
+    question=(
+        "Is there a bar? That is asked only of people who saw features or a disk, and then said "
+        "'not edge-on'. A published list of parents (galaxy-datasets, for Galaxy Zoo 2) hangs the "
+        "bar on 'featured' alone. Take a disk like a knife's edge: .94 of all people see features, "
+        ".97 of those say edge-on. By that list 94% are asked about its bar, in truth 3%; and who "
+        "plans votes, or weighs questions, believes the list. Zoobot's code also multiplies the "
+        "passes' *mean* fractions down the tree, as if passes agreed.\n\n"
+        "Write `share_asked(featured, edge_on)`: arrays (passes, galaxies); `featured` is the "
+        "share of all people, `edge_on` the share 'yes' among those *asked that*. Return, for each "
+        "galaxy, the share of all people whom the committee expects to be asked about the bar."
+    ),
+    stub='''def share_asked(featured, edge_on):
+    """Share of all volunteers whom the committee expects to be asked about the bar, (galaxies,)."""
+    ...''',
+    hints=(
+        "For one pass: of 100 people, `featured` go on; which part of those says 'not edge-on'?",
+        "Each pass has its own product. What the committee expects is the mean over passes.",
+        "Multiply first, then take the mean along axis 0. The mean of a product is not the product "
+        "of the means, unless the two have nothing to do with each other.",
+    ),
+    reference=share_asked,
+    diagnose=_check_share,
+    lesson="Down the tree in each pass, then across passes: so parent and child stay a pair.",
+    wrong=WAYS_DOWN
+    | {
+        "over galaxies": (lambda f, e: (f * (1 - e)).mean(axis=1), "got shape (6,)"),
+        "no mean": (lambda f, e: f * (1 - e), "got shape (6, 2)"),
+        "one number": (lambda f, e: (f * (1 - e)).mean(), "got shape ()"),
+        "squared": (lambda f, e: (f**2 * (1 - e)).mean(axis=0), "of 100 people, how many"),
+    },
+)
+
+EXERCISES = (INTERVAL, SHARE)

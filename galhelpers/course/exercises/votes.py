@@ -1,0 +1,365 @@
+"""Exercises of notebook 06 on votes as draws: how surprised to be by k of n.
+
+Walmsley et al. 2020, MNRAS 491, 1554 (binomial, one question); Walmsley et al. 2022, MNRAS 509,
+3966 (Dirichlet-multinomial, all questions; with two answers it is the beta-binomial of 06.2).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.special import betaln, binom, digamma, gamma, gammaln, xlog1py, xlogy
+
+from galhelpers.course.checks import Answer, Exercise, NotYet, as_array, close, describe
+
+Surprise = Callable[..., Any]
+WHAT = "one number, a surprise in nats"
+
+
+def any_number(value: Any, what: str) -> float:
+    """Turn one number into a float, like ``as_number``, but let NaN and infinity pass."""
+    array = as_array(value, what=what, finite=False)
+    if array.size != 1:
+        raise NotYet(f"expected {what}, got {describe(value)}")
+    return float(array.reshape(()))
+
+
+def _name_the_flaw(
+    got: float, case: tuple[float, ...], suspects: dict[str, tuple[Surprise, str]]
+) -> str | None:
+    for rule, message in suspects.values():
+        if close(got, rule(*case)):
+            return message
+    return None
+
+
+# 06.1 --------------------------------------------------------------------------------------------
+
+
+def binomial_nll(k: Any, n: Any, rho: Any) -> Any:
+    """Surprise at k of n votes, in nats, if a share rho of all people would vote so."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    choose = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)  # log of the number of orders
+    return -(choose + xlogy(k, rho) + xlog1py(n - k, -rho))
+
+
+def _orders(k: Any, n: Any) -> Any:
+    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+
+
+def _bell_curve(k: Any, n: Any, rho: Any) -> Any:
+    variance = n * rho * (1 - rho)
+    return (k - n * rho) ** 2 / (2 * variance) + np.log(2 * np.pi * variance) / 2
+
+
+LOOK_ALIKES: dict[str, tuple[Surprise, str]] = {
+    "fraction": (
+        lambda k, n, rho: (binomial_nll(k, n, rho) + _orders(k, n)) / n,
+        "the cross-entropy of the fraction k/n, the same for 7 of 10 as for 700 of 1,000. Where "
+        "have the people gone?",
+    ),
+    "no constant": (
+        lambda k, n, rho: binomial_nll(k, n, rho) + _orders(k, n),
+        "n times a cross-entropy. A term without rho is missing: in how many orders can these yes "
+        "and no come?",
+    ),
+    "constant added": (
+        lambda k, n, rho: binomial_nll(k, n, rho) + 2 * _orders(k, n),
+        "the number of orders with the wrong sign: does a count that can come about in many ways "
+        "surprise you more, or less?",
+    ),
+    "per vote": (
+        lambda k, n, rho: binomial_nll(k, n, rho) / n,
+        "a surprise for each vote. The chance of several draws together: a mean, or a product?",
+    ),
+    "only yes": (
+        lambda k, n, rho: -_orders(k, n) - xlogy(k, rho),
+        "no word of those who said no. How likely was it that they would?",
+    ),
+    "probability": (
+        lambda k, n, rho: np.exp(-binomial_nll(k, n, rho)),
+        "the probability itself. The less likely, the larger a surprise should be",
+    ),
+    "sign": (
+        lambda k, n, rho: -binomial_nll(k, n, rho),
+        "a logarithm below 0. A loss is something to make small",
+    ),
+    "bits": (
+        lambda k, n, rho: binomial_nll(k, n, rho) / np.log(2),
+        "in bits. Nats come from the natural logarithm",
+    ),
+    "swapped": (
+        lambda k, n, rho: binomial_nll(n - k, n, rho),
+        "right if rho were the share who say no. Which votes does k count?",
+    ),
+    "bell curve": (
+        _bell_curve,
+        "the bell curve, near for many votes and wrong for a few. The exact formula is as short",
+    ),
+}
+
+
+def _check_binomial(ask: Answer) -> str | None:
+    for k, n, rho in ((7, 10, 0.6), (2, 9, 0.35), (1, 1, 0.2), (0, 4, 0.3)):
+        seen = f"{k} of {n} votes and rho = {rho}"
+        got = any_number(ask(k, n, rho, seen=seen), WHAT)
+        if not close(got, binomial_nll(k, n, rho)):
+            flaw = _name_the_flaw(got, (k, n, rho), LOOK_ALIKES)
+            if flaw:
+                return f"for {seen} you give {got:.4g}: {flaw}"
+            return (
+                f"for {seen} you give {got:.4g}. Try two people and rho = 1/2: of four equally "
+                "likely pairs of answers two have one yes, so k = 1 has the surprise ln 2"
+            )
+    many, rhos = np.array([[0], [3], [12]]), np.array([0.1, 0.25, 0.5, 0.9])
+    seen = "k of shape (3, 1), n = 12 and rho of shape (4,)"
+    what = f"for {seen} an array of shape (3, 4)"
+    table = as_array(ask(many, 12, rhos, seen=seen), (3, 4), what)
+    if not close(table, binomial_nll(many, 12, rhos)):
+        return f"single numbers are right, but not {seen}. Is anything summed, or kept from before?"
+    return _check_certain(ask)
+
+
+def _check_certain(ask: Answer) -> str | None:
+    """Ask about shares of 0 and 1, about no votes, and about many."""
+    for k, n, rho in ((0, 5, 0.0), (5, 5, 1.0)):
+        seen = f"{k} of {n} votes and rho = {rho:g}"
+        got = any_number(ask(k, n, rho, seen=seen), WHAT)
+        if np.isnan(got):
+            return f"for {seen} you give NaN: 0 times ln 0. What is the limit of x ln x at 0?"
+        if not close(got, 0, atol=1e-4):
+            return f"for {seen} you give {got:.4g}, though nothing else could have come"
+    got = any_number(ask(0, 0, 0.3, seen="0 of 0 votes"), WHAT)
+    if not close(got, 0):
+        return f"for 0 of 0 votes you give {got:.4g}. Who was there to surprise you?"
+    got = any_number(ask(1, 5, 0.0, seen="1 of 5 votes and rho = 0"), WHAT)
+    if got != np.inf:
+        return (
+            f"rho = 0 says that nobody ever would, one of 5 did, and you give {got:.4g}. Has rho "
+            "been moved away from 0 to please the logarithm?"
+        )
+    seen = "1,400 of 2,000 votes and rho = 0.65"
+    got = any_number(ask(1400, 2000, 0.65, seen=seen), WHAT)
+    if not close(got, binomial_nll(1400, 2000, 0.65)):
+        return (
+            f"for {seen} you give {got:.4g}. A factor of the probability is too large or too small "
+            "for a float: where should the logarithm be taken?"
+        )
+    return None
+
+
+def _by_powers(k: Any, n: Any, rho: Any) -> Any:
+    return -np.log(binom(n, k) * rho**k * (1 - rho) ** (n - k))
+
+
+def _plain_logarithms(k: Any, n: Any, rho: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return -(_orders(k, n) + k * np.log(rho) + (n - k) * np.log1p(-np.asarray(rho)))
+
+
+def _through_the_fraction(k: Any, n: Any, rho: Any) -> Any:
+    fraction = np.divide(k, n)
+    return -_orders(k, n) - n * (xlogy(fraction, rho) + xlog1py(1 - fraction, -rho))
+
+
+BINOMIAL = Exercise(
+    id="06.1",
+    title="From cross-entropy to counted votes",
+    question=(
+        "Train on the fraction k/n with cross-entropy, and 7 votes of 10 weigh as much as 700 of "
+        "1,000: the fraction has forgotten how many spoke. Walmsley et al. (2020) take the votes "
+        "for draws: if a share rho of *all* people would say yes, then k of the n who were asked "
+        "follow a binomial distribution, and the loss is the surprise, -ln p(k). Write it out: it "
+        "is n times the old cross-entropy, plus a term. Does training notice that term?\n\n"
+        "Write `binomial_nll(k, n, rho)`: numbers or arrays that broadcast, with 0 <= k <= n and "
+        "0 <= rho <= 1. Return the surprise in nats, that term included. Votes that had to come "
+        "(k = 0 at rho = 0) surprise by 0, impossible ones by infinity, and n = 0 by 0."
+    ),
+    stub='''def binomial_nll(k, n, rho):
+    """Surprise at k of n votes, in nats, if a share rho of all people would vote so."""
+    ...''',
+    hints=(
+        "One order, say yes, yes, no, has the probability rho rho (1 - rho). How many orders have "
+        "the same k?",
+        "-ln p = -ln(n! / (k! (n - k)!)) - k ln rho - (n - k) ln(1 - rho). Only the first term "
+        "does not know rho.",
+        "`scipy.special.xlogy(k, rho)` is k ln rho, with 0 ln 0 = 0; `xlog1py(n - k, -rho)` does "
+        "the same for those who say no.",
+        "`scipy.special.gammaln(n + 1)` is ln n!, without ever computing n!.",
+    ),
+    reference=binomial_nll,
+    diagnose=_check_binomial,
+    lesson="The term without rho moves no weight, but without it the values are no probabilities.",
+    wrong=LOOK_ALIKES
+    | {
+        "sum": (lambda k, n, rho: np.sum(binomial_nll(k, n, rho)), "shape (3, 4), got shape ()"),
+        "0 ln 0": (_plain_logarithms, "the limit of x ln x"),
+        "no votes": (_through_the_fraction, "Who was there"),
+        "clipped": (
+            lambda k, n, rho: binomial_nll(k, n, np.clip(rho, 1e-7, 1 - 1e-7)),
+            "to please the logarithm",
+        ),
+        "powers": (_by_powers, "where should the logarithm be taken"),
+    },
+)
+
+# 06.2 --------------------------------------------------------------------------------------------
+
+
+def beta_binomial_nll(k: Any, n: Any, a: Any, b: Any) -> Any:
+    """Surprise at k of n votes, in nats, when the share who say yes is drawn from beta(a, b)."""
+    from scipy.special import betaln, gammaln
+
+    choose = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return betaln(a, b) - betaln(k + a, n - k + b) - choose
+
+
+def _mean_surprise(k: Any, n: Any, a: Any, b: Any) -> Any:
+    both = digamma(a + b)
+    return -_orders(k, n) - k * (digamma(a) - both) - (n - k) * (digamma(b) - both)
+
+
+def _density(k: Any, n: Any, a: Any, b: Any) -> Any:
+    fraction = np.divide(k, n)
+    return betaln(a, b) - xlogy(a - 1, fraction) - xlog1py(b - 1, -fraction)
+
+
+AVERAGES: dict[str, tuple[Surprise, str]] = {
+    "expected share": (
+        lambda k, n, a, b: binomial_nll(k, n, a / (a + b)),
+        "the binomial at the expected share, a/(a + b). Then a pass with a + b = 5 and one with "
+        "5,000 are surprised alike; what does their sum say?",
+    ),
+    "mean surprise": (
+        _mean_surprise,
+        "a mean of surprises. First the mean of the probability over rho, then its logarithm",
+    ),
+    "no constant": (
+        lambda k, n, a, b: beta_binomial_nll(k, n, a, b) + _orders(k, n),
+        "one order of the votes only. The binomial coefficient stood before the integral",
+    ),
+    "not normalised": (
+        lambda k, n, a, b: beta_binomial_nll(k, n, a, b) - betaln(a, b),
+        "an integral over something that is no density. What does rho^(a-1) (1-rho)^(b-1) "
+        "integrate to by itself?",
+    ),
+    "swapped": (
+        lambda k, n, a, b: beta_binomial_nll(k, n, b, a),
+        "right if b went with yes. With a larger than b, which answer is expected?",
+    ),
+    "powers": (
+        lambda k, n, a, b: beta_binomial_nll(k, n, a + 1, b + 1),
+        "as if the density were rho^a (1-rho)^b: one yes and one no too many",
+    ),
+    "density": (
+        _density,
+        "a density at the fraction k/n. How does it know how many people were asked?",
+    ),
+    "factorials": (
+        lambda k, n, a, b: (
+            betaln(a, b) - betaln(k + a, n - k + b) - gammaln(n) + gammaln(k) + gammaln(n - k)
+        ),
+        "factorials one too low: which x has Γ(x) = 3!?",
+    ),
+    "per vote": (
+        lambda k, n, a, b: beta_binomial_nll(k, n, a, b) / n,
+        "a surprise for each vote; all of them together were asked for",
+    ),
+    "probability": (
+        lambda k, n, a, b: np.exp(-beta_binomial_nll(k, n, a, b)),
+        "a probability, and not yet the surprise at it",
+    ),
+    "sign": (
+        lambda k, n, a, b: -beta_binomial_nll(k, n, a, b),
+        "less than 0: ln p, where -ln p was asked for",
+    ),
+}
+
+
+def _check_beta_binomial(ask: Answer) -> str | None:
+    for k, n, a, b in ((7, 10, 3.0, 2.0), (1, 8, 0.4, 2.5), (4, 6, 1.0, 1.0), (30, 40, 7e5, 3e5)):
+        seen = f"{k} of {n} votes, a = {a:g} and b = {b:g}"
+        got = any_number(ask(k, n, a, b, seen=seen), WHAT)
+        if not close(got, beta_binomial_nll(k, n, a, b)):
+            flaw = _name_the_flaw(got, (k, n, a, b), AVERAGES)
+            if flaw:
+                return f"for {seen} you give {got:.4g}: {flaw}"
+            if a > 1e3:
+                return (
+                    f"for {seen} you give {got:.4g}. So sure a pass is almost a binomial one, "
+                    f"{binomial_nll(k, n, a / (a + b)):.4g}. Did a power or a Γ leave the floats?"
+                )
+            return (
+                f"for {seen} you give {got:.4g}. Try one vote: it is a yes with the expected "
+                "share, a/(a + b)"
+            )
+    votes, many = np.array([[0.0], [3.0], [9.0]]), np.array([0.5, 1.0, 4.0, 30.0])
+    seen = "k of shape (3, 1), n = 9, a of shape (4,) and b = 2"
+    what = f"for {seen} an array of shape (3, 4)"
+    table = as_array(ask(votes, 9.0, many, 2.0, seen=seen), (3, 4), what)
+    if not close(table, beta_binomial_nll(votes, 9.0, many, 2.0)):
+        return f"single numbers are right, but not {seen}. Where do the shapes get lost?"
+    got = any_number(ask(0, 0, 3.0, 2.0, seen="0 of 0 votes"), WHAT)
+    if not close(got, 0, atol=1e-9):
+        return f"for 0 of 0 votes you give {got:.4g}. A question not asked must not enter a loss"
+    seen = "2.5 of 7.2 votes, a = 3 and b = 2"
+    got = any_number(ask(2.5, 7.2, 3.0, 2.0, seen=seen), WHAT)
+    if close(got, beta_binomial_nll(2, 7, 3.0, 2.0)):
+        return (
+            f"for {seen} you give {got:.4g}, as for 2 of 7 (Zoobot's `.int()` does so too). Half a "
+            "vote is half a vote"
+        )
+    if not close(got, beta_binomial_nll(2.5, 7.2, 3.0, 2.0)):
+        return f"whole votes are right, but for {seen} you give {got:.4g}. Which x! did you take?"
+    return None
+
+
+def _in_gammas(k: Any, n: Any, a: Any, b: Any) -> Any:
+    ratio = gamma(k + a) * gamma(n - k + b) / gamma(n + a + b)
+    return -np.log(binom(n, k) * ratio * gamma(a + b) / gamma(a) / gamma(b))
+
+
+BETA_BINOMIAL = Exercise(
+    id="06.2",
+    title="A network that does not know rho",
+    question=(
+        "A network cannot know rho. So let it say how sure it is: a beta distribution, "
+        "rho^(a-1) (1-rho)^(b-1) divided by its integral, with the mean a/(a + b), and the "
+        "narrower the larger a + b. Which votes does it expect? Average the binomial over that "
+        "distribution: the powers of rho add up, and the integral of rho^(x-1) (1-rho)^(y-1) from "
+        "0 to 1, Γ(x) Γ(y) / Γ(x + y), does the rest. (With more answers: Dirichlet-multinomial, "
+        "the loss of Walmsley et al. 2022.)\n\n"
+        "Write `beta_binomial_nll(k, n, a, b)`: numbers or arrays that broadcast. Return -ln p(k "
+        "of n) in nats, with all constants; 0 for n = 0. Votes may be weighted, such as 2.5 of "
+        "7.2: read x! as Γ(x + 1). `scipy.special.gammaln` gives ln Γ."
+    ),
+    stub='''def beta_binomial_nll(k, n, a, b):
+    """Surprise at k of n votes, in nats, when the share who say yes is drawn from beta(a, b)."""
+    ...''',
+    hints=(
+        "Under the integral stand rho^(k+a-1) (1-rho)^(n-k+b-1). What are x and y?",
+        "p = n! / (k! (n-k)!) times B(k + a, n - k + b) / B(a, b), where B(x, y) is "
+        "Γ(x) Γ(y) / Γ(x + y).",
+        "Take logarithms term by term: `scipy.special.betaln(x, y)` is ln B(x, y), and "
+        "`gammaln(n + 1)` is ln n!, for weighted votes too.",
+    ),
+    reference=beta_binomial_nll,
+    diagnose=_check_beta_binomial,
+    lesson="With a = b = 1 it is ln(n + 1), every k alike; with large a + b it is the binomial.",
+    wrong=AVERAGES
+    | {
+        "overflow": (_in_gammas, "leave the floats"),
+        "sum": (lambda *x: np.sum(beta_binomial_nll(*x)), "shape (3, 4), got shape ()"),
+        "rounded": (
+            lambda k, n, a, b: beta_binomial_nll(np.rint(k), np.rint(n), a, b),
+            "as for 2 of 7",
+        ),
+        "at least one": (
+            lambda k, n, a, b: beta_binomial_nll(k, np.maximum(n, 1), a, b),
+            "must not enter a loss",
+        ),
+    },
+)
+
+EXERCISES = (BINOMIAL, BETA_BINOMIAL)
