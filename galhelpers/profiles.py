@@ -26,6 +26,8 @@ class Profile:
     vote_galaxies, vote_epochs, vote_members, vote_encoder
         Notebook 06: simulated galaxies, passes over them in training, networks in the ensemble,
         and what they are made of (``VoteNet``).
+    vote_seeds
+        Notebook 06: repetitions of active learning.
     image_size
         Side of the square images that networks see, in pixels.
     """
@@ -46,6 +48,7 @@ class Profile:
     vote_epochs: int
     vote_members: int
     vote_encoder: str
+    vote_seeds: int
     image_size: int = 64
 
 
@@ -69,6 +72,7 @@ PROFILES = {
             vote_epochs=10,
             vote_members=2,
             vote_encoder="small",
+            vote_seeds=5,
         ),
         Profile(
             name="full",
@@ -87,6 +91,7 @@ PROFILES = {
             vote_epochs=10,
             vote_members=3,
             vote_encoder="efficientnet_b0",
+            vote_seeds=20,
         ),
         Profile(
             name="paper",
@@ -105,6 +110,7 @@ PROFILES = {
             vote_epochs=40,
             vote_members=5,
             vote_encoder="efficientnet_b0",
+            vote_seeds=20,
         ),
     )
 }

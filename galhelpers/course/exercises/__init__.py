@@ -35,16 +35,16 @@ rebuild: votes as draws first, then what honest scores and honest doubts of a co
 ====  =======================================================================================
 06.1  cross-entropy of a fraction forgets how many voted: the binomial, one question at a time.
 06.2  the network does not know the share: the beta-binomial, or Dirichlet-multinomial of two.
-06.3  accuracies over galaxies whose volunteers were never asked, as in Leach's slides.
-06.4  votes are draws, so the error of vote fractions has a floor.
-06.5  Zoobot's intervals: the median of the passes' ends leaves their disagreement out.
-06.6  a list of parents that asks everybody about the bar; mean fractions multiplied.
+06.3  Zoobot's intervals: the median of the passes' ends leaves their disagreement out.
+06.4  a list of parents that asks everybody about the bar; mean fractions multiplied.
+06.5  votes are draws, so the error of vote fractions has a floor.
+06.6  accuracies over galaxies whose volunteers were never asked, as in Leach's slides.
 06.7  BALD: which galaxy's votes would tell the passes apart.
 ====  =======================================================================================
 
 Modules: ``data`` and ``comparison`` (01); ``preprocessing`` and ``geometry`` (02); ``baselines``,
 ``training`` and ``selection`` (03); ``euler``, ``solvers`` and ``reading_a_paper`` (05);
-``votes``, ``honesty``, ``committee`` and ``next_galaxy`` (06).
+``votes``, ``committee``, ``honesty`` and ``next_galaxy`` (06).
 """
 
 from functools import cache
@@ -58,7 +58,7 @@ MODULES = {
     "02": ("preprocessing", "geometry"),
     "03": ("baselines", "training", "selection"),
     "05": ("euler", "solvers", "reading_a_paper"),
-    "06": ("votes", "honesty", "committee", "next_galaxy"),
+    "06": ("votes", "committee", "honesty", "next_galaxy"),
 }
 
 

@@ -12,7 +12,7 @@ from scipy.special import betainc, betaincinv, ndtri
 
 from galhelpers.course.checks import Answer, Exercise, as_array, as_items, as_number, close
 
-# 06.5 --------------------------------------------------------------------------------------------
+# 06.3 --------------------------------------------------------------------------------------------
 
 
 def mixture_interval(a: np.ndarray, b: np.ndarray, level: float) -> tuple[float, float]:
@@ -130,7 +130,7 @@ def _check_interval(ask: Answer) -> str | None:
 
 
 INTERVAL = Exercise(
-    id="06.5",
+    id="06.3",
     title="The interval of a committee",
     question=(
         "Each dropout pass gives a beta distribution of the share who would say yes. The "
@@ -170,7 +170,7 @@ INTERVAL = Exercise(
     },
 )
 
-# 06.6 --------------------------------------------------------------------------------------------
+# 06.4 --------------------------------------------------------------------------------------------
 
 
 def share_asked(featured: np.ndarray, edge_on: np.ndarray) -> np.ndarray:
@@ -256,7 +256,7 @@ def _check_share(ask: Answer) -> str | None:
 
 
 SHARE = Exercise(
-    id="06.6",
+    id="06.4",
     title="Who is asked?",
     question=(
         "Is there a bar? That is asked only of people who saw features or a disk, and then said "

@@ -1,6 +1,6 @@
 """Exercises of notebook 06 on honest scores: which galaxies count, and how good one can get.
 
-The first repairs the accuracies in the slides of Leach 2022, a rebuild of Walmsley et al. 2022.
+The second repairs the accuracies in the slides of Leach 2022, a rebuild of Walmsley et al. 2022.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,175 @@ import numpy as np
 from galhelpers.course.checks import Answer, Exercise, close
 from galhelpers.course.exercises.votes import any_number
 
-# 06.3 --------------------------------------------------------------------------------------------
+# 06.5 --------------------------------------------------------------------------------------------
+
+
+def noise_floor(votes: np.ndarray) -> float:
+    """Root-mean-square error, over galaxies and answers, of one who knows the true shares."""
+    people = votes.sum(axis=1, keepdims=True)
+    many = people[:, 0] >= 2
+    people = people[many]
+    p = votes[many] / people
+    return float(np.sqrt(np.mean(p * (1 - p) / (people - 1))))
+
+
+Floor = Callable[[np.ndarray], Any]
+
+
+def _parts(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    people = votes.sum(axis=1, keepdims=True)
+    many = people[:, 0] >= 2
+    return votes[many] / people[many], people[many]
+
+
+def _from_variance(variance: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Floor:
+    return lambda votes: np.sqrt(np.mean(variance(*_parts(votes))))
+
+
+def _few_have(value: float) -> Floor:
+    """Give the floor when galaxies with fewer than two votes have a fixed variance."""
+
+    def floor(votes: np.ndarray) -> float:
+        p, people = _parts(votes)
+        missing = np.full((len(votes) - len(p), votes.shape[1]), value)
+        return float(np.sqrt(np.mean(np.concatenate([p * (1 - p) / (people - 1), missing]))))
+
+    return floor
+
+
+FLOORS: dict[str, tuple[Floor, str]] = {
+    "biased": (
+        _from_variance(lambda p, n: p * (1 - p) / n),
+        "k/N put for the true share, which makes it too low. For two people and a share of 1/2, "
+        "what is the mean of p (1 - p)?",
+    ),
+    "mean of roots": (
+        lambda v: np.mean(np.sqrt(_parts(v)[0] * (1 - _parts(v)[0]) / (_parts(v)[1] - 1))),
+        "a mean of roots. In which order are root, mean and square in RMS?",
+    ),
+    "no root": (
+        lambda v: noise_floor(v) ** 2,
+        "a mean square. In which unit is an RMSE?",
+    ),
+    "sum over answers": (
+        lambda v: noise_floor(v) * np.sqrt(v.shape[1]),
+        "a sum over answers. The mean goes over galaxies and answers alike",
+    ),
+    "pooled": (
+        _from_variance(lambda p, n: p.mean(axis=0) * (1 - p.mean(axis=0)) / (n - 1)),
+        "one share for all galaxies. That they differ is no noise",
+    ),
+    "scatter": (
+        lambda v: np.sqrt(_parts(v)[0].var(axis=0).mean()),
+        "how much galaxies differ from each other. How much would one galaxy differ from itself, "
+        "were other people asked?",
+    ),
+    "mean number": (
+        _from_variance(lambda p, n: p * (1 - p) / (n.mean() - 1)),
+        "one N for all, their mean. Which galaxies are the noisy ones?",
+    ),
+    "most divided": (
+        _from_variance(lambda p, n: 0.25 / (n - 1) + 0 * p),
+        "people divided in two halves everywhere, the worst case. What do the votes say?",
+    ),
+    "few as 0": (
+        _few_have(0.0),
+        "galaxies with fewer than two votes counted as free of noise. They are unknown",
+    ),
+    "few as 1/4": (
+        _few_have(0.25),
+        "galaxies with fewer than two votes given a quarter. Leave them out",
+    ),
+    "wrong way": (
+        _from_variance(lambda p, n: p * (1 - p) / (n + 1)),
+        "N + 1 below. Was the first guess, N, too low or too high?",
+    ),
+    "no people": (
+        _from_variance(lambda p, n: p * (1 - p)),
+        "the spread of a single vote. Twice as many people: how much nearer is their mean?",
+    ),
+}
+
+
+def _check_floor(ask: Answer) -> str | None:
+    rng, what = np.random.default_rng(64), "one number, an RMSE"
+    for n, answers, most in ((80, 3, 9), (50, 2, 4), (30, 5, 40)):
+        people = rng.integers(0, most, n)
+        people[:4] = (0, 1, 2, most)
+        votes = rng.multinomial(people, rng.dirichlet(np.ones(answers), n)).astype(float)
+        few = int((people < 2).sum())
+        seen = f"{n} galaxies, {few} with fewer than two votes, and {answers} answers"
+        got = any_number(ask(votes, seen=seen), what)
+        if close(got, noise_floor(votes)):
+            continue
+        if np.isnan(got) or np.isinf(got):
+            return f"for {seen} you give {got}. What is p, or N - 1, where N is 0 or 1?"
+        for rule, message in FLOORS.values():
+            if close(got, rule(votes)):
+                return f"for {seen} you give {got:.4g}: {message}"
+        return (
+            f"for {seen} you give {got:.4g}. Two people look at a galaxy whose true share is 1/2: "
+            "(2, 0), (1, 1), (1, 1) or (0, 2). For these four as a table the root of 1/8 is right"
+        )
+    seen = "three galaxies with no vote or one"
+    got = any_number(ask(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), seen=seen), what)
+    if not np.isnan(got):
+        return f"for {seen} you give {got:.4g}; NaN was asked for. A floor of 0 would be a claim"
+    return None
+
+
+FLOOR = Exercise(
+    id="06.5",
+    title="How good can it get?",
+    question=(
+        "Suppose a network knew the true share rho of *all* people. We compare it with the N who "
+        "happened to be asked, whose fraction p = k/N strays from rho with variance "
+        "rho (1 - rho) / N: with ten people and rho = 1/2 a perfect network is .16 off. So an RMSE "
+        "of vote fractions has a floor, and who gets well below it should look for a leak. Rho is "
+        "unknown; put p in its place, and p (1 - p) is on average too low, by the factor "
+        "(N - 1) / N.\n\n"
+        "Write `noise_floor(votes)`: votes (n, answers) of one question. Return the root of the "
+        "mean, over galaxies and answers, of an estimate of that variance that is right on "
+        "average. Galaxies with fewer than two votes do not count; NaN if none is left."
+    ),
+    stub='''def noise_floor(votes):
+    """Root-mean-square error, over galaxies and answers, of one who knows the true shares."""
+    ...''',
+    hints=(
+        "N is a sum along the answers, one for each galaxy: `keepdims=True` keeps it as a column.",
+        "p (1 - p) / N is too low by (N - 1) / N. Divide by that factor: what is left below?",
+        "The variance is p (1 - p) / (N - 1). Take the rows with N of 2 or more *before* dividing, "
+        "then the mean, then the root.",
+    ),
+    reference=noise_floor,
+    diagnose=_check_floor,
+    lesson="Mean square error less floor squared is what a better network could still gain.",
+    wrong=FLOORS
+    | {
+        "few kept": (
+            lambda v: np.sqrt(
+                np.mean(
+                    (p := v / v.sum(1, keepdims=True)) * (1 - p) / (v.sum(1, keepdims=True) - 1)
+                )
+            ),
+            "where N is 0 or 1",
+        ),
+        "along galaxies": (
+            lambda v: np.sqrt(np.mean((p := v / v.sum(axis=0)) * (1 - p) / (v.sum(axis=0) - 1))),
+            "as a table the root of 1/8",
+        ),
+        "0 for none": (lambda v: np.nan_to_num(noise_floor(v)), "would be a claim"),
+        "for each answer": (
+            lambda v: np.sqrt(
+                (_parts(v)[0] * (1 - _parts(v)[0]) / (_parts(v)[1] - 1)).mean(axis=0)
+            ),
+            "expected one number, an RMSE",
+        ),
+    },
+)
+
+
+# 06.6 --------------------------------------------------------------------------------------------
 
 
 def accuracy_among_asked(expected: np.ndarray, votes: np.ndarray, at_least: float) -> float:
@@ -133,7 +301,7 @@ def _check_accuracy(ask: Answer) -> str | None:
 
 
 ACCURACY = Exercise(
-    id="06.3",
+    id="06.6",
     title="The questions that were never asked",
     question=(
         "A rebuild of the DECaLS network (Leach 2022) reports that it agrees with the volunteers "
@@ -180,171 +348,5 @@ ACCURACY = Exercise(
     },
 )
 
-# 06.4 --------------------------------------------------------------------------------------------
 
-
-def noise_floor(votes: np.ndarray) -> float:
-    """Root-mean-square error, over galaxies and answers, of one who knows the true shares."""
-    people = votes.sum(axis=1, keepdims=True)
-    many = people[:, 0] >= 2
-    people = people[many]
-    p = votes[many] / people
-    return float(np.sqrt(np.mean(p * (1 - p) / (people - 1))))
-
-
-Floor = Callable[[np.ndarray], Any]
-
-
-def _parts(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    people = votes.sum(axis=1, keepdims=True)
-    many = people[:, 0] >= 2
-    return votes[many] / people[many], people[many]
-
-
-def _from_variance(variance: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Floor:
-    return lambda votes: np.sqrt(np.mean(variance(*_parts(votes))))
-
-
-def _few_have(value: float) -> Floor:
-    """Give the floor when galaxies with fewer than two votes have a fixed variance."""
-
-    def floor(votes: np.ndarray) -> float:
-        p, people = _parts(votes)
-        missing = np.full((len(votes) - len(p), votes.shape[1]), value)
-        return float(np.sqrt(np.mean(np.concatenate([p * (1 - p) / (people - 1), missing]))))
-
-    return floor
-
-
-FLOORS: dict[str, tuple[Floor, str]] = {
-    "biased": (
-        _from_variance(lambda p, n: p * (1 - p) / n),
-        "k/N put for the true share, which makes it too low. For two people and a share of 1/2, "
-        "what is the mean of p (1 - p)?",
-    ),
-    "mean of roots": (
-        lambda v: np.mean(np.sqrt(_parts(v)[0] * (1 - _parts(v)[0]) / (_parts(v)[1] - 1))),
-        "a mean of roots. In which order are root, mean and square in RMS?",
-    ),
-    "no root": (
-        lambda v: noise_floor(v) ** 2,
-        "a mean square. In which unit is an RMSE?",
-    ),
-    "sum over answers": (
-        lambda v: noise_floor(v) * np.sqrt(v.shape[1]),
-        "a sum over answers. The mean goes over galaxies and answers alike",
-    ),
-    "pooled": (
-        _from_variance(lambda p, n: p.mean(axis=0) * (1 - p.mean(axis=0)) / (n - 1)),
-        "one share for all galaxies. That they differ is no noise",
-    ),
-    "scatter": (
-        lambda v: np.sqrt(_parts(v)[0].var(axis=0).mean()),
-        "how much galaxies differ from each other. How much would one galaxy differ from itself, "
-        "were other people asked?",
-    ),
-    "mean number": (
-        _from_variance(lambda p, n: p * (1 - p) / (n.mean() - 1)),
-        "one N for all, their mean. Which galaxies are the noisy ones?",
-    ),
-    "most divided": (
-        _from_variance(lambda p, n: 0.25 / (n - 1) + 0 * p),
-        "people divided in two halves everywhere, the worst case. What do the votes say?",
-    ),
-    "few as 0": (
-        _few_have(0.0),
-        "galaxies with fewer than two votes counted as free of noise. They are unknown",
-    ),
-    "few as 1/4": (
-        _few_have(0.25),
-        "galaxies with fewer than two votes given a quarter. Leave them out",
-    ),
-    "wrong way": (
-        _from_variance(lambda p, n: p * (1 - p) / (n + 1)),
-        "N + 1 below. Was the first guess, N, too low or too high?",
-    ),
-    "no people": (
-        _from_variance(lambda p, n: p * (1 - p)),
-        "the spread of a single vote. Twice as many people: how much nearer is their mean?",
-    ),
-}
-
-
-def _check_floor(ask: Answer) -> str | None:
-    rng, what = np.random.default_rng(64), "one number, an RMSE"
-    for n, answers, most in ((80, 3, 9), (50, 2, 4), (30, 5, 40)):
-        people = rng.integers(0, most, n)
-        people[:4] = (0, 1, 2, most)
-        votes = rng.multinomial(people, rng.dirichlet(np.ones(answers), n)).astype(float)
-        few = int((people < 2).sum())
-        seen = f"{n} galaxies, {few} with fewer than two votes, and {answers} answers"
-        got = any_number(ask(votes, seen=seen), what)
-        if close(got, noise_floor(votes)):
-            continue
-        if np.isnan(got) or np.isinf(got):
-            return f"for {seen} you give {got}. What is p, or N - 1, where N is 0 or 1?"
-        for rule, message in FLOORS.values():
-            if close(got, rule(votes)):
-                return f"for {seen} you give {got:.4g}: {message}"
-        return (
-            f"for {seen} you give {got:.4g}. Two people look at a galaxy whose true share is 1/2: "
-            "(2, 0), (1, 1), (1, 1) or (0, 2). For these four as a table the root of 1/8 is right"
-        )
-    seen = "three galaxies with no vote or one"
-    got = any_number(ask(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), seen=seen), what)
-    if not np.isnan(got):
-        return f"for {seen} you give {got:.4g}; NaN was asked for. A floor of 0 would be a claim"
-    return None
-
-
-FLOOR = Exercise(
-    id="06.4",
-    title="How good can it get?",
-    question=(
-        "Suppose a network knew the true share rho of *all* people. We compare it with the N who "
-        "happened to be asked, whose fraction p = k/N strays from rho with variance "
-        "rho (1 - rho) / N: with ten people and rho = 1/2 a perfect network is .16 off. So an RMSE "
-        "of vote fractions has a floor, and who gets well below it should look for a leak. Rho is "
-        "unknown; put p in its place, and p (1 - p) is on average too low, by the factor "
-        "(N - 1) / N.\n\n"
-        "Write `noise_floor(votes)`: votes (n, answers) of one question. Return the root of the "
-        "mean, over galaxies and answers, of an estimate of that variance that is right on "
-        "average. Galaxies with fewer than two votes do not count; NaN if none is left."
-    ),
-    stub='''def noise_floor(votes):
-    """Root-mean-square error, over galaxies and answers, of one who knows the true shares."""
-    ...''',
-    hints=(
-        "N is a sum along the answers, one for each galaxy: `keepdims=True` keeps it as a column.",
-        "p (1 - p) / N is too low by (N - 1) / N. Divide by that factor: what is left below?",
-        "The variance is p (1 - p) / (N - 1). Take the rows with N of 2 or more *before* dividing, "
-        "then the mean, then the root.",
-    ),
-    reference=noise_floor,
-    diagnose=_check_floor,
-    lesson="Mean square error less floor squared is what a better network could still gain.",
-    wrong=FLOORS
-    | {
-        "few kept": (
-            lambda v: np.sqrt(
-                np.mean(
-                    (p := v / v.sum(1, keepdims=True)) * (1 - p) / (v.sum(1, keepdims=True) - 1)
-                )
-            ),
-            "where N is 0 or 1",
-        ),
-        "along galaxies": (
-            lambda v: np.sqrt(np.mean((p := v / v.sum(axis=0)) * (1 - p) / (v.sum(axis=0) - 1))),
-            "as a table the root of 1/8",
-        ),
-        "0 for none": (lambda v: np.nan_to_num(noise_floor(v)), "would be a claim"),
-        "for each answer": (
-            lambda v: np.sqrt(
-                (_parts(v)[0] * (1 - _parts(v)[0]) / (_parts(v)[1] - 1)).mean(axis=0)
-            ),
-            "expected one number, an RMSE",
-        ),
-    },
-)
-
-EXERCISES = (ACCURACY, FLOOR)
+EXERCISES = (FLOOR, ACCURACY)
