@@ -8,6 +8,7 @@ import torch
 from galhelpers.course import results
 from galhelpers.data.dataset import GalaxySet, load_dataset
 from galhelpers.data.images import CachedImages, load_images
+from galhelpers.data.sources.simulated import FRAME, load_simulated
 from galhelpers.learning.metrics import Interval
 from galhelpers.paths import course_root, default_data_root
 from galhelpers.profiles import get_profile
@@ -56,6 +57,39 @@ class Lesson:
                 f"(galhelpers datasets {name} says what else there is)."
             )
         return galaxies
+
+    def simulated(
+        self,
+        telescope: str = "sdss",
+        n: int | None = None,
+        size: int = FRAME,
+        seed: int | None = None,
+    ) -> GalaxySet:
+        """Read the simulated survey as another telescope sees it; it is made where it is not yet.
+
+        It lies in the run's own data folder where the run is on the simulated survey, else in the
+        default one.
+
+        Parameters
+        ----------
+        telescope
+            Whose pictures the volunteers see: ``sdss``, ``decals``, ``des`` or ``hst``.
+        n
+            Number of galaxies; by default that of the profile.
+        size
+            Width and height of the pictures in pixels, 16 or more.
+        seed
+            Seed of the sky; by default that of the run.
+
+        Raises
+        ------
+        ValueError
+            For an unknown telescope or a number that is too small.
+        """
+        own = self.data_root if self.dataset == "simulated" else None
+        root = Path(own).expanduser() if own else default_data_root()
+        n = self.profile.n_simulated if n is None else n
+        return load_simulated(root, n, self.seed if seed is None else seed, telescope, size)
 
     def images(self, galaxies: GalaxySet, size: int, crop: float = 1.0) -> CachedImages:
         """Decode the images of galaxies, once: the pixels stay on disk for the next time.

@@ -126,5 +126,6 @@ def load_dataset(
         "class_folders": sources.load_folder,
         "kaggle": sources.load_kaggle,
         "catalogue": sources.load_catalogue,
+        "vote_table": sources.load_vote_table,
     }
     return readers[entry.layout](entry, root)

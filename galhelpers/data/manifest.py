@@ -154,9 +154,9 @@ class DatasetEntry(_Strict):
     ``layout`` how it lies on disk afterwards, ``recipe`` what makes the one into the other.
     ``n_images`` is the number of labelled galaxies; ``tree`` the decision tree behind its labels,
     if there is one; ``has_fractions`` whether it gives the volunteers' fraction for each answer or
-    only a class; ``terms`` what a user must know before it is downloaded; ``unverified`` what
-    nobody has checked at the source; ``by_hand`` how to get it without a command; ``cutouts`` how
-    to get pictures for a catalogue without any.
+    only a class; ``has_votes`` whether also how many people gave it; ``terms`` what a user must
+    know before it is downloaded; ``unverified`` what nobody has checked at the source; ``by_hand``
+    how to get it without a command; ``cutouts`` how to get pictures for a catalogue without any.
     """
 
     name: DatasetName
@@ -166,12 +166,13 @@ class DatasetEntry(_Strict):
     kind: Literal["simulated", "folder", "kaggle", "files", "hugging_face", "cutouts"]
     where: Where = Where()
     files: list[FileEntry] = []
-    layout: Literal["none", "class_folders", "kaggle", "catalogue"]
+    layout: Literal["none", "class_folders", "kaggle", "catalogue", "vote_table"]
     recipe: Text | None = None
     size_display: Text
     n_images: int | None = Field(default=None, gt=0)
     tree: TreeName | None = None
     has_fractions: bool
+    has_votes: bool = False
     licence: Text
     terms: Text | None = None
     citation: list[Text] = Field(min_length=1)
@@ -196,8 +197,8 @@ class DatasetEntry(_Strict):
             lost = [file.name for file in self.files if not (file.urls or file.inside)]
             if lost or not self.files:
                 raise ValueError(f"kind files needs files with a url: {', '.join(lost) or 'none'}")
-        if self.has_fractions and self.tree is None:
-            raise ValueError("fractions need a tree")
+        if (self.has_fractions or self.has_votes) and self.tree is None:
+            raise ValueError("fractions and votes need a tree")
         repeated = _repeated([file.name for file in self.files])
         if repeated:
             raise ValueError(f"files named twice: {', '.join(repeated)}")

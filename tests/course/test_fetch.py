@@ -86,6 +86,7 @@ def test_galaxy_zoo_2_becomes_what_kaggle_published(world, capsys, tmp_path):
     assert GZ2.check(galaxies.fractions.to_numpy(), atol=1e-4) == []
     assert galaxies.files[0].name == f"{galaxies.catalog['id'][0]}.jpg"
     assert all(file.is_file() for file in galaxies.files)
+    assert ("votes_gz2" in galaxies.tables) == load_manifest().get("galaxy_zoo_2").has_votes
     hart = galaxies.tables["fractions_hart16"]
     assert len(hart) == 22
     assert hart["Class1.1"].notna().sum() == 15
@@ -142,7 +143,9 @@ def test_tables_without_images(world, capsys, name):
     assert f"galaxies:   {N}, 0 with a picture" in out
     assert f"galhelpers fetch {name} --cutouts 1000" in out
     galaxies = load_dataset(name)
-    tree = TREES[load_manifest().get(name).tree]
+    entry = load_manifest().get(name)
+    tree = TREES[entry.tree]
+    assert (f"votes_{tree.name}" in galaxies.tables) == entry.has_votes
     fractions = galaxies.tables[f"fractions_{tree.name}"]
     assert list(fractions.columns) == list(tree.published)
     assert tree.check(fractions.to_numpy(), atol=2e-3) == []
@@ -444,6 +447,7 @@ def test_hugging_face(world, capsys, monkeypatch):
     assert len(galaxies) == 16
     assert galaxies.catalog["split"].value_counts().to_dict() == {"train": 12, "test": 4}
     assert (galaxies.tables["fractions_gz2_short"]["Class7.1"] == 1).all()
+    assert ("votes_gz2_short" in galaxies.tables) == load_manifest().get("hf_gz2").has_votes
     assert set(galaxies.catalog["class_name"]) == {"completely_round_smooth"}
     assert galaxies.provenance["revision"] == first
     code, _, err = run(capsys, "hf_gz2", "--config", "small")
@@ -489,7 +493,9 @@ def test_arrays_of_images(world, capsys, monkeypatch, name):
 
 def test_gz_candels(world, capsys):
     assert run(capsys, "gz_candels")[0] == 0
-    fractions = load_dataset("gz_candels").tables["fractions_gz_candels"]
+    galaxies = load_dataset("gz_candels")
+    assert ("votes_gz_candels" in galaxies.tables) == load_manifest().get("gz_candels").has_votes
+    fractions = galaxies.tables["fractions_gz_candels"]
     assert TREES["gz_candels"].check(fractions.to_numpy(), atol=1e-6) == []
     smooth = [c for c in gz_candels_table() if c.startswith("t00") and c.endswith("smooth_frac")]
     np.testing.assert_allclose(fractions.iloc[:, 0], gz_candels_table()[smooth[0]])
@@ -567,6 +573,15 @@ def test_a_classrooms_mirror_comes_first(world, capsys, monkeypatch, tmp_path):
     code, _, err = run(capsys, "gz_decals")
     assert code == 1
     assert "GALHELPERS_MIRROR should hold an address that begins with http://" in err
+
+
+def test_a_folder_of_ones_own_is_not_fetched_but_explained(world, capsys, tmp_path):
+    code, _, err = run(capsys, "gz2_votes")
+    assert code == 2
+    assert "gz2_votes can be got by hand." in err
+    assert "labels.csv" in err
+    assert "data/gz2_votes" in err
+    assert not world.requests
 
 
 def test_no_network_says_so_in_one_paragraph(world, capsys, monkeypatch, tmp_path):

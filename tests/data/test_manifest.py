@@ -26,12 +26,12 @@ def test_data_sets_of_the_course(manifest):
         "simulated", "gz2_five_class", "kaggle_galaxy_zoo", "galaxy_zoo_2",
     ]  # fmt: skip
     kinds = {entry.kind for entry in manifest.datasets}
-    assert kinds == {"simulated", "files", "kaggle", "hugging_face", "cutouts"}
+    assert kinds == {"simulated", "folder", "files", "kaggle", "hugging_face", "cutouts"}
     for entry in manifest.datasets:
         assert entry.tree is None or entry.tree in TREES
         assert entry.licence
         assert entry.citation
-        if entry.kind not in ("simulated", "cutouts"):
+        if entry.kind not in ("simulated", "folder", "cutouts"):
             known = RECIPES.get(entry.recipe, RECIPES.get(entry.recipe.partition("_")[0]))
             assert known is not None, entry.recipe
         # What nobody checked is said; a checksum that a publisher pins needs no excuse.
@@ -185,6 +185,7 @@ def test_good_manifest(tmp_path):
         ({"where": {"slug": "x", "url": "file:///tmp"}}, "url"),
         ({"layout": "none"}, "needs a layout"),
         ({"kind": "simulated"}, "reads nothing"),
+        ({"tree": None, "has_fractions": False, "has_votes": True}, "votes need a tree"),
         ({"license": "misspelt"}, "license"),
         ({"notebooks": ["data"]}, "notebooks"),
         ({"files": [{"name": "a.zip"}]}, "either checksum or why_no_checksum"),

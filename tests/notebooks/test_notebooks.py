@@ -34,7 +34,7 @@ def outputs(notebook):
 
 
 def test_there_are_notebooks():
-    wanted = ["01_data", "02_preprocessing", "03_baselines", "05_resnet_node"]
+    wanted = ["01_data", "02_preprocessing", "03_baselines", "05_resnet_node", "06_bayesian_votes"]
     assert [path.stem for path in NOTEBOOKS] == wanted
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from galhelpers.data.catalogs import FIVE_CLASSES
@@ -25,9 +26,10 @@ def find_folder(entry: DatasetEntry, root: Path, marks: tuple[str, ...]) -> Path
         if any(next(place.glob(mark), None) is not None for mark in marks):
             return place
     looked = " and ".join(short(place) for place in places)
+    does = "says how to make it" if entry.kind == "folder" else f"brings it from {entry.where}"
     raise FileNotFoundError(
         f"Expected {' or '.join(marks)} of {entry.title!r} in {looked}, found neither. "
-        f"`galhelpers fetch {entry.name}` brings it from {entry.where}. Where you have it already, "
+        f"`galhelpers fetch {entry.name}` {does}. Where you have it already, "
         "name its folder with --data-root (in a notebook: the parameter data_root)."
     )
 
@@ -50,19 +52,43 @@ def load_folder(entry: DatasetEntry, root: Path) -> GalaxySet:
         catalog = read_labels(folder / "labels.csv")
     else:
         catalog = scan_class_folders(folder)
-    there = catalog["file"].map(lambda file: Path(file).is_file())
-    missing = pd.DataFrame(
-        {"file": catalog["file"][~there], "reason": "named in labels.csv, absent"}
-    )
+    there, missing = present_images(catalog, folder / "labels.csv")
     catalog = catalog[there].reset_index(drop=True)
-    if catalog.empty:
+    return GalaxySet(entry.name, catalog, None, missing, {}, {"folder": short(folder)})
+
+
+def present_images(catalog: pd.DataFrame, table: Path) -> tuple[np.ndarray, pd.DataFrame]:
+    """Say which images of a catalogue are there, and list the others.
+
+    Parameters
+    ----------
+    catalog
+        ``id`` and ``file`` of n galaxies.
+    table
+        The table that names the images, for messages.
+
+    Returns
+    -------
+    there, problems
+        Mask (n,), and the columns ``file`` (the identifier where no file is named) and ``reason``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no image at all.
+    """
+    there = np.array([Path(file).is_file() for file in catalog["file"]], dtype=bool)
+    absent = catalog[~there]
+    names = absent["file"].where(absent["file"] != "", absent["id"])
+    if len(catalog) == 0:
+        raise FileNotFoundError(f"{short(table.parent)} has no galaxies: no image, no row.")
+    if not there.any():
         raise FileNotFoundError(
-            f"None of the {len(missing)} images named in {short(folder / 'labels.csv')} is there, "
-            f"the first is {missing['file'].iloc[0]!r}. Paths are relative to the table's folder."
+            f"None of the {len(absent)} images named in {short(table)} is there, "
+            f"the first is {names.iloc[0]!r}. Paths are relative to the table's folder."
         )
-    return GalaxySet(
-        entry.name, catalog, None, missing.reset_index(drop=True), {}, {"folder": short(folder)}
-    )
+    problems = pd.DataFrame({"file": names, "reason": f"named in {table.name}, absent"})
+    return there, problems.reset_index(drop=True)
 
 
 def read_labels(path: Path) -> pd.DataFrame:
