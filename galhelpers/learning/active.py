@@ -125,10 +125,14 @@ class HeadBank(nn.Module):
         self.bias1 = nn.Parameter(torch.zeros(len(seeds), 1, hidden))
         self.bias2 = nn.Parameter(torch.zeros(len(seeds), 1, outputs))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map features (runs, n, features) to concentrations (runs, n, n_answers)."""
-        hidden = F.relu(F.dropout(x, DROPOUT) @ self.first + self.bias1)
-        return self.activate(F.dropout(hidden, DROPOUT) @ self.second + self.bias2)
+    def forward(self, x: Tensor, masks: tuple[int, int] | None = None) -> Tensor:
+        """Map features (runs, n, features) to concentrations (runs, n, n_answers).
+
+        Dropout masks are drawn for each of n galaxies and are the same in all runs, so that runs
+        that differ in nothing else stay the same. ``masks`` gives other leading axes for them.
+        """
+        hidden = F.relu(_drop(x, masks) @ self.first + self.bias1)
+        return self.activate(_drop(hidden, masks) @ self.second + self.bias2)
 
     def learn(self, x: Tensor, votes: Tensor, tree: Tree, steps: int = 150) -> None:
         """Train every run on its own galaxies: x (runs, n, features), votes (runs, n, answers)."""
@@ -144,10 +148,20 @@ class HeadBank(nn.Module):
 
     @torch.no_grad()
     def posterior(self, run: int, x: Tensor, passes: int, tree: Tree) -> Posterior:
-        """Sample one run's network over features (n, features), with dropout."""
+        """Sample one run's network over features (n, features).
+
+        Each pass leaves the same features out for every galaxy, as ``VoteNet.sample`` does.
+        """
         one = HeadBank([0], x.shape[1], tree, hidden=self.bias1.shape[-1])
         one.load_state_dict({name: w[run : run + 1] for name, w in self.state_dict().items()})
-        return Posterior(one(x.expand(passes, -1, -1)), tree)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # the same passes for every run
+            return Posterior(one(x.expand(passes, -1, -1), (passes, 1)), tree)
+
+
+def _drop(x: Tensor, masks: tuple[int, int] | None) -> Tensor:
+    kept = torch.rand((*(masks or (1, x.shape[1])), x.shape[-1])) >= DROPOUT
+    return x * kept / (1 - DROPOUT)
 
 
 def learning_curves(

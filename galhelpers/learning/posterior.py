@@ -1,9 +1,10 @@
 """What a committee of networks expects of the volunteers, and how sure it is.
 
 Each pass gives a Dirichlet distribution of the fractions of each question. All passes together are
-a *mixture* of them: the posterior. Its spread has two parts: that of each Dirichlet, which more
-training would not take away (*aleatoric*: people differ, the picture shows no more), and the
-disagreement of the passes (*epistemic*: other networks would say otherwise).
+a *mixture* of them: the posterior. Its spread has two parts. One is the width of each Dirichlet
+(*aleatoric*): what a network holds the picture cannot tell, which is too much where it has learned
+little. The other is the disagreement of the passes (*epistemic*), which more galaxies with votes
+would make smaller. Passes by dropout, or a few networks, show only a part of it.
 
 The quantiles are those of the mixture. The median of the passes' own quantiles would leave the
 disagreement out, and such intervals are too narrow.
@@ -83,7 +84,11 @@ class Posterior:
 
     @cached_property
     def epistemic(self) -> np.ndarray:
-        """Variance of the passes' means, (n, n_answers); with ``aleatoric`` the whole variance."""
+        """Variance of the passes' means, (n, n_answers); with ``aleatoric`` the whole variance.
+
+        That of the mixture as it is: from two networks only, an estimate of the variance between
+        networks would be twice as large.
+        """
         return (self.alpha / self.total).var(dim=0, unbiased=False).numpy()
 
     @cached_property

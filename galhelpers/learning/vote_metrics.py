@@ -32,7 +32,8 @@ def by_question(
     Returns
     -------
     pandas.DataFrame
-        One row a question. ``n``: galaxies counted; ``accuracy`` of the likeliest answer, with the
+        One row a question. ``n``: galaxies counted; ``accuracy`` of the likeliest answer (where
+        volunteers tie, the first of the commonest ones is taken for theirs), with the
         ends ``low`` and ``high`` of its 95 % interval (bootstrap over galaxies), beside
         ``majority``, what always giving the commonest answer would reach; ``macro_f1``; ``mae``
         and ``rmse`` of the vote fractions, over answers; and ``noise``, the ``rmse`` of somebody

@@ -34,9 +34,11 @@ def expected_votes(
     columns = 4
     rows = -(-tree.n_questions // columns)
     fig = Figure(figsize=(WIDTH, 1.95 * rows), layout="constrained")
-    axes = fig.subplots(rows, columns, sharex=True).ravel()
+    axes = fig.subplots(rows, columns).ravel()
     for ax in axes[tree.n_questions :]:
         ax.set_axis_off()
+    for ax in axes[max(tree.n_questions - columns, 0) : tree.n_questions]:  # the lowest ones
+        ax.set_xlabel("share of those asked", fontsize=7)
     for ax, question in zip(axes, tree.questions, strict=False):
         part = tree.slices[question.name]
         expected, lower, upper, seen = (array[part] for array in values)
@@ -50,7 +52,8 @@ def expected_votes(
         title = textwrap.fill(question.name.replace("-", " "), 20)
         ax.set_title(f"{title} ({people:.0f} asked)", fontsize=8)
         ax.set_yticks(y, [answer.replace("-", " ") for answer in question.answers], fontsize=7)
-        ax.set(ylim=(len(y) - 0.5, -0.5), xlim=(-0.03, 1.03))
+        ax.set(ylim=(len(y) - 0.5, -0.5), xlim=(-0.07, 1.07))
+        ax.set_xticks([0, 0.5, 1])
         ax.tick_params(axis="x", labelsize=7)
         tidy(ax)
     return fig
@@ -98,7 +101,7 @@ def honesty(pits: Mapping[str, ArrayLike], bins: int = 20) -> Figure:
     right.axhspan(-2, 2, color="0.9", zorder=0)
     right.axhline(0, color="black", lw=0.8)
     right.set(xlabel="nominal share", ylabel="inside minus nominal (points)", xlim=(0, 1))
-    right.legend(frameon=False, fontsize=8)
+    fig.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=4, fontsize=8)
     for ax in (left, right):
         tidy(ax)
     return fig

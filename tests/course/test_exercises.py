@@ -567,7 +567,7 @@ def test_random_splits_are_no_surprise_and_the_paper_is_one():
         ("06.1", lambda k, n, rho: find("06.1").reference(k, n, rho) + 0.01 * (n == 12), "kept"),
         ("06.1", lambda k, n, rho: np.nan_to_num(_binomial_by_scipy(k, n, rho)), "please the log"),
         ("06.1", lambda k, n, rho: find("06.1").reference(k, n, rho) + (rho == 1), "else could"),
-        ("06.2", lambda k, n, a, b: -betabinom.logpmf(k, n, a, b), "whole votes are right"),
+        ("06.2", lambda k, n, a, b: -betabinom.logpmf(k, n, a, b), "whole votes only"),
         ("06.2", lambda k, n, a, b: -np.log(a), "Try one vote"),
         ("06.2", lambda k, n, a, b: find("06.2").reference(k, n, a, b) + (n == 9), "shapes get"),
         ("06.3", lambda a, b, level: beta.interval(level, a, b), "ndarray of shape (5,)"),

@@ -151,7 +151,7 @@ INTERVAL = Exercise(
         "A pass is picked at random: how probable is a share below x, all passes together?",
         "It is `betainc(a, b, x).mean()`, which rises with x from 0 to 1. At which x does it reach "
         "(1 - level)/2?",
-        "Either compute it on a fine grid of x and interpolate (`np.interp`), or let "
+        "Either compute it on 1,000 values of x or more and interpolate (`np.interp`), or let "
         "`scipy.optimize.brentq(f, 0, 1)` find where f is 0.",
     ),
     reference=mixture_interval,

@@ -244,6 +244,10 @@ AVERAGES: dict[str, tuple[Surprise, str]] = {
         "an integral over something that is no density. What does rho^(a-1) (1-rho)^(b-1) "
         "integrate to by itself?",
     ),
+    "exponents": (
+        lambda k, n, a, b: -_orders(k, n) - betaln(k + a - 1, n - k + b - 1) + betaln(a, b),
+        "as if the integral's x and y were the exponents. There they stand as x - 1 and y - 1",
+    ),
     "swapped": (
         lambda k, n, a, b: beta_binomial_nll(k, n, b, a),
         "right if b went with yes. With a larger than b, which answer is expected?",
@@ -310,6 +314,8 @@ def _check_beta_binomial(ask: Answer) -> str | None:
             f"for {seen} you give {got:.4g}, as for 2 of 7 (Zoobot's `.int()` does so too). Half a "
             "vote is half a vote"
         )
+    if np.isnan(got):
+        return f"for {seen} you give NaN: scipy's `betabinom` takes whole votes only"
     if not close(got, beta_binomial_nll(2.5, 7.2, 3.0, 2.0)):
         return f"whole votes are right, but for {seen} you give {got:.4g}. Which x! did you take?"
     return None
