@@ -65,6 +65,7 @@ execute: $(INSTALLED)  ## Execute the notebooks in place, ready to commit
 bench: $(INSTALLED)  ## Benchmarks against other packages (makes an environment for them)
 	$(BIN)/python benchmarks/images.py
 	$(BIN)/python benchmarks/ode.py
+	$(BIN)/python benchmarks/bayes.py
 
 lock: $(INSTALLED)  ## Resolve the dependencies again
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \

@@ -29,7 +29,6 @@ galaxy, is another job. With a C library that can, the process keeps what is fre
 import argparse
 import contextlib
 import copy
-import ctypes
 import gc
 import importlib
 import importlib.metadata
@@ -56,6 +55,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from galhelpers.learning.training import keep_memory
 from galhelpers.models.resnet_node import GalaxyNet, OdeFunction, gupta_node, gupta_resnet
 from galhelpers.ode import Statistics, StepMemory, odeint_aca
 from galhelpers.ode_steps import Tableau, find_tableau
@@ -582,20 +582,6 @@ def peak_memory(path: Path, case: Case, name: str) -> float:
     return (resident_peak() - before) / 2**20
 
 
-def keep_memory() -> None:
-    """Let the C library keep what is freed, where it can (glibc).
-
-    It gives large blocks back to the system, and the page faults of getting them again can cost a
-    fifth of the time of a way that keeps graphs. How often that happens depends on what the process
-    did before, so it is no property of a solver.
-    """
-    trim_threshold, mmap_threshold = -1, -3
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(trim_threshold, 2**31 - 1)
-        library.mallopt(mmap_threshold, 2**31 - 1)
-
-
 # A whole training step --------------------------------------------------------------------------
 
 
@@ -779,14 +765,14 @@ def print_steps(steps: Sequence[Step], batch: int) -> None:
 # The run ----------------------------------------------------------------------------------------
 
 
-def peer_python() -> Path:
+def peer_python(peers: Path = PEERS, required: str = "requirements-ode.txt") -> Path:
     """Interpreter of the environment with all the packages; made when missing or out of date."""
-    python = PEERS / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    requirements, mark = HERE.with_name("requirements-ode.txt"), PEERS / "installed.txt"
+    python = peers / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    requirements, mark = HERE.with_name(required), peers / "installed.txt"
     if not mark.exists() or mark.read_text() != requirements.read_text():
-        print("Making the environment with the other solvers (once) ...", file=sys.stderr)
+        print("Making the environment with the other packages (once) ...", file=sys.stderr)
         uv = [sys.executable, "-m", "uv"]
-        make = ["venv", "--quiet", "--clear", "--python", sys.executable, str(PEERS)]
+        make = ["venv", "--quiet", "--clear", "--python", sys.executable, str(peers)]
         install = ["pip", "install", "--quiet", "--python", str(python), "--compile-bytecode"]
         ours = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
         subprocess.run([*uv, *make], check=True)

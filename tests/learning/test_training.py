@@ -1,4 +1,7 @@
 import copy
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -141,3 +144,32 @@ def test_resuming_with_another_network_or_length_is_refused(tmp_path):
         run(epochs=3, options=Options(resume=file))
     with pytest.raises(ValueError, match="Delete it"):
         run(epochs=2, options=Options(resume=file, average=0.9))
+
+
+FAULTS = """
+import resource
+import torch
+from galhelpers.learning.training import keep_memory
+
+def new_pages(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        torch.empty(10 * 2**20).fill_(1)  # 40 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+before = new_pages(5)
+keep_memory()
+new_pages(20)  # the C library takes up to nine of them before it finds that old ones fit
+print(before, new_pages(5))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can keep memory")
+def test_freed_memory_is_kept():
+    # In a process of its own: it cannot be undone, and other tests here have trained already.
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    )  # fmt: skip
+    before, after = map(int, done.stdout.split())
+    assert before >= 5 * 20  # that many even with pages of 2 MiB
+    assert after < before / 10
