@@ -300,35 +300,30 @@ LABELS = np.array([100, 200, 300, 400])
 
 
 def test_labels_saved_by_hand():
-    random = np.array([[0.4, 0.3, 0.2, 0.1]] * 3)
-    chosen = np.array([[0.4, 0.2, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1], [0.5, 0.4, 0.3, 0.2]])
-    # To .25: random 250 labels; chosen 175, 250, 350.
-    saved = np.array([0.3, 0, -0.4])
+    random = np.array([[0.5, 0.4, 0.3, 0.2], [0.3, 0.2, 0.1, 0.0]])  # mean .4, .3, .2, .1
+    chosen = np.array([[0.4, 0.1, 0.1, 0.1], [0.4, 0.3, 0.1, 0.1]])  # mean .4, .2, .1, .1
+    # To .25: random 250 labels, chosen 175. A mean of the seeds' own ratios would be another.
     interval = labels_saved(random, chosen, LABELS, 0.25)
-    half = stats.t.ppf(0.975, 2) * saved.std(ddof=1) / np.sqrt(3)
-    assert interval.value == pytest.approx(saved.mean())
-    assert (interval.low, interval.high) == pytest.approx(
-        (saved.mean() - half, saved.mean() + half)
-    )
-    assert interval.n == 3
+    assert interval.value == pytest.approx(0.3)
+    assert interval.n == 2
+    # Three samples of two seeds are different: the first twice, the second twice, both.
+    first, second = (labels_saved(random[[i]], chosen[[i]], LABELS, 0.25).value for i in (0, 1))
+    assert (interval.low, interval.high) == pytest.approx(tuple(sorted([first, second])))
     # At a round itself, and at the first one.
-    assert labels_saved(random[:2], chosen[[0, 0]], LABELS, 0.2).value == pytest.approx(
-        1 - 200 / 300
-    )
-    assert labels_saved(random, chosen[[0, 0, 0]], LABELS, 0.4).value == 0
+    assert labels_saved(random, chosen, LABELS, 0.2).value == pytest.approx(1 - 200 / 300)
+    assert labels_saved(random, chosen, LABELS, 0.4).value == 0
 
 
 def test_labels_saved_where_an_error_is_not_reached():
-    random = np.array([[0.4, 0.3, 0.2, 0.1], [0.4, 0.38, 0.37, 0.36], [0.4, 0.3, 0.2, 0.1]])
-    chosen = np.array([[0.4, 0.2, 0.1, 0.1], [0.4, 0.2, 0.1, 0.1], [0.4, 0.4, 0.4, 0.4]])
-    interval = labels_saved(random, chosen, LABELS, 0.25)  # only the first seed reaches it twice
-    assert interval.n == 1
-    assert interval.value == pytest.approx(0.3)
-    assert np.isnan(interval.low)
-    assert np.isnan(interval.high)
-    none = labels_saved(random, chosen, LABELS, 0.01)
-    assert none.n == 0
-    assert np.isnan(none.value)
+    random, chosen = np.array([[0.4, 0.3, 0.2, 0.1]] * 3), np.array([[0.4, 0.4, 0.4, 0.4]] * 3)
+    assert labels_saved(random, chosen, LABELS, 0.25).value == -np.inf
+    assert np.isnan(labels_saved(random, chosen, LABELS, 0.05).value)
+    # One seed of three arrives only late: some samples do not arrive at all.
+    chosen[0] = [0.4, 0.2, 0.0, 0.0]
+    chosen[1] = [0.4, 0.2, 0.1, 0.0]
+    interval = labels_saved(random, chosen, LABELS, 0.25)
+    assert interval.low == -np.inf
+    assert 0 < interval.high < 1
 
 
 def test_a_lucky_round_is_no_arrival():
