@@ -25,7 +25,8 @@ class GalaxySet:
     catalog
         One row a galaxy: ``id`` (text), ``file`` (path of the image; empty in a data set without
         images), ``class_id`` (0-4, or -1 where no class was agreed on), ``class_name``, and
-        ``ra``, ``dec`` (degrees) where known.
+        ``ra``, ``dec`` (degrees) where known. A data set with labels of its own kind has also
+        ``label`` (int, -1 for none) and ``label_name``.
     fractions
         The 37 cumulative Galaxy Zoo 2 vote fractions, columns ``Class1.1`` to ``Class11.6``, row
         by row as ``catalog``; None where the data set has none.
@@ -127,5 +128,6 @@ def load_dataset(
         "kaggle": sources.load_kaggle,
         "catalogue": sources.load_catalogue,
         "vote_table": sources.load_vote_table,
+        "labelled_folder": sources.load_labelled_folder,
     }
     return readers[entry.layout](entry, root)

@@ -147,6 +147,29 @@ class Cutouts(_Strict):
     pixel_scale: float | None = Field(default=None, gt=0)
 
 
+class LabelColumns(_Strict):
+    """What the columns of a table of labels are called, and what its labels mean.
+
+    ``identifier``, ``file`` (the image) and ``label`` are columns. ``names`` gives each label, as
+    the table writes it, the name that people read; their order gives the labels their numbers,
+    from 0. Whole numbers are written in quotation marks: ``"0": no_ring``.
+    """
+
+    identifier: Text
+    file: Text
+    label: Text
+    names: dict[Text, Text] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _all_differ(self) -> Self:
+        columns = _repeated([self.identifier, self.file, self.label])
+        names = _repeated(list(self.names.values()))
+        if columns or names:
+            what = "columns" if columns else "names of labels"
+            raise ValueError(f"{what} should differ, repeated: {', '.join(columns or names)}")
+        return self
+
+
 class DatasetEntry(_Strict):
     """One data set: where from, which files, which labels, which licence, how to cite it.
 
@@ -156,7 +179,8 @@ class DatasetEntry(_Strict):
     if there is one; ``has_fractions`` whether it gives the volunteers' fraction for each answer or
     only a class; ``has_votes`` whether also how many people gave it; ``terms`` what a user must
     know before it is downloaded; ``unverified`` what nobody has checked at the source; ``by_hand``
-    how to get it without a command; ``cutouts`` how to get pictures for a catalogue without any.
+    how to get it without a command; ``cutouts`` how to get pictures for a catalogue without any;
+    ``labels`` what the table of layout ``labelled_folder`` holds.
     """
 
     name: DatasetName
@@ -166,7 +190,7 @@ class DatasetEntry(_Strict):
     kind: Literal["simulated", "folder", "kaggle", "files", "hugging_face", "cutouts"]
     where: Where = Where()
     files: list[FileEntry] = []
-    layout: Literal["none", "class_folders", "kaggle", "catalogue", "vote_table"]
+    layout: Literal["none", "class_folders", "kaggle", "catalogue", "vote_table", "labelled_folder"]
     recipe: Text | None = None
     size_display: Text
     n_images: int | None = Field(default=None, gt=0)
@@ -179,6 +203,7 @@ class DatasetEntry(_Strict):
     unverified: Text | None = None
     by_hand: Text | None = None
     cutouts: Cutouts | None = None
+    labels: LabelColumns | None = None
     notebooks: list[NotebookName] = []
     notes: list[Text] = []
 
@@ -193,6 +218,8 @@ class DatasetEntry(_Strict):
             raise ValueError(f"kind {self.kind} needs a recipe, which makes its files readable")
         if self.kind != "simulated" and self.layout == "none":
             raise ValueError(f"kind {self.kind} needs a layout of its files")
+        if (self.layout == "labelled_folder") != (self.labels is not None):
+            raise ValueError("layout labelled_folder needs labels, no other layout has them")
         if self.kind == "files":
             lost = [file.name for file in self.files if not (file.urls or file.inside)]
             if lost or not self.files:

@@ -575,12 +575,16 @@ def test_a_classrooms_mirror_comes_first(world, capsys, monkeypatch, tmp_path):
     assert "GALHELPERS_MIRROR should hold an address that begins with http://" in err
 
 
-def test_a_folder_of_ones_own_is_not_fetched_but_explained(world, capsys, tmp_path):
-    code, _, err = run(capsys, "gz2_votes")
+@pytest.mark.parametrize("name", ["gz2_votes", "gz1_sdss", "decals_rings"])
+def test_a_folder_of_ones_own_is_not_fetched_but_explained(world, capsys, name):
+    code, _, err = run(capsys, name)
     assert code == 2
-    assert "gz2_votes can be got by hand." in err
+    assert f"{name} can be got by hand." in err
     assert "labels.csv" in err
-    assert "data/gz2_votes" in err
+    assert f"data/{name}" in err
+    spec = load_manifest().get(name).labels
+    for word in (spec.identifier, spec.file, spec.label, *spec.names) if spec else ():
+        assert word in err
     assert not world.requests
 
 

@@ -163,6 +163,9 @@ GOOD = {
 }
 
 
+LABELS = {"identifier": "id", "file": "file", "label": "ring", "names": {"0": "no", "1": "yes"}}
+
+
 def load(tmp_path, content):
     path = tmp_path / "manifest.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -192,6 +195,17 @@ def test_good_manifest(tmp_path):
         (
             {"files": [{"name": "a", "why_no_checksum": "-", "checksum": "md5:" + "0" * 32}]},
             "either checksum or why_no_checksum",
+        ),
+        ({"labels": LABELS}, "layout labelled_folder needs labels, no other layout has them"),
+        ({"layout": "labelled_folder"}, "layout labelled_folder needs labels"),
+        *(
+            ({"layout": "labelled_folder", "labels": {**LABELS, **wrong}}, message)
+            for wrong, message in (
+                ({"label": "file"}, "columns should differ, repeated: file"),
+                ({"names": {"0": "a", "1": "a"}}, "names of labels should differ, repeated: a"),
+                ({"names": {"0": "a"}}, "at least 2 items"),
+                ({"names": {0: "a", 1: "b"}}, "valid string"),
+            )
         ),
         ({"files": [{"name": "a", "why_no_checksum": "-"}] * 2}, "named twice: a"),
         ({"files": [{"name": "a", "why_no_checksum": "-", "bytes": -1}]}, "bytes"),
