@@ -19,7 +19,7 @@ from galhelpers.data.augment import dihedral_views, to_float
 from galhelpers.learning.calibration import Precision
 from galhelpers.learning.posterior import Posterior, as_table, posterior_of, table_columns
 from galhelpers.learning.training import best_device, predict
-from galhelpers.models import VoteEnsemble, VoteNet, build
+from galhelpers.models import Backbone, VoteEnsemble, VoteNet, build
 from galhelpers.paths import atomic_write, short
 
 FORMAT = "galhelpers-1"
@@ -130,8 +130,10 @@ def save_checkpoint(
     """Write a checkpoint; see :class:`Checkpoint` for the fields.
 
     ``architecture`` and ``arguments`` are what :func:`galhelpers.models.build` needs to make the
-    network again.
+    network again. ``weights`` among them are left out: where a training started from is not needed
+    to go on from where it ended.
     """
+    arguments = {name: value for name, value in arguments.items() if name != "weights"}
     values = (architecture, arguments, preprocessing, list(classes), task, provenance or {})
     metadata = {name: json.dumps(value) for name, value in zip(FIELDS, values, strict=True)}
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
@@ -167,4 +169,7 @@ def load_checkpoint(path: str | Path, device: torch.device | None = None) -> Che
     fields = {name: json.loads(metadata[name]) for name in FIELDS}
     model = build(fields["architecture"], **fields.pop("arguments"))
     model.load_state_dict(weights)
+    if isinstance(model, Backbone):
+        pictures, model.start = fields["preprocessing"], short(path)
+        model.normalisation = pictures["mean"], pictures["std"]
     return Checkpoint(model=model.to(device or best_device()).eval(), **fields)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
@@ -86,7 +86,8 @@ class Options:
         Makes an optimiser of the network's parameters; by default AdamW.
     schedule
         Makes a schedule of the optimiser and the number of all steps, called after each step; by
-        default one cycle.
+        default one cycle. A ``ReduceLROnPlateau`` is called after each epoch instead, with the
+        validation loss.
     patience
         Stop after so many epochs without a lower validation loss.
     average
@@ -174,7 +175,8 @@ def fit(
             value = loss(outputs.float(), wanted.to(device))
             value.backward()
             optimizer.step()
-            schedule.step()
+            if not isinstance(schedule, ReduceLROnPlateau):
+                schedule.step()
             if mean:
                 mean.update_parameters(model)
             step += 1
@@ -186,6 +188,8 @@ def fit(
         if history.validation_loss[-1] <= min(history.validation_loss):
             history.best_epoch = epoch
             run.best = copy.deepcopy(kept.state_dict())  # a copy: state_dict() itself is live
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(history.validation_loss[-1])
         _save(options.resume, movable, run, epoch + 1, step, steps)
     model.load_state_dict(run.best)
     return history

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from galhelpers.models.backbones import Backbone, backbone
 from galhelpers.models.bayesian import VoteEnsemble, VoteNet
 from galhelpers.models.linnet_convnet import (
     ConvNet,
@@ -23,6 +24,7 @@ from galhelpers.models.resnet_node import (
 from galhelpers.models.small_resnet import SmallResNet
 
 __all__ = [
+    "Backbone",
     "ConvNet",
     "GalaxyNet",
     "LinNet",
@@ -33,6 +35,7 @@ __all__ = [
     "TreeOutput",
     "VoteEnsemble",
     "VoteNet",
+    "backbone",
     "build",
     "gupta_node",
     "gupta_resnet",
@@ -49,6 +52,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "small_resnet": SmallResNet,
     "vote_net": VoteNet,
     "vote_ensemble": VoteEnsemble,
+    "backbone": backbone,
 }
 
 
