@@ -9,23 +9,30 @@ import queue
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from astropy import units
 from astropy.coordinates import SkyCoord
 from jupyter_client.manager import KernelManager
 from scipy.integrate import quad
+from scipy.spatial import KDTree
 from scipy.special import betainc, betaincinv, gammaln
-from scipy.stats import beta, betabinom, binom, hypergeom, mannwhitneyu
+from scipy.stats import beta, betabinom, binom, hypergeom, mannwhitneyu, ttest_rel
+from scipy.stats import t as student
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from galhelpers.course.exercises import all_exercises, exercises_of, find
 from galhelpers.course.exercises.committee import COMMITTEE
+from galhelpers.course.exercises.many_gpus import EPOCHS, GPUS, SECONDS
 from galhelpers.course.exercises.reading_a_paper import CLASS_SIZES, N_TEST, TABLES
+from galhelpers.course.exercises.self_training import _two_networks
 from galhelpers.learning import metrics, vote_metrics
 from galhelpers.learning.active import bald_of_two
 from galhelpers.learning.losses import dirichlet_multinomial_nll
 from galhelpers.learning.posterior import Posterior
+from galhelpers.learning.transfer import freeze, layer_rates
+from galhelpers.models.backbones import backbone
 from galhelpers.ode import odeint
 from galhelpers.ode_steps import TABLEAUS, change_of_step
 from galhelpers.published import load_published
@@ -53,7 +60,8 @@ def from_source(source, name):
 def test_which_exercises_there_are():
     ids = [e.id for e in EXERCISES]
     assert ids == sorted(set(ids))
-    assert [len(exercises_of(n)) for n in ("01", "02", "03", "05", "06")] == [5, 5, 7, 7, 7]
+    notebooks = ("01", "02", "03", "05", "06", "07")
+    assert [len(exercises_of(n)) for n in notebooks] == [5, 5, 7, 7, 7, 7]
     assert len({e.title for e in EXERCISES}) == len(EXERCISES)
 
 
@@ -356,6 +364,62 @@ def _information_by_scipy(a, b, n):
     return torch.tensor(each.sum(axis=1).mean())
 
 
+def _frame_by_loops(sides, scales, n_pixels):
+    crops = [[min(row * scales) / scale for scale in scales] for row in sides]
+    return crops, torch.tensor([[n_pixels / crop for crop in row] for row in crops])
+
+
+def _moved_by_bytes(before, after, frozen):
+    parents = {n: {n} | {n[:i] for i, c in enumerate(n) if c == "."} for n in before}
+    rests = {n for n in before if parents[n] & set(frozen)}
+    return {n for n in rests if before[n].tobytes() != after[n].tobytes()}
+
+
+def _rates_by_loop(n_stages, rate, decay):
+    found = [rate]
+    while len(found) < n_stages:
+        found.insert(0, found[0] * decay)
+    return found
+
+
+def _leaked_by_astropy(train, test, radius):
+    one, other = (SkyCoord(*table.T, unit="deg") for table in (train, test))
+    found = np.zeros(len(test), dtype=bool)
+    found[one.search_around_sky(other, radius * units.arcsec)[0]] = True
+    return found
+
+
+def _leaked_by_a_tree_of_chords(train, test, radius):
+    ra, dec = np.radians(train.T)
+    one = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    ra, dec = np.radians(test.T)
+    other = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    return (KDTree(one).query(other)[0] < 2 * np.sin(np.radians(radius / 3600) / 2)).tolist()
+
+
+def _gains_by_pandas(before, after, truth, n):
+    own, everywhere = [], []
+    for p in (before, after):
+        table = pd.DataFrame({"sure": p.max(axis=1), "right": p.argmax(axis=1) == truth})
+        own.append(table.nlargest(n, "sure").right.mean())
+        everywhere.append(table.right.mean())
+    return np.diff(own), np.diff(everywhere)
+
+
+def _verdict_by_scipy(with_pseudo, *controls):
+    rows = []
+    for control in controls:
+        interval = ttest_rel(with_pseudo, control).confidence_interval()
+        rows.append([np.mean(with_pseudo - control), interval.low, interval.high])
+    return rows
+
+
+def _efficiency_by_loops(gpus, seconds, epochs):
+    time = [sum(s * e for s, e in zip(row, epochs[0], strict=True)) for row in seconds]
+    work = [gpu * one for gpu, one in zip(gpus, time, strict=True)]  # in GPU seconds
+    return torch.tensor([work[0] / one for one in work])
+
+
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
@@ -410,6 +474,14 @@ def _information_by_scipy(a, b, n):
         ),
         ("06.4", lambda f, e: torch.from_numpy(f - f * e).mean(dim=0)),
         ("06.7", _information_by_scipy),
+        ("07.1", _frame_by_loops),
+        ("07.2", _moved_by_bytes),
+        ("07.3", _rates_by_loop),
+        ("07.4", _leaked_by_astropy),
+        ("07.4", _leaked_by_a_tree_of_chords),
+        ("07.5", _gains_by_pandas),
+        ("07.6", _verdict_by_scipy),
+        ("07.7", _efficiency_by_loops),
     ],
 )
 def test_other_right_answers_pass(number, answer):
@@ -678,6 +750,95 @@ def test_what_the_exercises_on_a_committee_say_is_so():
         assert gains[0] == pytest.approx(0, abs=1e-12)
         assert np.all(np.diff(gains) > -1e-12)  # more votes never tell less
         assert gains[-1] < np.log(5)
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "fragment"),
+    [
+        ("07.1", lambda sides, scales, n: (sides / 2, sides), "equal fields were asked for"),
+        ("07.2", lambda before, after, frozen: [1], "expected a list of names"),
+        ("07.2", lambda before, after, frozen: [], "no optimiser has touched it"),
+        ("07.2", lambda before, after, frozen: ["nothing"], "which is no entry of the state"),
+        ("07.4", lambda train, test, radius: 2 * np.ones(len(test)), "for the first. Expected"),
+        ("07.4", lambda train, test, radius: np.zeros(len(test)), "no row at all"),
+        ("07.4", lambda train, test, radius: np.arange(len(test)) < 3, "you leave out row"),
+        ("07.5", lambda before, after, truth, n: (0.5, 0.5), "for each network its own"),
+        ("07.6", lambda with_pseudo, *controls: np.zeros((2, 3)), "one difference for each seed"),
+        ("07.7", lambda gpus, seconds, epochs: 0.9 * np.ones(len(gpus)), "how long would each"),
+    ],
+)
+def test_other_wrong_answers_of_notebook_07_get_a_line(number, answer, fragment):
+    assert fragment in printed(find(number).check, answer)
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "moving"])
+def test_what_the_course_freezes_does_not_move_and_batch_norm_does_where_it_is_let(batch_norm):
+    net = backbone("small_resnet", 2, widths=[4, 8])
+    frozen = [name for name, _ in net.named_children() if name != "head"]
+    before = {name: value.numpy().copy() for name, value in net.state_dict().items()}
+    freeze(net, len(net.stages) - 1, batch_norm)
+    net.train()
+    learning = [p for p in net.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        net(torch.rand(8, 3, 32, 32)).square().sum().backward()
+        optimizer.step()
+    after = {name: value.numpy().copy() for name, value in net.state_dict().items()}
+    answer = find("07.2").reference
+    assert set(answer(before, after, ["head"])) == {"head.weight", "head.bias"}
+    found = answer(before, after, frozen)
+    statistics = {
+        name
+        for name in before
+        if name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    }
+    assert statistics
+    assert set(found) == (statistics if batch_norm == "moving" else set())
+
+
+def test_the_rates_of_the_course_are_those_of_the_exercise():
+    net = backbone("small_resnet", 2, widths=[4, 8])
+    groups = layer_rates(net, 1e-3, 0.75)
+    n = len(net.stages)
+    assert [group["stage"] for group in groups] == list(range(n))
+    expected = [group["lr"] for group in groups]
+    np.testing.assert_allclose(find("07.3").reference(n, 1e-3, 0.75), expected)
+
+
+def test_what_the_exercises_of_notebook_07_say_is_so():
+    assert round(find("07.3").reference(10, 1.0, 0.75)[0], 3) == 0.075
+    assert round(84 * 0.263, 1) == 22.1
+
+    time = (SECONDS * EPOCHS).sum(axis=1)
+    faster = time[0] / time
+    assert [time[0] // 3600, time[0] % 3600 // 60, time[-1] // 60] == [4, 44, 8]
+    assert [time[1] // 3600, time[1] % 3600 // 60] == [1, 47]
+    assert [round(faster[-1]), round(faster[-1] / 64, 2)] == [35, 0.54]
+    assert [round(faster[1], 2), round(faster[1] / 2, 2)] == [2.65, 1.32]
+    right = find("07.7").reference(GPUS, SECONDS, EPOCHS)
+    assert [right[1].round(2), right[-1].round(2)] == [0.96, 0.93]
+    assert right.max() == right[0] == 1  # at equal epochs nobody beats the ideal
+
+    networks = _two_networks(6, 400, 2)
+    own, everywhere = find("07.5").reference(*networks, 190)
+    assert own > 0 > everywhere
+    assert np.unique(networks[0].max(axis=1)).size == np.unique(networks[1].max(axis=1)).size == 400
+
+    assert round(student.ppf(0.975, 4), 2) == 2.78
+    assert round(student.ppf(0.975, 1), 1) == 12.7
+
+
+def test_the_interval_over_seeds_holds_the_true_gain_in_95_of_100():
+    rng, answer = np.random.default_rng(76), find("07.6").reference
+    held = []
+    for _ in range(2000):
+        shared = rng.normal(0, 1, 4)
+        arms = shared + rng.normal(0, 0.1, (3, 4)) + np.array([[0.3], [0.0], [0.1]])
+        _, low, high = answer(*arms).T
+        held.append((low < [0.3, 0.2]) & (high > [0.3, 0.2]))
+    share = np.mean(held, axis=0)
+    np.testing.assert_allclose(share, 0.95, atol=4 * np.sqrt(0.05 * 0.95 / 2000))
 
 
 # In a real kernel --------------------------------------------------------------------------------

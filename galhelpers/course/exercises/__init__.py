@@ -42,9 +42,23 @@ rebuild: votes as draws first, then what honest scores and honest doubts of a co
 06.7  BALD: which galaxy's votes would tell the passes apart.
 ====  =======================================================================================
 
+Those of notebook 07 follow Khan, Huerta et al. 2019 (from SDSS to DES), the code and slides
+published with it, and the frozen networks of Zoobot 2.9.0 and of the Kaggle notebook:
+
+====  =======================================================================================
+07.1  cutouts of 22.1 arcsec beside cutouts that grow with the galaxy: the same sky first.
+07.2  "head only", but the running statistics of BatchNorm move.
+07.3  between frozen and free: a learning rate for each stage.
+07.4  a galaxy in training and in test, under two names: match positions.
+07.5  an accuracy on the surest half, where each network chooses its own.
+07.6  "recursive training" from one run and without a control: pairs over seeds.
+07.7  GPUs compared by runs that stopped at different epochs.
+====  =======================================================================================
+
 Modules: ``data`` and ``comparison`` (01); ``preprocessing`` and ``geometry`` (02); ``baselines``,
 ``training`` and ``selection`` (03); ``euler``, ``solvers`` and ``reading_a_paper`` (05);
-``votes``, ``committee``, ``honesty`` and ``next_galaxy`` (06).
+``votes``, ``committee``, ``honesty`` and ``next_galaxy`` (06); ``surveys``, ``fine_tuning``,
+``self_training`` and ``many_gpus`` (07).
 """
 
 from functools import cache
@@ -59,6 +73,7 @@ MODULES = {
     "03": ("baselines", "training", "selection"),
     "05": ("euler", "solvers", "reading_a_paper"),
     "06": ("votes", "committee", "honesty", "next_galaxy"),
+    "07": ("surveys", "fine_tuning", "self_training", "many_gpus"),
 }
 
 

@@ -1,0 +1,333 @@
+"""Exercises of notebook 07 on fine-tuning: what is frozen, and how fast the rest learns.
+
+The frozen networks that move are those of Zoobot 2.9.0 and of the Kaggle notebook of notebook 03.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from galhelpers.course.checks import Answer, Exercise, NotYet, as_array, close, describe
+
+# 07.2 --------------------------------------------------------------------------------------------
+
+
+def moved(
+    before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], frozen: Sequence[str]
+) -> list[str]:
+    """Names of the frozen entries that are not the same, to the last bit, after training."""
+    rests = [n for n in before if any(n == f or n.startswith(f + ".") for f in frozen)]
+    return [name for name in rests if not np.array_equal(before[name], after[name])]
+
+
+States = tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str]]
+
+
+def _trained(changes: Mapping[str, Callable[[np.ndarray], Any]]) -> tuple[Any, Any]:
+    """Give a small state dictionary, and a copy in which some entries have changed."""
+    rng = np.random.default_rng(72)
+    shapes: dict[str, tuple[int, ...]] = {"class_token": (3,), "teacher.encoder.1.weight": (2, 2)}
+    for block in ("encoder.1", "encoder.2", "encoder.10"):
+        shapes |= {f"{block}.conv.weight": (2, 3), f"{block}.conv.bias": (2,)}
+        shapes |= {f"{block}.norm.{name}": (2,) for name in ("running_mean", "running_var")}
+    shapes |= {"head.weight": (2, 2), "head.bias": (2,)}
+    before: dict[str, np.ndarray] = {name: rng.uniform(0.5, 2, s) for name, s in shapes.items()}
+    before["encoder.1.norm.num_batches_tracked"] = np.array(40)
+    after = {name: value.copy() for name, value in before.items()}
+    for name, change in changes.items():
+        after[name] = np.array(change(after[name]))
+    return before, after
+
+
+def _last_up(a: np.ndarray) -> np.ndarray:
+    a.flat[-1] += 0.3
+    return a
+
+
+HEAD = {"head.weight": lambda a: a + 0.1, "head.bias": lambda a: a - 0.1}
+NORM = {
+    "encoder.1.norm.running_mean": lambda a: a + 0.2,
+    "encoder.1.norm.running_var": lambda a: a * 0.7,
+    "encoder.1.norm.num_batches_tracked": lambda a: a + 20,
+}
+CASES: dict[str, tuple[dict[str, Callable[[np.ndarray], Any]], list[str]]] = {
+    "a head that learned, all else frozen": (
+        HEAD | NORM,
+        ["encoder", "class_token", "teacher"],
+    ),
+    "encoder.1 and encoder.2 frozen": (
+        HEAD | {
+            "encoder.10.conv.weight": lambda a: a + 0.1,
+            "encoder.10.norm.running_mean": lambda a: a + 0.1,
+            "teacher.encoder.1.weight": lambda a: a + 0.1,
+            "encoder.1.conv.bias": lambda a: a - 0.3,
+            "encoder.1.conv.weight": lambda a: a[:, ::-1],
+            "encoder.2.conv.weight": lambda a: np.nextafter(a, 9),
+            "encoder.2.conv.bias": _last_up,
+            "encoder.2.norm.running_var": lambda a: a + 1e-9,
+        },
+        ["encoder.1", "encoder.2"],
+    ),
+    "the class token frozen": (HEAD | {"class_token": lambda a: -a}, ["class_token"]),
+    "a network that stayed as it was": ({}, ["encoder", "head"]),
+    "nothing frozen": (HEAD | NORM, []),
+}  # fmt: skip
+
+
+def _names(value: Any, seen: str) -> set[str]:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple | set) or not all(isinstance(v, str) for v in value):
+        raise NotYet(f"for {seen} expected a list of names, got {describe(value)}")
+    return set(value)
+
+
+def _why_extra(name: str, before: Any, after: Any, frozen: list[str]) -> str:
+    if name not in before:
+        return f"name {name}, which is no entry of the state. Which entries of it moved?"
+    if not any(name == f or name.startswith(f + ".") for f in frozen):
+        if any(name.startswith(f) for f in frozen):
+            return f"name {name}. Is that inside {frozen[0]}, or does it only begin alike?"
+        if any(f in name for f in frozen):
+            return f"name {name}, where {frozen[0]} stands in the middle. Begins it so?"
+        return f"name {name}, which was free to change"
+    return f"name {name}, whose values are what they were"
+
+
+def _why_missing(name: str, before: Any, after: Any) -> str:
+    if (after[name] <= before[name]).all() and name != "class_token":
+        return f"leave out {name}. Its values fell; is that no change?"
+    if name.endswith(("running_mean", "running_var")) and not close(before[name], after[name]):
+        return (
+            f"leave out {name}. It is no weight and no optimiser has touched it; but does the "
+            "network still give the same features?"
+        )
+    if name.endswith("num_batches_tracked"):
+        return f"leave out {name}: a count of batches, not a float, and it counted {after[name]}"
+    if name == "class_token":
+        return f"leave out {name}, an entry with just the name that is in `frozen`"
+    if close(before[name], after[name]):
+        change = np.abs(after[name] - before[name]).max()
+        return f"leave out {name}, which moved by {change:.0e}. Frozen leaves no tolerance"
+    if before[name].ndim and before[name].flat[0] == after[name].flat[0]:
+        return f"leave out {name}. Its first value is what it was, but not so its last"
+    if close(before[name].sum(), after[name].sum()):
+        return f"leave out {name}: its sum is the same, its values have changed places"
+    return f"leave out {name}, which is frozen and has changed"
+
+
+def _check_moved(ask: Answer) -> str | None:
+    for name, (changes, frozen) in CASES.items():
+        before, after = _trained(changes)
+        seen = f"{name} (frozen = {frozen})"
+        got, right = (
+            _names(ask(before, after, frozen, seen=seen), seen),
+            set(moved(before, after, frozen)),
+        )
+        for entry in [*sorted(got - set(after)), *after]:
+            if entry in got - right:
+                return f"for {seen} you {_why_extra(entry, before, after, frozen)}"
+            if entry in right - got:
+                return f"for {seen} you {_why_missing(entry, before, after)}"
+    return None
+
+
+def _changed(before: Any, after: Any, frozen: Any, differ: Callable[[Any, Any], Any]) -> list[str]:
+    rests = [n for n in before if any(n == f or n.startswith(f + ".") for f in frozen)]
+    return [name for name in rests if differ(before[name], after[name])]
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return not np.array_equal(one, other)
+
+
+MOVED = Exercise(
+    id="07.2",
+    title="Frozen, really?",
+    question=(
+        "The Kaggle notebook freezes DenseNet121 and ResNet18 by `requires_grad = False` for all "
+        "but the head; Zoobot 2.9.0's 'head_only' also lets only the head learn. The weights rest; "
+        "but BatchNorm's running means and variances have no gradient to begin with: they "
+        "move whenever a network in training mode sees a picture. After 20 steps on another survey "
+        "the 'frozen' features were off by 24% (EfficientNet-B0), or 79% (ResNet18).\n\n"
+        "Write `moved(before, after, frozen)`: two state dictionaries, name to array, and a list "
+        "of frozen modules or entries: `'encoder.1'` means the entry of that name and all below "
+        "it, such as `'encoder.1.weight'`. Return the names of the frozen entries, of whatever "
+        "kind, that training changed. Frozen means the same to the last bit."
+    ),
+    stub='''def moved(before, after, frozen):
+    """Names of the frozen entries that are not the same, to the last bit, after training."""
+    ...''',
+    hints=(
+        "First: which names are frozen? `'encoder.10.weight'` also begins with `'encoder.1'`.",
+        "A dot tells: `name == f or name.startswith(f + '.')`, for any f in `frozen`.",
+        "`np.array_equal(before[name], after[name])` is exact. Do not choose entries by kind: "
+        "weights, statistics and counters are all part of what was frozen.",
+    ),
+    reference=moved,
+    diagnose=_check_moved,
+    lesson="requires_grad stops the optimiser, .eval() stops the statistics. Freezing takes both.",
+    wrong={
+        "weights only": (
+            lambda b, a, f: [n for n in moved(b, a, f) if n.endswith(("weight", "bias"))],
+            "no optimiser has touched it",
+        ),
+        "floats only": (
+            lambda b, a, f: [n for n in moved(b, a, f) if b[n].dtype.kind == "f"],
+            "a count of batches",
+        ),
+        "statistics only": (
+            lambda b, a, f: [n for n in moved(b, a, f) if ".norm." in n],
+            "changed places",
+        ),
+        "all changed": (
+            lambda b, a, f: [n for n in b if _differ(b[n], a[n])],
+            "was free to change",
+        ),
+        "no dot": (
+            lambda b, a, f: [
+                n for n in b if any(n.startswith(p) for p in f) and _differ(b[n], a[n])
+            ],
+            "only begin alike",
+        ),
+        "anywhere": (
+            lambda b, a, f: [
+                n for n in b if any(p + "." in n or n == p for p in f) and _differ(b[n], a[n])
+            ],
+            "stands in the middle",
+        ),
+        "below only": (
+            lambda b, a, f: [n for n in moved(b, a, f) if n not in f],
+            "an entry with just the name",
+        ),
+        "tolerance": (
+            lambda b, a, f: _changed(b, a, f, lambda x, y: not np.allclose(x, y)),
+            "leaves no tolerance",
+        ),
+        "grown": (
+            lambda b, a, f: _changed(b, a, f, lambda x, y: (y > x).any()),
+            "Its values fell",
+        ),
+        "all frozen": (
+            lambda b, a, f: _changed(b, a, f, lambda x, y: True),
+            "are what they were",
+        ),
+        "first value": (
+            lambda b, a, f: _changed(b, a, f, lambda x, y: x.flat[0] != y.flat[0]),
+            "not so its last",
+        ),
+        "modules": (
+            lambda b, a, f: sorted({n.split(".")[0] for n in moved(b, a, f)}),
+            "which is no entry of the state",
+        ),
+        "count": (lambda b, a, f: len(moved(b, a, f)), "expected a list of names"),
+    },
+)
+
+# 07.3 --------------------------------------------------------------------------------------------
+
+
+def rates(n_stages: int, rate: float, decay: float) -> np.ndarray:
+    """Learning rate of each stage, from the input to the head, shape (n_stages,)."""
+    return rate * decay ** np.arange(n_stages - 1, -1, -1.0)
+
+
+Rates = Callable[[int, float, float], Any]
+RATES: dict[str, tuple[Rates, str]] = {
+    "head first": (
+        lambda n, r, d: rates(n, r, d)[::-1],
+        "the head's rate for the first stage. Which end sees edges and blobs?",
+    ),
+    "all alike": (
+        lambda n, r, d: np.full(n, r),
+        "the same rate everywhere. What became of decay?",
+    ),
+    "growing": (
+        lambda n, r, d: r / d ** np.arange(n - 1, -1, -1.0),
+        "rates that grow towards the input, where least should change",
+    ),
+    "one too many": (
+        lambda n, r, d: d * rates(n, r, d),
+        "a head slower than `rate`. How often has the head to be made slower?",
+    ),
+    "straight line": (
+        lambda n, r, d: r * (1 - (1 - d) * np.arange(n - 1, -1, -1.0)),
+        "the same *difference* from stage to stage, which goes through 0. It is a factor",
+    ),
+    "over all": (
+        lambda n, r, d: r * d ** (np.arange(n - 1, -1, -1.0) / max(n - 1, 1)),
+        "decay shared out over all stages. From one stage to the next was asked for",
+    ),
+    "once": (
+        lambda n, r, d: np.append(np.full(n - 1, r * d), r),
+        "one slower rate for all but the head. Each stage is slower than the one after it",
+    ),
+    "exponential": (
+        lambda n, r, d: r * np.exp(-d * np.arange(n - 1, -1, -1.0)),
+        "exp(-decay) from stage to stage; a decay of 1 should change nothing",
+    ),
+    "squared": (
+        lambda n, r, d: r * d ** (2 * np.arange(n - 1, -1, -1.0)),
+        "decay applied twice a stage",
+    ),
+    "shared out": (
+        lambda n, r, d: rates(n, r, d) * r / rates(n, r, d).sum(),
+        "rates that add up to `rate`. It is the head's own",
+    ),
+    "triangle": (
+        lambda n, r, d: r * d ** np.cumsum(np.arange(n))[::-1],
+        "steps that become steeper and steeper: a factor in each loop, and a power too?",
+    ),
+}
+
+
+def _check_rates(ask: Answer) -> str | None:
+    for n, rate, decay in ((4, 1e-3, 0.5), (10, 1e-4, 0.75), (1, 0.02, 0.5), (6, 2e-3, 1.0)):
+        seen = f"n_stages = {n}, rate = {rate:g} and decay = {decay:g}"
+        what = f"one rate for each stage, shape ({n},)"
+        got = as_array(ask(n, rate, decay, seen=seen), (n,), what)
+        if close(got, rates(n, rate, decay), atol=0):
+            continue
+        start = (
+            f"for {seen} you give {got[0]:.3g} for the first stage and {got[-1]:.3g} for the head: "
+        )
+        for rule, message in RATES.values():
+            if close(got, rule(n, rate, decay), atol=0):
+                return start + message
+        return f"{start}begin at the head, with `rate`; what has the stage before it?"
+    return None
+
+
+RATE = Exercise(
+    id="07.3",
+    title="Slow at the front, quick at the back",
+    question=(
+        "Freezing is all or nothing: a stage learns, or it does not. In between lie learning rates "
+        "for each stage (Howard & Ruder 2018). The first ones see edges and blobs, and these are "
+        "much alike in SDSS, in DES and in photographs of dogs; the last ones name things, and "
+        "must learn new names. Zoobot's default is a factor of .75 from stage to stage: with ten "
+        "of them the first learns at 7.5% of the head's rate. Khan et al. had one rate for all.\n\n"
+        "Write `rates(n_stages, rate, decay)`: the head, which is the last stage, learns at "
+        "`rate`, and each stage before it at `decay` times the rate of the one after it. Return "
+        "the learning rates, shape (n_stages,), from the input to the head."
+    ),
+    stub='''def rates(n_stages, rate, decay):
+    """Learning rate of each stage, from the input to the head, shape (n_stages,)."""
+    ...''',
+    hints=(
+        "How many stages is the head away from itself, and the first stage from the head?",
+        "The powers of `decay` run from n_stages - 1 at the input down to 0 at the head.",
+        "`np.arange(n_stages)[::-1]` holds them.",
+    ),
+    reference=rates,
+    diagnose=_check_rates,
+    lesson="A decay of 1 is plain fine-tuning; near 0 only the head learns.",
+    wrong=RATES
+    | {
+        "without the head": (lambda n, r, d: rates(n, r, d)[:-1], "expected one rate for each"),
+        "a third": (lambda n, r, d: rates(n, r / 3, d), "begin at the head"),
+    },
+)
+
+EXERCISES = (MOVED, RATE)

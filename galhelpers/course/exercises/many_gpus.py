@@ -1,0 +1,167 @@
+"""Exercise of notebook 07 on training on many GPUs: a table of times, read with care.
+
+The table is that in the slides of Khan, Huerta et al. 2019 (Physics Letters B 795, 248): three
+stages of fine-tuning on 1 to 64 GPUs, each stopped early at an epoch of its own.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from galhelpers.course.checks import Answer, Exercise, as_array, close
+
+GPUS = np.array([1, 2, 4, 8, 16, 32, 64])
+SECONDS = np.array([
+    [410, 922, 1626], [231, 481, 830], [119, 246, 427], [64, 124, 214], [35, 63, 109],
+    [20, 31, 53], [13, 15, 27],
+])  # fmt: skip
+EPOCHS = np.array([[1, 11, 4], [1, 6, 4], [1, 5, 7], [1, 6, 8], [1, 4, 17], [1, 6, 12], [1, 5, 15]])
+
+# 07.7 --------------------------------------------------------------------------------------------
+
+
+def efficiency(gpus: np.ndarray, seconds: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Speed-up for the first run's epochs, as a share of the ideal, shape (runs,)."""
+    time = (seconds * epochs[0]).sum(axis=1)
+    return (time[0] / time) / (gpus / gpus[0])
+
+
+Share = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
+
+
+def _ideal(gpus: np.ndarray, time: np.ndarray) -> np.ndarray:
+    return time[0] / time / (gpus / gpus[0])
+
+
+def _from_time(time: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Share:
+    return lambda g, s, e: _ideal(g, time(s, e))
+
+
+SHARES: dict[str, tuple[Share, str]] = {
+    "as published": (
+        _from_time(lambda s, e: (s * e).sum(axis=1)),
+        "times of runs that went through different numbers of epochs. Did the GPUs choose to stop "
+        "earlier?",
+    ),
+    "speed-up": (
+        lambda g, s, e: efficiency(g, s, e) * g / g[0],
+        "the speed-up itself. What would that many GPUs reach ideally?",
+    ),
+    "one GPU": (
+        lambda g, s, e: efficiency(g, s, e) / g[0],
+        "the ideal counted from one GPU. How many had the first run?",
+    ),
+    "upside down": (
+        lambda g, s, e: 1 / efficiency(g, s, e),
+        "more than 1 where GPUs wait for each other. Which time is divided by which?",
+    ),
+    "slower": (
+        lambda g, s, e: (time := (s * e[0]).sum(axis=1)) / time[0] / (g / g[0]),
+        "time over time, divided by GPUs: that falls with their square",
+    ),
+    "stages alike": (
+        _from_time(lambda s, e: s.sum(axis=1)),
+        "one epoch of each stage. How many of each did the first run need?",
+    ),
+    "mean of stages": (
+        lambda g, s, e: (s[0] / s / (g / g[0])[:, None]).mean(axis=1),
+        "a plain mean over stages. Does one epoch of the first matter as much as eleven?",
+    ),
+    "weighted ratios": (
+        lambda g, s, e: (s[0] / s / (g / g[0])[:, None]) @ e[0] / e[0].sum(),
+        "a mean of ratios weighted by epochs. Add up times first: what you wait for is a sum",
+    ),
+    "own epochs": (
+        lambda g, s, e: (s[0] * e).sum(axis=1) / (s * e).sum(axis=1) / (g / g[0]),
+        "each run's own epochs, on both sides of the ratio: fair, but no two rows do the same "
+        "work. Whose epochs were asked for?",
+    ),
+    "mean epochs": (
+        _from_time(lambda s, e: (s * e.mean(axis=0)).sum(axis=1)),
+        "the mean run's epochs. Whose were asked for?",
+    ),
+    "epochs a second": (
+        _from_time(lambda s, e: (s * e).sum(axis=1) / e.sum(axis=1)),
+        "seconds an epoch, whatever the stage. Which stage's epochs are the slow ones?",
+    ),
+    "last stage": (
+        _from_time(lambda s, e: s[:, -1]),
+        "the last stage alone",
+    ),
+    "step by step": (
+        lambda g, s, e: np.append(
+            1.0,
+            ((time := (s * e[0]).sum(axis=1))[:-1] / time[1:]) / (g[1:] / g[:-1]),
+        ),
+        "each run against the one before it. The first is the yardstick for all",
+    ),
+    "per cent": (
+        lambda g, s, e: 100 * efficiency(g, s, e),
+        "per cent. An ideal run has 1",
+    ),
+    "lost": (
+        lambda g, s, e: 1 - efficiency(g, s, e),
+        "the share that is lost. The first run should have 1",
+    ),
+}
+
+
+def _check_efficiency(ask: Answer) -> str | None:
+    rng = np.random.default_rng(77)
+    some = np.array([2, 6, 12])
+    times = rng.uniform(80, 300, 4) / some[:, None] ** rng.uniform(0.6, 1, (3, 4))
+    cases = [
+        ("the slides' table", GPUS, SECONDS, EPOCHS),
+        ("the same from 4 GPUs on", GPUS[2:], SECONDS[2:], EPOCHS[2:]),
+        ("2, 6 and 12 GPUs, four stages", some, times, rng.integers(1, 20, (3, 4))),
+    ]
+    for seen, gpus, seconds, epochs in cases:
+        what = f"one share for each run, shape ({len(gpus)},)"
+        got = as_array(ask(gpus, seconds, epochs, seen=seen), (len(gpus),), what)
+        if close(got, efficiency(gpus, seconds, epochs)):
+            continue
+        start = (
+            f"for {seen} you give {got[1]:.3g} for {gpus[1]} GPUs, {got[-1]:.3g} for {gpus[-1]}: "
+        )
+        for rule, message in SHARES.values():
+            if close(got, rule(gpus, seconds, epochs)):
+                return start + message
+        return f"{start}how long would each run take for the first run's epochs?"
+    return None
+
+
+EFFICIENCY = Exercise(
+    id="07.7",
+    title="Sixty-four GPUs",
+    question=(
+        "The slides train on 1 to 64 GPUs: 4 h 44 min with one, 8 min with 64, so 35 times as "
+        "fast, 54% of the ideal. But two GPUs need 1 h 47 min, 2.65 times as fast as one: "
+        "more than there are. How? Early stopping ended each run at another epoch: "
+        "its three stages took 1, 11 and 4 epochs on one GPU, 1, 6 and 4 on two, 1, 5 and 15 on "
+        "64. Luck with an early stop is not a property of a GPU.\n\n"
+        "Write `efficiency(gpus, seconds, epochs)`: numbers of GPUs (runs,), seconds an epoch "
+        "takes and epochs trained, both (runs, stages). Return, for each run, how many times "
+        "faster than the first run it would do **the first run's epochs**, divided by how many "
+        "times more GPUs it has."
+    ),
+    stub='''def efficiency(gpus, seconds, epochs):
+    """Speed-up for the first run's epochs, as a share of the ideal, shape (runs,)."""
+    ...''',
+    hints=(
+        "What must be equal when two runs' times are compared? Take the epochs from row 0.",
+        "`(seconds * epochs[0]).sum(axis=1)`: the time of each run for the same work.",
+        "Speed-up is the first run's time over each run's; the ideal is `gpus / gpus[0]`.",
+    ),
+    reference=efficiency,
+    diagnose=_check_efficiency,
+    lesson="At equal epochs 64 GPUs reach 93%, not 54%, and two reach 96%, not 132%.",
+    wrong=SHARES
+    | {
+        "one number": (lambda g, s, e: efficiency(g, s, e).mean(), "got shape ()"),
+        "for each stage": (lambda g, s, e: s[0] / s / (g / g[0])[:, None], "got shape (7, 3)"),
+        "root": (lambda g, s, e: np.sqrt(efficiency(g, s, e)), "how long would each run"),
+    },
+)
+
+EXERCISES = (EFFICIENCY,)

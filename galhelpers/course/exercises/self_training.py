@@ -1,0 +1,398 @@
+"""Exercises of notebook 07 on training with one's own predictions as labels.
+
+Khan, Huerta et al. 2019 (Physics Letters B 795, 248): "recursive training" on the surest of the
+unlabelled galaxies, one run, without a control.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+from scipy.stats import norm, t, ttest_ind
+
+from galhelpers.course.checks import Answer, Exercise, as_array, as_items, as_number, close
+
+# 07.5 --------------------------------------------------------------------------------------------
+
+
+def gains(before: np.ndarray, after: np.ndarray, truth: np.ndarray, n: int) -> tuple[float, float]:
+    """Gain in accuracy, each network on its own n surest galaxies, and both on all."""
+    own, everywhere = [], []
+    for probabilities in (before, after):
+        right = probabilities.argmax(axis=1) == truth
+        surest = np.argsort(-probabilities.max(axis=1))[:n]
+        own.append(right[surest].mean())
+        everywhere.append(right.mean())
+    return own[1] - own[0], everywhere[1] - everywhere[0]
+
+
+Gain = Callable[[np.ndarray, np.ndarray, np.ndarray, int], float]
+
+
+def _right(p: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    return p.argmax(axis=1) == truth
+
+
+def _sure(p: np.ndarray, n: int) -> np.ndarray:
+    return np.argsort(-p.max(axis=1))[:n]
+
+
+def _by(order: Callable[[np.ndarray, np.ndarray], np.ndarray], least: bool = False) -> Gain:
+    """Give the gain when each network's n galaxies are the first by another number."""
+
+    def gain(b: np.ndarray, a: np.ndarray, truth: np.ndarray, n: int) -> float:
+        first, last = (
+            _right(p, truth)[np.argsort(order(p, truth) * (1 if least else -1))[:n]].mean()
+            for p in (b, a)
+        )
+        return last - first
+
+    return gain
+
+
+def _on(rows: Callable[[np.ndarray, np.ndarray, int], np.ndarray]) -> Gain:
+    """Give the gain of both networks on the same rows."""
+
+    def gain(b: np.ndarray, a: np.ndarray, truth: np.ndarray, n: int) -> float:
+        chosen = rows(b, a, n)
+        return float(_right(a, truth)[chosen].mean() - _right(b, truth)[chosen].mean())
+
+    return gain
+
+
+OWN: dict[str, tuple[Gain, str]] = {
+    "after's": (
+        _on(lambda b, a, n: _sure(a, n)),
+        "both networks on the galaxies of which the second is surest. Each has its own",
+    ),
+    "before's": (
+        _on(lambda b, a, n: _sure(b, n)),
+        "both networks on the galaxies of which the first is surest. The slides let each choose",
+    ),
+    "least sure": (
+        _by(lambda p, y: p.max(axis=1), least=True),
+        "the *least* sure ones. In which direction does argsort sort?",
+    ),
+    "one class": (
+        _by(lambda p, y: p[:, 1]),
+        "those most probably of class 1. Can one not be sure of class 0?",
+    ),
+    "true class": (
+        _by(lambda p, y: p[np.arange(len(y)), y]),
+        "chosen by the probability of the true class. Does the network know it, when it chooses?",
+    ),
+    "first rows": (
+        _on(lambda b, a, n: np.arange(n)),
+        "the first n rows of the table, not the surest",
+    ),
+    "wrong sign": (
+        lambda b, a, y, n: -gains(b, a, y, n)[0],
+        "before minus after. A gain is positive when things get better",
+    ),
+    "counts": (
+        lambda b, a, y, n: n * gains(b, a, y, n)[0],
+        "a number of galaxies; accuracies are shares",
+    ),
+    "of all": (
+        lambda b, a, y, n: n / len(y) * gains(b, a, y, n)[0],
+        "the right ones of n galaxies over the number of all",
+    ),
+    "per cent": (lambda b, a, y, n: 100 * gains(b, a, y, n)[0], "per cent; here a gain is a share"),
+    "accuracy": (
+        lambda b, a, y, n: _right(a, y)[_sure(a, n)].mean(),
+        "the second network's accuracy. What had the first one?",
+    ),
+}  # fmt: skip
+BOTH: dict[str, tuple[Gain, str]] = {
+    "common": (
+        _on(lambda b, a, n: np.intersect1d(_sure(b, n), _sure(a, n))),
+        "that on galaxies of which both are sure, the easy ones again. The second is on all",
+    ),
+    "rest": (
+        _on(lambda b, a, n: np.setdiff1d(np.arange(len(a)), _sure(a, n))),
+        "that on the galaxies left out. The second is on all",
+    ),
+    "same as own": (
+        lambda b, a, y, n: gains(b, a, y, n)[0],
+        "the first again. Who takes part in the second?",
+    ),
+}
+
+
+def _two_networks(seed: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw two networks' probabilities: the second is better at easy galaxies, worse at hard."""
+    rng = np.random.default_rng(seed)
+    truth, clear = rng.integers(0, classes, n), rng.gamma(1.5, 0.8, n)
+    signal, hard = clear[:, None] * np.eye(classes)[truth], (clear < np.median(clear))[:, None]
+    before = signal + rng.normal(0, 0.9, (n, classes))
+    after = signal + rng.normal(0, 0.9, (n, classes)) * np.where(hard, 1.9, 0.5)
+    after *= np.where(hard, 0.4, 1.5)
+    return softmax(before, axis=1), softmax(after, axis=1), truth
+
+
+def _check_gains(ask: Answer) -> str | None:
+    what = "two numbers, (own, everywhere)"
+    for seed, galaxies, classes, n in ((6, 400, 2, 190), (8, 250, 3, 60), (9, 120, 2, 120)):
+        before, after, truth = _two_networks(seed, galaxies, classes)
+        case = before, after, truth, n
+        seen = f"{galaxies} galaxies, {classes} classes and n = {n}"
+        items = as_items(ask(*case, seen=seen), 2, what)
+        own, everywhere = (as_number(item, what) for item in items)
+        right = gains(*case)
+        if close([own, everywhere], right):
+            continue
+        if close([everywhere, own], right):
+            return f"for {seen} both numbers are right, in the other order"
+        if not close(own, right[0]):
+            start = f"for {seen} your first gain is {own:+.4f}: "
+            for rule, message in OWN.values():
+                if close(own, rule(*case)):
+                    return start + message
+            return (
+                start + "for each network its own n surest, then the share of those that is right"
+            )
+        start = f"for {seen} your second gain is {everywhere:+.4f}: "
+        for rule, message in BOTH.values():
+            if close(everywhere, rule(*case)):
+                return start + message
+        return start + "the share of all galaxies that is right, after minus before"
+    return None
+
+
+GAINS = Exercise(
+    id="07.5",
+    title="Praise for easy questions",
+    question=(
+        "Khan et al. label DES galaxies with their own network, add the 1,000 surest, train again, "
+        "and report the accuracy on SDSS pictures: .9708 before, .9820 after. But on the 6,000 of "
+        "some 12,600 test galaxies of which each network is *surest*. The two may "
+        "have been asked about different galaxies; and who was trained on the easiest becomes "
+        "surer of easy ones, which improves such a score though nothing hard was learnt.\n\n"
+        "Write `gains(before, after, truth, n)`: probabilities (galaxies, classes) of the two "
+        "networks, true classes (galaxies,) and a number. Confidence is a network's largest "
+        "probability; no two are equal. Return `(own, everywhere)`: accuracy after minus accuracy "
+        "before, first each on its own n most confident galaxies, then both on all."
+    ),
+    stub='''def gains(before, after, truth, n):
+    """Gain in accuracy, each network on its own n surest galaxies, and both on all."""
+    ...''',
+    hints=(
+        "`argmax(axis=1)` is what a network says, `max(axis=1)` how sure it is of it.",
+        "`np.argsort(-confidence)[:n]` are the rows of the n surest; a network has its own.",
+        "Write a small loop over the two networks, and keep two accuracies of each.",
+    ),
+    reference=gains,
+    diagnose=_check_gains,
+    lesson="In the check's first case one gain is above 0, the other below: sure is not better.",
+    wrong={
+        name: (lambda b, a, y, n, rule=rule: (rule(b, a, y, n), gains(b, a, y, n)[1]), message)
+        for name, (rule, message) in OWN.items()
+    }
+    | {
+        "both sure": (
+            lambda b, a, y, n: (gains(b, a, y, n)[0], BOTH["common"][0](b, a, y, n)),
+            "of which both are sure",
+        ),
+        "left out": (
+            lambda b, a, y, n: (gains(b, a, y, n)[0], BOTH["rest"][0](b, a, y, n)),
+            "on the galaxies left out",
+        ),
+        "twice": (lambda b, a, y, n: (gains(b, a, y, n)[0],) * 2, "the first again"),
+        "everywhere's sign": (
+            lambda b, a, y, n: (gains(b, a, y, n)[0], -gains(b, a, y, n)[1]),
+            "share of all galaxies",
+        ),
+        "half of n": (
+            lambda b, a, y, n: (gains(b, a, y, n // 2)[0], gains(b, a, y, n)[1]),
+            "for each network its own",
+        ),
+        "swapped": (lambda b, a, y, n: gains(b, a, y, n)[::-1], "in the other order"),
+        "one number": (lambda b, a, y, n: gains(b, a, y, n)[0], "expected two numbers"),
+    },
+)
+
+# 07.6 --------------------------------------------------------------------------------------------
+
+
+def verdict(with_pseudo: np.ndarray, without: np.ndarray, random: np.ndarray) -> np.ndarray:
+    """Mean gain over each control, with its 95% interval: rows (mean, low, high), shape (2, 3)."""
+    from scipy.stats import t
+
+    rows = []
+    for control in (without, random):
+        gain, seeds = with_pseudo - control, len(control)
+        half = np.nan
+        if seeds > 1:
+            half = t.ppf(0.975, seeds - 1) * gain.std(ddof=1) / np.sqrt(seeds)
+        rows.append([gain.mean(), gain.mean() - half, gain.mean() + half])
+    return np.array(rows)
+
+
+Verdict = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
+
+
+def _rows(half: Callable[[np.ndarray], Any]) -> Verdict:
+    """Give rows whose interval has another half-width, from the differences."""
+
+    def wrong(with_pseudo: np.ndarray, *controls: np.ndarray) -> np.ndarray:
+        gain = [with_pseudo - control for control in controls]
+        return np.array([[d.mean(), d.mean() - half(d), d.mean() + half(d)] for d in gain])
+
+    return wrong
+
+
+def _error(d: np.ndarray, ddof: int = 1) -> float:
+    return float(d.std(ddof=ddof) / np.sqrt(len(d)))
+
+
+def _unpaired(with_pseudo: np.ndarray, *controls: np.ndarray) -> np.ndarray:
+    rows = []
+    for control in controls:
+        low, high = ttest_ind(with_pseudo, control, equal_var=False).confidence_interval(0.95)
+        rows.append([with_pseudo.mean() - control.mean(), low, high])
+    return np.array(rows)
+
+
+VERDICTS: dict[str, tuple[Verdict, str]] = {
+    "rows swapped": (
+        lambda w, o, r: verdict(w, r, o),
+        "the rows in the other order: first `without`, then `random`",
+    ),
+    "wrong sign": (
+        lambda w, o, r: _rows(lambda d: t.ppf(0.975, len(d) - 1) * _error(d))(-w, -o, -r),
+        "control minus with_pseudo. If it helps, the mean should be above 0",
+    ),
+    "bell": (
+        _rows(lambda d: norm.ppf(0.975) * _error(d)),
+        "a factor of 1.96, as if the spread were known. From how many seeds do you know it?",
+    ),
+    "population": (
+        _rows(lambda d: t.ppf(0.975, len(d) - 1) * _error(d, ddof=0)),
+        "a spread divided by n; the mean was taken from the same seeds, so what is left is n - 1",
+    ),
+    "of one run": (
+        _rows(lambda d: t.ppf(0.975, len(d) - 1) * d.std(ddof=1)),
+        "where the next single run may fall. How much surer is a mean of several?",
+    ),
+    "one-sided": (
+        _rows(lambda d: t.ppf(0.95, len(d) - 1) * _error(d)),
+        "5% left out at each end. Together it should be 5%",
+    ),
+    "degrees of freedom": (
+        _rows(lambda d: t.ppf(0.975, len(d)) * _error(d)),
+        "Student's t with too many degrees of freedom. One was spent on the mean",
+    ),
+    "standard error": (
+        _rows(_error),
+        "one standard error to either side, which holds the truth two times in three",
+    ),
+    "range": (
+        lambda w, *controls: np.array([[(d := w - c).mean(), d.min(), d.max()] for c in controls]),
+        "from the lowest to the highest difference. What is the interval of the *mean*?",
+    ),
+    "percentiles": (
+        lambda w, *controls: np.array(
+            [[(w - c).mean(), *np.quantile(w - c, [0.025, 0.975])] for c in controls]
+        ),
+        "percentiles of so few differences: they say nothing about the mean",
+    ),
+    "unpaired": (
+        _unpaired,
+        "two groups of strangers. Runs with one seed had one split and one start: pair them, and "
+        "what they share drops out",
+    ),
+    "median": (
+        lambda w, *others: np.array([[np.median(w - c), *verdict(w, c, c)[0, 1:]] for c in others]),
+        "a median in the middle. The interval is one of the mean",
+    ),
+    "best seed": (
+        lambda w, *controls: np.array(
+            [(v := verdict(w, c, c)[0]) + (w.max() - c.max() - v[0]) for c in controls]
+        ),
+        "the best seed of each arm compared. Luck has no mean",
+    ),
+    "high first": (
+        lambda w, o, r: verdict(w, o, r)[:, [0, 2, 1]],
+        "the higher end before the lower",
+    ),
+    "half-width": (
+        lambda w, o, r: (v := verdict(w, o, r)) - [0, 1, 1] * v[:, :1],
+        "ends that are counted from the mean. Where do they lie?",
+    ),
+    "per cent": (lambda w, o, r: 100 * verdict(w, o, r), "per cent, from accuracies below 1"),
+}  # fmt: skip
+
+
+def _check_verdict(ask: Answer) -> str | None:
+    rng = np.random.default_rng(76)
+    what = "two rows (mean, low, high), shape (2, 3)"
+    for seeds in (5, 3, 12):
+        shared = rng.normal(0.9, 0.02, seeds)  # what a seed does to all three arms
+        arms = shared + rng.normal(0, 0.004, (3, seeds)) + np.array([[0.006], [0.0], [0.004]])
+        seen = f"three arms of {seeds} seeds"
+        got = as_array(ask(*arms, seen=seen), (2, 3), what)
+        if close(got, verdict(*arms)):
+            continue
+        mean, low, high = got[0]
+        start = f"for {seen} your first row is {mean:.4f}, {low:.4f} to {high:.4f}: "
+        for rule, message in VERDICTS.values():
+            if close(got, rule(*arms), atol=1e-8):
+                return start + message
+        return start + "one difference for each seed; then their mean, and what it may be off"
+    one = np.array([[0.982], [0.971], [0.979]])
+    got = as_array(ask(*one, seen="a single seed"), (2, 3), what, finite=False)
+    if not np.isnan(got[:, 1:]).all():
+        return (
+            f"for a single seed you give {got[0, 1]:.4f} to {got[0, 2]:.4f}. What does one run "
+            "tell about the spread of runs? NaN was asked for"
+        )
+    if not close(got[:, 0], [0.011, 0.003]):
+        return f"for a single seed your first mean is {got[0, 0]:.4f}. One difference has a mean"
+    return None
+
+
+VERDICT = Exercise(
+    id="07.6",
+    title="Does it help to teach oneself?",
+    question=(
+        "'Recursive training' gained .0112 in accuracy on SDSS pictures, .0051 on DES: one run "
+        "each. But the network was trained again; what would another seed have done alone? And if "
+        "it is better: because of the 1,000 *surest*, or of any 1,000 pictures of the new survey? "
+        "Two arms are missing: `without` (trained again, nothing added) and `random` (as many "
+        "galaxies added, drawn at random, with the network's labels too).\n\n"
+        "Write `verdict(with_pseudo, without, random)`: accuracies (seeds,); run i of each arm has "
+        "the same seed and split. Return an array (2, 3): for with_pseudo minus without, then "
+        "minus random, the mean over seeds and the low and high end of its 95% interval (Student's "
+        "t, paired). From one seed, both ends are NaN."
+    ),
+    stub='''def verdict(with_pseudo, without, random):
+    """Mean gain over each control, with its 95% interval: rows (mean, low, high), shape (2, 3)."""
+    ...''',
+    hints=(
+        "Paired: first one difference for each seed, then only those differences matter.",
+        "The standard error of their mean is `std(ddof=1)` over the root of the number of seeds.",
+        "`scipy.stats.t.ppf(0.975, seeds - 1)` standard errors to either side; 2.78 for 5 seeds.",
+    ),
+    reference=verdict,
+    diagnose=_check_verdict,
+    lesson="If 0 lies inside, the seeds cannot tell; with two seeds the factor is 12.7.",
+    wrong=VERDICTS
+    | {
+        "0 for one seed": (
+            lambda w, o, r: np.nan_to_num(verdict(w, o, r)),
+            "about the spread of runs",
+        ),
+        "all NaN for one seed": (
+            lambda w, o, r: verdict(w, o, r) if len(w) > 1 else np.full((2, 3), np.nan),
+            "One difference has a mean",
+        ),
+        "first arm": (
+            lambda w, o, r: verdict(w, np.zeros(len(w)), r),
+            "one difference for each seed",
+        ),
+        "one control": (lambda w, o, r: verdict(w, o, r)[0], "expected two rows"),
+    },
+)
+
+EXERCISES = (GAINS, VERDICT)

@@ -1,0 +1,398 @@
+"""Exercises of notebook 07 on two surveys of one sky: the frame, and galaxies met twice.
+
+Both follow Khan, Huerta et al. 2019 (Physics Letters B 795, 248) and the code and tables published
+with it (DL_DES): a network trained on SDSS classifies pictures of the Dark Energy Survey (DES).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from galhelpers.course.checks import Answer, Exercise, as_array, as_items, close
+
+# 07.1 --------------------------------------------------------------------------------------------
+
+
+def same_frame(
+    sides: np.ndarray, scales: np.ndarray, n_pixels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels to keep of each cutout, and the zoom to n_pixels; both (galaxies, surveys)."""
+    field = (sides * scales).min(axis=1, keepdims=True)
+    crops = field / scales
+    return crops, n_pixels / crops
+
+
+Crops = Callable[[np.ndarray, np.ndarray], np.ndarray]
+CROPS: dict[str, tuple[Crops, str]] = {
+    "same pixels": (
+        lambda n, s: np.repeat(n.min(axis=1, keepdims=True), len(s), axis=1),
+        "the same number of pixels in each survey. How much sky is in one pixel of each?",
+    ),
+    "no crop": (
+        lambda n, s: n,
+        "the whole cutout everywhere, so a galaxy is larger in one survey than in the other",
+    ),
+    "largest field": (
+        lambda n, s: (n * s).max(axis=1, keepdims=True) / s,
+        "the field of the widest cutout, for which the others would need pixels they never had",
+    ),
+    "one field": (
+        lambda n, s: (n * s).min() / s + 0 * n,
+        "one field for all galaxies, that of the tightest cutout of any. Each may have its own",
+    ),
+    "first survey": (
+        lambda n, s: (n * s)[:, :1] / s,
+        "the first survey's field everywhere, though another cutout may show less",
+    ),
+    "mean field": (
+        lambda n, s: (n * s).mean(axis=1, keepdims=True) / s,
+        "the mean of the fields. Does every cutout reach so far?",
+    ),
+    "multiplied": (
+        lambda n, s: (n * s).min(axis=1, keepdims=True) * s,
+        "arcsec times arcsec per pixel. Which unit has that?",
+    ),
+    "in arcsec": (
+        lambda n, s: (n * s).min(axis=1, keepdims=True) + 0 * n,
+        "the field in arcsec. How many pixels is it in each survey?",
+    ),
+    "by area": (
+        lambda n, s: n * np.sqrt((n * s).min(axis=1, keepdims=True) / (n * s)),
+        "a part of the area. Crops and fields are sides here",
+    ),
+    "whole pixels": (
+        lambda n, s: np.rint((n * s).min(axis=1, keepdims=True) / s),
+        "whole pixels, so the fields differ again a little. Resampling copes with fractions",
+    ),
+}
+ZOOMS: dict[str, tuple[Callable[[np.ndarray, np.ndarray, int], np.ndarray], str]] = {
+    "inverse": (
+        lambda n, crops, to: crops / to,
+        "small where a few pixels must become many. A zoom of 2 makes twice the pixels",
+    ),
+    "of the cutout": (
+        lambda n, crops, to: to / n,
+        "that of the whole cutout. What is left after the crop?",
+    ),
+    "pixels": (
+        lambda n, crops, to: to + 0 * crops,
+        "the number of pixels after resampling. By which factor did they become more, or fewer?",
+    ),
+}
+
+
+def _frame_cases() -> list[tuple[str, np.ndarray, np.ndarray, int]]:
+    rng = np.random.default_rng(71)
+    sdss = np.array([40.0, 76.0, 77.0, 258.0])  # 15.8 to 102 arcsec
+    return [
+        (
+            "four galaxies in SDSS and DES",
+            np.stack([sdss, np.full(4, 84.0)], axis=1),
+            np.array([0.396, 0.263]),
+            64,
+        ),
+        (
+            "5 galaxies in 3 surveys",
+            rng.integers(50, 300, (5, 3)) * 1.0,
+            rng.uniform(0.1, 1, 3),
+            97,
+        ),
+        ("one galaxy in one survey", np.array([[110.0]]), np.array([0.5]), 55),
+    ]
+
+
+def _check_frame(ask: Answer) -> str | None:
+    for name, sides, scales, to in _frame_cases():
+        shape = sides.shape
+        what = f"two arrays of shape {shape}, (crops, zooms)"
+        seen = f"{name} and n_pixels = {to}"
+        items = as_items(ask(sides, scales, to, seen=seen), 2, what)
+        crops, zooms = (as_array(item, shape, what) for item in items)
+        right, right_zooms = same_frame(sides, scales, to)
+        if close(crops, right_zooms) and close(zooms, right):
+            return f"for {seen} both are right, in the other order"
+        if not close(crops, right):
+            fields = ", ".join(f"{f:.1f}" for f in crops[0] * scales)
+            start = f"for {seen} your first crops show {fields} arcsec: "
+            for rule, message in CROPS.values():
+                if close(crops, rule(sides, scales)):
+                    return start + message
+            return start + "equal fields were asked for, as wide as all cutouts of that galaxy show"
+        for wrong_zoom, message in ZOOMS.values():
+            if not close(zooms, right_zooms) and close(zooms, wrong_zoom(sides, crops, to)):
+                return (
+                    f"for {seen} the crops are right, the first zoom {zooms[0, 0]:.3g}: {message}"
+                )
+        if not close(zooms, right_zooms):
+            return (
+                f"for {seen} the crops are right, but crop times zoom makes "
+                f"{crops[0, 0] * zooms[0, 0]:.1f} pixels"
+            )
+    return None
+
+
+FRAME = Exercise(
+    id="07.1",
+    title="The same galaxy in another frame",
+    question=(
+        "Khan et al. cut each SDSS galaxy at 2 Petrosian radii to either side: 13 to 102 arcsec. "
+        "For DES the code takes 12 KRON_RADIUS as pixels; but that column is a multiple of the "
+        "galaxy's own axis, 3.5 for 98% of them. So nearly every DES cutout has 84 pixels of .263 "
+        "arcsec, 22.1 arcsec, whatever is in it: for 98% of galaxies .22 to 1.72 times the SDSS "
+        "field. Resized to one number of pixels, they do not tell.\n\n"
+        "Write `same_frame(sides, scales, n_pixels)`: sides of cutouts in pixels, "
+        "(galaxies, surveys); pixel scales in arcsec per pixel, (surveys,). For each galaxy take "
+        "the widest field that all its cutouts show. Return `(crops, zooms)`, both "
+        "(galaxies, surveys): the pixels of the side to keep, not rounded, and the factor that "
+        "resamples them to `n_pixels`."
+    ),
+    stub='''def same_frame(sides, scales, n_pixels):
+    """Pixels to keep of each cutout, and the zoom to n_pixels; both (galaxies, surveys)."""
+    ...''',
+    hints=(
+        "Pixels times arcsec per pixel: the field of each cutout. Compare fields, never pixels.",
+        "The widest field that *all* cutouts of a galaxy show is that of its tightest one: a "
+        "minimum along the surveys, `keepdims=True` to keep it as a column.",
+        "Divide that field by the scales: the crops. `n_pixels / crops` is the zoom.",
+    ),
+    reference=same_frame,
+    diagnose=_check_frame,
+    lesson="First the same sky, then the same pixels; resizing alone does only the second.",
+    wrong={
+        name: (lambda n, s, to, rule=rule: ((c := rule(n, s)), to / c), message)
+        for name, (rule, message) in CROPS.items()
+    }
+    | {
+        "zoom inverse": (
+            lambda n, s, to: ((c := same_frame(n, s, to)[0]), c / to),
+            "a few pixels must become many",
+        ),
+        "zoom of the cutout": (
+            lambda n, s, to: (same_frame(n, s, to)[0], to / n),
+            "What is left after",
+        ),
+        "zoom in pixels": (lambda n, s, to: (same_frame(n, s, to)[0], to + 0 * n), "which factor"),
+        "zoom of the scales": (
+            lambda n, s, to: (same_frame(n, s, to)[0], s / s[0] + 0 * n),
+            "crop times zoom makes",
+        ),
+        "swapped": (lambda n, s, to: same_frame(n, s, to)[::-1], "in the other order"),
+        "half a field": (
+            lambda n, s, to: ((c := same_frame(n, s, to)[0] / 2), to / c),
+            "equal fields were asked for",
+        ),
+        "crops only": (lambda n, s, to: same_frame(n, s, to)[0], "expected two arrays"),
+    },
+)
+
+# 07.4 --------------------------------------------------------------------------------------------
+
+
+def leaked(train: np.ndarray, test: np.ndarray, radius: float) -> np.ndarray:
+    """Mark each test row within radius arcsec of any training galaxy, shape (n_test,)."""
+    east = (test[:, None, 0] - train[:, 0] + 180) % 360 - 180
+    east = east * np.cos(np.radians(test[:, None, 1]))
+    north = test[:, None, 1] - train[:, 1]
+    return (3600 * np.hypot(east, north) <= radius).any(axis=1)
+
+
+Match = Callable[[np.ndarray, np.ndarray, float], Any]
+
+
+def _offsets(
+    train: np.ndarray, test: np.ndarray, wrap: bool = True, cosine: str = "radians"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the offsets of all pairs towards east and north, in arcsec, (n_test, n_train)."""
+    east, north = np.moveaxis(test[:, None] - train, -1, 0)
+    if wrap:
+        east = (east + 180) % 360 - 180
+    dec = test[:, None, 1]
+    factor = {"radians": np.cos(np.radians(dec)), "degrees": np.cos(dec), "none": 1.0}[cosine]
+    return 3600 * east * factor, 3600 * north
+
+
+def _within(train: np.ndarray, test: np.ndarray, r: float, **flaws: Any) -> np.ndarray:
+    return (np.hypot(*_offsets(train, test, **flaws)) <= r).any(axis=1)
+
+
+def _nearest_only(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
+    apart = np.hypot(*_offsets(train, test))
+    found = np.zeros(len(test), dtype=bool)
+    found[apart.argmin(axis=0)[apart.min(axis=0) <= r]] = True
+    return found
+
+
+def _on_a_grid(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
+    cells = {tuple(cell) for cell in np.rint(train * 3600 / r).tolist()}
+    return np.array([tuple(cell) in cells for cell in np.rint(test * 3600 / r).tolist()])
+
+
+def _row_by_row(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
+    n = min(len(train), len(test))
+    near = np.hypot(*_offsets(train, test)).diagonal() <= r
+    return np.append(near, np.zeros(len(test) - n, dtype=bool))
+
+
+MATCHES: dict[str, tuple[Match, str]] = {
+    "kept": (
+        lambda train, test, r: ~leaked(train, test, r),
+        "the rows to keep. Those to leave out should be True",
+    ),
+    "every row": (
+        lambda train, test, r: np.ones(len(test), dtype=bool),
+        "every row. A nearest neighbour there always is; how near is it?",
+    ),
+    "same numbers": (
+        lambda train, test, r: (test[:, None] == train).all(axis=2).any(axis=1),
+        "no row at all. Do two surveys measure one position to the last digit?",
+    ),
+    "degrees": (
+        lambda train, test, r: _within(train, test, 3600 * r),
+        "matches within degrees. In which unit is the radius?",
+    ),
+    "minutes": (
+        lambda train, test, r: _within(train, test, 60 * r),
+        "matches within minutes of arc; a second is a 3600th of a degree",
+    ),
+    "row by row": (
+        _row_by_row,
+        "row i of one against row i of the other. Are two catalogues in the same order?",
+    ),
+    "in declination": (
+        lambda train, test, r: (abs(_offsets(train, test)[1]) <= r).any(axis=1),
+        "all that is at the same declination. A whole circle of sky is",
+    ),
+    "square": (
+        lambda train, test, r: ((abs((o := _offsets(train, test))[0]) <= r) & (abs(o[1]) <= r)).any(
+            axis=1
+        ),
+        "a square in place of a circle: how far is its corner?",
+    ),
+    "grid": (
+        _on_a_grid,
+        "cells of a grid, it seems. A pair can be near, and the line between two cells run "
+        "between them",
+    ),
+    "nearest only": (
+        _nearest_only,
+        "one test row at most for each training galaxy. The test set may hold it twice",
+    ),
+    "no cosine": (
+        lambda train, test, r: _within(train, test, r, cosine="none"),
+        "degrees of RA taken for degrees of sky. How long are they far from the equator?",
+    ),
+    "cosine of degrees": (
+        lambda train, test, r: _within(train, test, r, cosine="degrees"),
+        "an odd cosine. Which unit does np.cos expect?",
+    ),
+    "no wrap": (
+        lambda train, test, r: _within(train, test, r, wrap=False),
+        "no pair on either side of RA 0. How far is 359.9999 from 0.0001?",
+    ),
+    "single precision": (
+        lambda train, test, r: _within(train.astype(np.float32), test.astype(np.float32), r),
+        "coordinates in single precision, whose steps at RA 300 are a tenth of an arcsec",
+    ),
+    "half": (
+        lambda train, test, r: leaked(train, test, r / 2),
+        "pairs within half the radius only",
+    ),
+    "twice": (lambda train, test, r: leaked(train, test, 2 * r), "pairs up to twice the radius"),
+}
+
+
+def _catalogues(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw 60 training and 90 test positions in a patch of sky, some of them the same galaxies."""
+    rng = np.random.default_rng(seed)
+    train = np.array([ra, dec]) + rng.uniform(-15, 15, (60, 2))
+    train[::3, 0] = ra + rng.uniform(-0.3, 0.3, 20) * r / 3600  # so pairs lie across RA 0
+    test = np.array([ra, dec]) + rng.uniform(-15, 15, (90, 2))
+    partner = rng.permutation(60)[:50]
+    partner[1:10:2] = partner[0:10:2]  # some are in the test twice
+    # Distances in radii: below a half, below 1, in a square's corner, below 2, in a circle of Dec.
+    far = rng.permutation(np.repeat([0.2, 0.3, 0.4, 0.6, 0.8, 0.98, 1.02, 1.3, 1.8, 20], 5))
+    angle = rng.uniform(0, 2 * np.pi, 50)
+    angle[far == 1.3], angle[far == 20] = np.pi / 4, 0
+    east = np.cos(angle) / np.cos(np.radians(train[partner, 1]))
+    offset = (far * r / 3600)[:, None] * np.stack([east, np.sin(angle)], axis=1)
+    test[rng.permutation(90)[:50]] = train[partner] + offset
+    test[7] = train[7] + [0, 0.3 * r / 3600]  # one pair in the same row of both
+    for table in (train, test):
+        table[:, 0] %= 360
+    return train, test
+
+
+def _check_leak(ask: Answer) -> str | None:
+    for seed, ra, dec, r in ((1, 150.0, 0.3, 1.0), (2, 310.0, -50.0, 1.0), (3, 0.0, 4.0, 2.5)):
+        train, test = _catalogues(seed, ra, dec, r)
+        what = f"one True or False for each test row, shape ({len(test)},)"
+        seen = f"60 training galaxies and 90 of test near RA {ra:g}, Dec {dec:g}, radius {r:g}"
+        got = as_array(ask(train, test, r, seen=seen), what=what)
+        if got.shape == (len(train),):
+            return f"for {seen} you give 60 values. Which of the two sets loses the galaxies?"
+        got = as_array(got, (len(test),), what)
+        if not np.isin(got, (0, 1)).all():
+            return f"for {seen} you give {got[0]:g} for the first. Expected {what}"
+        right = leaked(train, test, r)
+        if (got == right).all():
+            continue
+        start = f"for {seen} you mark {got.sum():.0f} of them: "
+        for rule, message in MATCHES.values():
+            if (got == rule(train, test, r)).all():
+                return start + message
+        first = int((got != right).nonzero()[0][0])
+        apart = np.hypot(*_offsets(train, test[first : first + 1])).min()
+        which = "leave out" if got[first] else "keep"
+        return f'{start}you {which} row {first}, whose nearest training galaxy is {apart:.2f}" away'
+    return None
+
+
+LEAK = Exercise(
+    id="07.4",
+    title="Old acquaintances",
+    question=(
+        "A test galaxy should be a stranger. Khan et al. took the 1,066 galaxies of their first "
+        "test out of the certain ones that they trained on. Of those left over, 299 also stand in "
+        "their match of SDSS with DES, from which the larger test comes. The final training list "
+        "is not published: a leak is possible, not proven. Names do not show it, since each "
+        "catalogue has numbers of its own; positions do.\n\n"
+        "Write `leaked(train, test, radius)`: positions (n_train, 2) and (n_test, 2), RA and Dec "
+        "in degrees, rows in no order; a radius of a few arcsec. Return a boolean array (n_test,): "
+        "True for each test row with *any* training galaxy within `radius` **arcsec** (a circle on "
+        "the sphere; RA 359.9999 lies beside RA 0.0001)."
+    ),
+    stub='''def leaked(train, test, radius):
+    """Mark each test row within radius arcsec of any training galaxy, shape (n_test,)."""
+    ...''',
+    hints=(
+        "This is exercise 01.3 for all pairs: `test[:, None, 0] - train[:, 0]` is a table "
+        "(n_test, n_train).",
+        "Bring RA differences into -180 to 180, and make them smaller by the cosine of the "
+        "declination, in radians.",
+        "`np.hypot` of both offsets, times 3600, is in arcsec; then `.any(axis=1)`.",
+        "For a million galaxies the table is too large: `SkyCoord.search_around_sky` of astropy "
+        "does it with a tree.",
+    ),
+    reference=leaked,
+    diagnose=_check_leak,
+    lesson="Names differ from survey to survey; the sky is the same. Match before you split.",
+    wrong=MATCHES
+    | {
+        "training rows": (lambda train, test, r: leaked(test, train, r), "Which of the two sets"),
+        "row numbers": (
+            lambda train, test, r: np.flatnonzero(leaked(train, test, r)),
+            "expected one True or False",
+        ),
+        "distances": (
+            lambda train, test, r: np.hypot(*_offsets(train, test)).min(axis=1),
+            "for the first. Expected",
+        ),
+        "on the edge": (
+            lambda train, test, r: leaked(train, test, 0.9 * r),
+            "whose nearest training galaxy",
+        ),
+    },
+)
+
+EXERCISES = (FRAME, LEAK)
