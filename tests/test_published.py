@@ -110,6 +110,15 @@ def test_candels_baselines_from_the_labels(published, real_data):
         assert published[name].value == pytest.approx(value, abs=5e-4)
 
 
+@pytest.mark.parametrize("gpus", [1, 2, 4, 8, 16, 32, 64])
+def test_khan_minutes_are_epochs_times_their_seconds(published, gpus):
+    whole = published[f"khan2019_gpus_{gpus}"]
+    epochs = [int(word) for word in whole.caveat.split(" epochs")[0].split(" + ")]
+    seconds = [published[f"khan2019_gpus_{gpus}_stage{stage}"].value for stage in (1, 2, 3)]
+    # Seconds are rounded to 1 each, which the epochs multiply; minutes to 1.
+    assert whole.value * 60 == pytest.approx(np.dot(epochs, seconds), abs=30 + sum(epochs) / 2)
+
+
 GOOD = {
     "id": "a",
     "work": "Somebody 2020",
