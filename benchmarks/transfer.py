@@ -1,0 +1,349 @@
+"""Measure transfer learning on real galaxies, for notebook 07: rings, spirals, and few labels.
+
+    python benchmarks/transfer.py start                                # learns on a simulated sky
+    python benchmarks/transfer.py rings spirals labels --data-root DIR
+    python benchmarks/transfer.py --record docs/results/transfer.json --data-root DIR
+
+Networks start from a simulated sky, from Galaxy Zoo 2 (for rings alone: it may have seen the other
+galaxies), or at random. A run that was interrupted goes on with the same command. For rings and
+spirals a fifth of the galaxies is set aside, for all choices: crop, learning rate, epoch. The
+others are cross-validated in five folds, newly for each seed: none has had a say in a choice.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import time
+from functools import cache, partial
+from itertools import product
+from operator import itemgetter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy import stats
+from sklearn import metrics
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from galhelpers.data.augment import Augment, dihedral_views, to_float
+from galhelpers.data.catalogs import FIVE_CLASSES, group_duplicates
+from galhelpers.data.dataset import load_dataset
+from galhelpers.data.images import load_images
+from galhelpers.data.sources.simulated import load_simulated
+from galhelpers.data.votes.galaxy_votes import votes_of
+from galhelpers.learning.checkpoint import save_checkpoint
+from galhelpers.learning.experiment import channel_statistics
+from galhelpers.learning.losses import vote_loss
+from galhelpers.learning.metrics import accuracy, bootstrap, split_interval
+from galhelpers.learning.training import Options, best_device, fit, predict
+from galhelpers.models import VoteNet, backbone
+from galhelpers.paths import atomic_write, default_data_root
+from galhelpers.trees import GZ2
+
+LOSS = itemgetter("loss")
+MARGIN = 1.25  # training pictures are this much wider, for what turns into the frame
+GZ2_NETWORK = "runs/five_classes/small_ResNet/split_00-*/model.safetensors"
+LABELS = {300: 20, 100: 30, 1000: 8}  # galaxies, a fifth of which choose the epoch, and epochs
+SPIRALS = {"elliptical": ["elliptical"], "spiral": ["spiral_clockwise", "spiral_anticlockwise"]}
+TASKS = {  # classes with the labels of each, and what crop and rate are chosen from
+    "rings": SimpleNamespace(
+        dataset="decals_rings", classes={"no_ring": ["no_ring"], "ring": ["ring"]},
+        starts=("sky", "gz2", "random"), size=64, crops=(0.4, 0.6, 0.8), rates=(1e-3, 3e-3),
+        epochs=12, batch_size=16, smoothing=0.1,
+    ),
+    "spirals": SimpleNamespace(
+        dataset="gz1_sdss", classes=SPIRALS, starts=("sky", "random"), size=48, crops=(0.3, 0.4),
+        rates=(3e-3, 1e-3, 3e-4), epochs=6, batch_size=32, smoothing=0.0,
+    ),
+    "labels": SimpleNamespace(
+        dataset="gz2_five_class", classes={name: [name] for name in FIVE_CLASSES},
+        starts=("sky", "random"), size=64, crops=(0.53,), rates=(3e-3, 1e-3), epochs=20,
+        batch_size=16, smoothing=0.0,
+    ),
+}  # fmt: skip
+
+
+def pixels_of(files, size, crop):
+    return load_images(files, size, crop, default_data_root() / "cache", progress=False)
+
+
+class Part:
+    """The galaxies of a task, each once, and networks that learn from them."""
+
+    def __init__(self, name, data_root, out):
+        self.name, self.task, self.out = name, TASKS[name], out
+        galaxies = load_dataset(self.task.dataset, data_root)
+        catalog = galaxies.catalog
+        label = catalog["label_name" if "label_name" in catalog else "class_name"]
+        number = {old: k for k, olds in enumerate(self.task.classes.values()) for old in olds}
+        classes = label.map(number).fillna(-1).to_numpy(int)
+        digests = pixels_of(galaxies.files, 8, 1.0).digests
+        sky = [catalog[name].astype(float) if name in catalog else None for name in ("ra", "dec")]
+        groups = group_duplicates(digests, *sky, ids=catalog["id"].astype(str))
+        first = np.sort(np.unique(groups, return_index=True)[1])
+        rows = first[classes[first] >= 0]
+        self.files, self.y = [galaxies.files[row] for row in rows], classes[rows]
+
+    @cache  # noqa: B019 - as long as the process
+    def pixels(self, crop):
+        """Pictures with a margin around what the network sees."""
+        size = round(self.task.size * MARGIN)
+        return pixels_of(self.files, size, crop * size / self.task.size).pixels
+
+    def begin(self, start, crop, train, seed):
+        """Build a network; one that has seen pictures keeps the normalisation it knows."""
+        weights = {"random": None, "sky": self.out / "start_sdss.safetensors"}
+        weights["gz2"] = next(Path().glob(GZ2_NETWORK), Path(GZ2_NETWORK))
+        torch.manual_seed(seed)
+        net = backbone("small_resnet", len(self.task.classes), weights=weights[start])
+        net.normalisation = net.normalisation or channel_statistics(self.pixels(crop), train)
+        return net.to(best_device()).to(memory_format=torch.channels_last)
+
+    def learn(self, start, crop, rate, train, validation, seed, epochs=None):
+        """Train a network; the epoch with the lowest loss on the validation part is kept."""
+        task, pixels, y = self.task, self.pixels(crop), torch.tensor(self.y)
+        net = self.begin(start, crop, train, seed)
+        shown = self.shown(net)
+        history = fit(
+            net, (pixels[train], y[train]), (pixels[validation], y[validation]),
+            partial(F.cross_entropy, label_smoothing=task.smoothing),
+            augment=Augment(zoom=(1 / 1.2, 1.2), noise=0.01, seed=seed, **shown),
+            prepare=partial(to_float, **shown), epochs=epochs or task.epochs, learning_rate=rate,
+            batch_size=task.batch_size, seed=seed, options=Options(mixed_precision=True),
+        )  # fmt: skip
+        return net, history.best_epoch + 1
+
+    def shown(self, net):
+        """How the network sees pictures."""
+        return {"size": self.task.size} | dict(zip(("mean", "std"), net.normalisation, strict=True))
+
+    def average(self, net, crop, rows, views=8, encode=False):
+        """Mean of probabilities or features over the views of a picture, turned and mirrored."""
+
+        def over_views(x):
+            seen = dihedral_views(x)[:views]
+            give = [net.encode(v) if encode else net(v).float().softmax(1) for v in seen]
+            return torch.stack(give).float().mean(0)
+
+        net.eval()
+        prepare, device = partial(to_float, **self.shown(net)), best_device()
+        with torch.autocast(device.type, torch.bfloat16):
+            return predict(over_views, self.pixels(crop)[rows], prepare, device=device).numpy()
+
+    def choose(self, start, train, aside):
+        """Choose the crop, with the first rate, then the rate, by the galaxies set aside."""
+        first, *rates = self.task.rates
+        made = [self.try_out(start, crop, first, train, aside) for crop in self.task.crops]
+        crop = min(made, key=LOSS)["crop"]
+        made += [self.try_out(start, crop, rate, train, aside) for rate in rates]
+        return min(made, key=LOSS)
+
+    def try_out(self, start, crop, rate, train, aside):
+        """Train one network, keep it, and measure it on the galaxies set aside."""
+        file = self.out / f"{self.name}-choice-{start}-{crop}-{rate}.json"
+
+        def make():
+            net, epoch = self.learn(start, crop, rate, train, aside, 0)
+            save_checkpoint(
+                file.with_suffix(".safetensors"), net, architecture="backbone",
+                arguments=net.arguments, classes=list(self.task.classes),
+                provenance={"benchmark": "transfer.py", "start": start, "seed": 0},
+                preprocessing=self.shown(net) | {"crop": crop, "views": 8},
+            )  # fmt: skip
+            p, y = self.average(net, crop, aside), self.y[aside]
+            surprise = -np.log(np.clip(p[np.arange(len(y)), y], 1e-6, 1)).mean()
+            return {"part": self.name, "kind": "choice", "start": start, "crop": crop,
+                    "rate": rate, "loss": float(surprise), "best_epoch": epoch,
+                    "accuracy": accuracy(p.argmax(1), y)}  # fmt: skip
+
+        return row(file, make)
+
+
+def row(file, make):
+    """Read a row, or make and write it."""
+    if not file.is_file():
+        began = time.process_time()
+        made = make() | {"cpu_seconds": round(time.process_time() - began, 1)}
+        with atomic_write(file) as temporary:
+            temporary.write_text(json.dumps(made) + "\n", encoding="utf8")
+        print({k: v for k, v in made.items() if not isinstance(v, list)}, flush=True)
+    return json.loads(file.read_text("utf8"))
+
+
+def two_classes(part, seeds):
+    """Choose on the galaxies set aside, then cross-validate on the others."""
+    y, out, starts = part.y, part.out, part.task.starts
+    ways = list(product(starts, ("tuned", "frozen")))
+    tested, aside = train_test_split(np.arange(len(y)), test_size=0.2, stratify=y, random_state=0)
+    chosen = {start: part.choose(start, tested, aside) for start in starts}
+    best = "{start}-{crop}-{rate}.safetensors".format(**min(chosen.values(), key=LOSS))
+    shutil.copy(out / f"{part.name}-choice-{best}", out / f"{part.name}.safetensors")
+
+    @cache
+    def features(start, crop, seed):
+        net = part.begin(start, crop, tested, seed)
+        return part.average(net, crop, np.arange(len(y)), 4, encode=True)
+
+    def test(start, how, seed, fold, train, rows):
+        facts = {"part": part.name, "kind": how, "start": start, "seed": seed, "fold": fold}
+        crop, rate = chosen[start]["crop"], chosen[start]["rate"]
+        if how == "frozen":  # logistic regression on features as they are
+            x, grid = features(start, crop, seed), {"C": 10.0 ** np.arange(-4, 2)}
+            model = GridSearchCV(LogisticRegression(max_iter=2000), grid, scoring="neg_log_loss")
+            model = make_pipeline(StandardScaler(), model).fit(x[train], y[train])
+            p = model.predict_proba(x[rows])[:, 1]
+        else:
+            net, epoch = part.learn(start, crop, rate, train, aside, 100 * seed + fold)
+            p, facts = part.average(net, crop, rows)[:, 1], facts | {"best_epoch": epoch}
+        facts |= {"accuracy": accuracy(p > 0.5, y[rows]), "probability": p.tolist()}
+        return facts | {"rows": rows.tolist(), "truth": y[rows].tolist()}
+
+    for seed in range(seeds):
+        folds = StratifiedKFold(5, shuffle=True, random_state=seed).split(tested, y[tested])
+        for (fold, (train, rows)), (start, how) in product(enumerate(folds), ways):
+            make = partial(test, start, how, seed, fold, tested[train], tested[rows])
+            row(out / f"{part.name}-{how}-{start}-{seed}-{fold}.json", make)
+
+
+def few_labels(part, seeds):
+    """Five classes from 100 to 1,000 labels; 2,000 galaxies are only ever tested."""
+    y, crop = part.y, part.task.crops[0]
+    split = partial(train_test_split, random_state=0)
+    pool, test = split(np.arange(len(y)), test_size=2000, stratify=y)
+    pool, aside = split(pool, test_size=500, stratify=y[pool])
+    rates = {start: part.choose(start, pool[:300], aside)["rate"] for start in part.task.starts}
+
+    def make(seed, n, start):
+        mine, _ = train_test_split(pool, train_size=n, stratify=y[pool], random_state=seed)
+        train, own = train_test_split(mine, test_size=0.2, random_state=seed)
+        net, epoch = part.learn(start, crop, rates[start], train, own, seed, LABELS[n])
+        guess = part.average(net, crop, test, 1).argmax(1)
+        recall = metrics.recall_score(y[test], guess, average=None, labels=range(5))
+        return {"part": "labels", "kind": "tuned", "start": start, "labels": n, "seed": seed,
+                "accuracy": accuracy(guess, y[test]), "macro_recall": float(recall.mean()),
+                "recall": recall.tolist(), "best_epoch": epoch}  # fmt: skip
+
+    for n, seed, start in product(LABELS, range(seeds), part.task.starts):
+        row(part.out / f"labels-tuned-{n}-{start}-{seed}.json", partial(make, seed, n, start))
+
+
+def start_network(out):
+    """Train a network for Galaxy Zoo 2 votes on 10,000 simulated SDSS galaxies, or go on."""
+    galaxies = load_simulated(default_data_root(), 10_000, 0, "sdss", 128)
+    pixels = pixels_of(galaxies.files, 88, 0.6875).pixels
+    votes = torch.tensor(votes_of(galaxies, "gz2")[1], dtype=torch.float32)
+    shown = {"mean": [0.14, 0.13, 0.12], "std": [0.16, 0.15, 0.13]}
+    torch.manual_seed(0)
+    arguments = {"tree": "gz2", "encoder": "small", "widths": (32, 64, 128)}
+    net = VoteNet(**arguments).to(best_device()).to(memory_format=torch.channels_last)
+    fit(
+        net, (pixels[:9000], votes[:9000]), (pixels[9000:], votes[9000:]),
+        partial(vote_loss, tree=GZ2), augment=Augment(64, **shown),
+        prepare=partial(to_float, size=64, **shown), epochs=12, batch_size=64,
+        options=Options(mixed_precision=True, resume=out / "start.resume"),
+    )  # fmt: skip
+    save_checkpoint(
+        out / "start_sdss.safetensors", net, architecture="vote_net", arguments=arguments,
+        preprocessing={"size": 64, "crop": 0.5, "passes": 20} | shown, task="votes",
+        classes=GZ2.columns, provenance={"benchmark": "transfer.py", "dataset": "simulated"},
+    )  # fmt: skip
+
+
+MEASURES = {  # of true classes and probabilities of class 1
+    "accuracy": lambda y, p: accuracy(p > 0.5, y),
+    "balanced_accuracy": lambda y, p: metrics.balanced_accuracy_score(y, p > 0.5),
+    "balanced_accuracy_at_share": lambda y, p: metrics.balanced_accuracy_score(y, p > y.mean()),
+    "precision": lambda y, p: metrics.precision_score(y, p > 0.5, zero_division=0),
+    "recall": lambda y, p: metrics.recall_score(y, p > 0.5),
+    "f1": lambda y, p: metrics.f1_score(y, p > 0.5),
+    "false_positive_rate": lambda y, p: float(np.mean(p[y == 0] > 0.5)),
+    "roc_area": lambda y, p: metrics.roc_auc_score(y, p),
+}
+
+
+def summary(rows, second):
+    """Put the folds of all seeds together: means over the seeds, intervals over galaxies."""
+    truth = {r: t for one in rows for r, t in zip(one["rows"], one["truth"], strict=True)}
+    galaxies, y = np.array(sorted(truth.items())).T
+    seeds = sorted({one["seed"] for one in rows})
+    p = np.full((len(galaxies), len(seeds)), np.nan)
+    for one in rows:
+        p[np.searchsorted(galaxies, one["rows"]), seeds.index(one["seed"])] = one["probability"]
+    p = p[:, ~np.isnan(p).any(0)]  # seeds of which all folds are there
+    said = {"n": len(y), "seeds": p.shape[1], "majority": float(max(1 - y.mean(), y.mean()))}
+    together = p.mean(1)
+    found = {"accuracy_over_splits": split_interval([one["accuracy"] for one in rows], 0.2)}
+    for name, measure in MEASURES.items():
+        mean = partial(lambda f, y, p: np.mean([f(y, column) for column in p.T]), measure)
+        found[name] = bootstrap(mean, y, p, resamples=500)
+        found[f"{name}_together"] = bootstrap(mean, y, together[:, None], resamples=500)
+    said |= {name: [one.value, one.low, one.high] for name, one in found.items()}
+    other = np.array([second.get(galaxy, -1) for galaxy in galaxies])
+    for both in product((0, 1), (0, 1)):  # by both labels: galaxies, and those called spiral
+        called = together[(y == both[0]) & (other == both[1])] > 0.5
+        said["labels_{}_{}".format(*both)] = [len(called), int(called.sum())]
+    return said | {"probability": together.round(4).tolist(), "truth": y.tolist()}
+
+
+def record(out, file, data_root):
+    """Put all rows of a folder together, as notebook 07 draws them."""
+    found = [json.loads(path.read_text("utf8")) for path in sorted(out.glob("*-*.json"))]
+    made = {"machine": f"{platform.machine()}, one thread, torch {torch.__version__}"}
+    made["choices"] = [one for one in found if one["kind"] == "choice"]
+    # Elliptical (0) or spiral (1) by another selection from Galaxy Zoo 1, where there is one.
+    files = Part("spirals", data_root, out).files
+    table = pd.read_csv(files[0].parent.parent / "labels.csv", dtype=str).set_index("dr7objid")
+    types = table.get("mattiaseyh_type", pd.Series()).map({"ELLIPTICAL": 0, "SPIRAL": 1}).dropna()
+    second = {row: types[file.stem] for row, file in enumerate(files) if file.stem in types.index}
+    for part in ("rings", "spirals"):
+        made[part] = []
+        for start, kind in product(TASKS[part].starts, ("tuned", "frozen")):
+            mine = [o for o in found if (o["part"], o["start"], o["kind"]) == (part, start, kind)]
+            if len(mine) >= 5:
+                facts = summary(mine, second if part == "spirals" else {})
+                made[part].append({"start": start, "kind": kind} | facts)
+    made["labels"] = []
+    for n, start in product(sorted(LABELS), TASKS["labels"].starts):
+        mine = [one for one in found if (one.get("labels"), one["start"]) == (n, start)]
+        if len(mine) > 1:
+            facts = {"labels": n, "start": start, "seeds": len(mine)}
+            for name in ("accuracy", "macro_recall"):
+                values = [one[name] for one in mine]
+                half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+                facts[name] = [np.mean(values), np.mean(values) - half, np.mean(values) + half]
+                facts[f"{name}_of_seeds"] = values
+            made["labels"].append(facts)
+    with atomic_write(file) as temporary:
+        temporary.write_text(json.dumps(made, indent=1) + "\n", encoding="utf8")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help=f"start, {', '.join(TASKS)}")
+    parser.add_argument("--seeds", type=int, help="by default 3, and 5 for labels")
+    parser.add_argument("--record", type=Path, help="write all results in --out to this file")
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("runs/transfer"))
+    options = parser.parse_args()
+    if unknown := set(options.parts) - {"start", *TASKS}:
+        parser.error(f"no part {', '.join(unknown)}; there are start, {', '.join(TASKS)}")
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if "start" in options.parts:
+        start_network(options.out)
+    for name in (one for one in options.parts if one != "start"):
+        run, seeds = (few_labels, 5) if name == "labels" else (two_classes, 3)
+        run(Part(name, options.data_root, options.out), options.seeds or seeds)
+    if options.record:
+        record(options.out, options.record, options.data_root)
+
+
+if __name__ == "__main__":
+    main()
