@@ -39,7 +39,9 @@ def bright_or_dark(n, seed):
 def network(norm=False):
     torch.manual_seed(0)
     middle = nn.BatchNorm1d(16) if norm else nn.Identity()
-    return nn.Sequential(nn.Flatten(), nn.Linear(768, 16), middle, nn.ReLU(), nn.Linear(16, 2))
+    # Normalisation takes a bias away again: its gradient is rounding alone, which AdamW makes a step.
+    first = nn.Linear(768, 16, bias=not norm)
+    return nn.Sequential(nn.Flatten(), first, middle, nn.ReLU(), nn.Linear(16, 2))
 
 
 def plain_views(batch, step):
