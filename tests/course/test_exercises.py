@@ -31,7 +31,7 @@ from galhelpers.learning import metrics, vote_metrics
 from galhelpers.learning.active import bald_of_two
 from galhelpers.learning.losses import dirichlet_multinomial_nll
 from galhelpers.learning.posterior import Posterior
-from galhelpers.learning.transfer import freeze, layer_rates
+from galhelpers.learning.transfer import freeze
 from galhelpers.models.backbones import backbone
 from galhelpers.ode import odeint
 from galhelpers.ode_steps import TABLEAUS, change_of_step
@@ -61,7 +61,7 @@ def test_which_exercises_there_are():
     ids = [e.id for e in EXERCISES]
     assert ids == sorted(set(ids))
     notebooks = ("01", "02", "03", "05", "06", "07")
-    assert [len(exercises_of(n)) for n in notebooks] == [5, 5, 7, 7, 7, 7]
+    assert [len(exercises_of(n)) for n in notebooks] == [5, 5, 7, 7, 7, 6]
     assert len({e.title for e in EXERCISES}) == len(EXERCISES)
 
 
@@ -375,13 +375,6 @@ def _moved_by_bytes(before, after, frozen):
     return {n for n in rests if before[n].tobytes() != after[n].tobytes()}
 
 
-def _rates_by_loop(n_stages, rate, decay):
-    found = [rate]
-    while len(found) < n_stages:
-        found.insert(0, found[0] * decay)
-    return found
-
-
 def _leaked_by_astropy(train, test, radius):
     one, other = (SkyCoord(*table.T, unit="deg") for table in (train, test))
     found = np.zeros(len(test), dtype=bool)
@@ -476,12 +469,11 @@ def _efficiency_by_loops(gpus, seconds, epochs):
         ("06.7", _information_by_scipy),
         ("07.1", _frame_by_loops),
         ("07.2", _moved_by_bytes),
-        ("07.3", _rates_by_loop),
-        ("07.4", _leaked_by_astropy),
-        ("07.4", _leaked_by_a_tree_of_chords),
-        ("07.5", _gains_by_pandas),
-        ("07.6", _verdict_by_scipy),
-        ("07.7", _efficiency_by_loops),
+        ("07.5", _leaked_by_astropy),
+        ("07.5", _leaked_by_a_tree_of_chords),
+        ("07.3", _gains_by_pandas),
+        ("07.4", _verdict_by_scipy),
+        ("07.6", _efficiency_by_loops),
     ],
 )
 def test_other_right_answers_pass(number, answer):
@@ -759,12 +751,12 @@ def test_what_the_exercises_on_a_committee_say_is_so():
         ("07.2", lambda before, after, frozen: [1], "expected a list of names"),
         ("07.2", lambda before, after, frozen: [], "no optimiser has touched it"),
         ("07.2", lambda before, after, frozen: ["nothing"], "which is no entry of the state"),
-        ("07.4", lambda train, test, radius: 2 * np.ones(len(test)), "for the first. Expected"),
-        ("07.4", lambda train, test, radius: np.zeros(len(test)), "no row at all"),
-        ("07.4", lambda train, test, radius: np.arange(len(test)) < 3, "you leave out row"),
-        ("07.5", lambda before, after, truth, n: (0.5, 0.5), "for each network its own"),
-        ("07.6", lambda with_pseudo, *controls: np.zeros((2, 3)), "one difference for each seed"),
-        ("07.7", lambda gpus, seconds, epochs: 0.9 * np.ones(len(gpus)), "how long would each"),
+        ("07.5", lambda train, test, radius: 2 * np.ones(len(test)), "for the first. Expected"),
+        ("07.5", lambda train, test, radius: np.zeros(len(test)), "no row at all"),
+        ("07.5", lambda train, test, radius: np.arange(len(test)) < 3, "you leave out row"),
+        ("07.3", lambda before, after, truth, n: (0.5, 0.5), "for each network its own"),
+        ("07.4", lambda with_pseudo, *controls: np.zeros((2, 3)), "one difference for each seed"),
+        ("07.6", lambda gpus, seconds, epochs: 0.9 * np.ones(len(gpus)), "how long would each"),
     ],
 )
 def test_other_wrong_answers_of_notebook_07_get_a_line(number, answer, fragment):
@@ -797,17 +789,7 @@ def test_what_the_course_freezes_does_not_move_and_batch_norm_does_where_it_is_l
     assert set(found) == (statistics if batch_norm == "moving" else set())
 
 
-def test_the_rates_of_the_course_are_those_of_the_exercise():
-    net = backbone("small_resnet", 2, widths=[4, 8])
-    groups = layer_rates(net, 1e-3, 0.75)
-    n = len(net.stages)
-    assert [group["stage"] for group in groups] == list(range(n))
-    expected = [group["lr"] for group in groups]
-    np.testing.assert_allclose(find("07.3").reference(n, 1e-3, 0.75), expected)
-
-
 def test_what_the_exercises_of_notebook_07_say_is_so():
-    assert round(find("07.3").reference(10, 1.0, 0.75)[0], 3) == 0.075
     assert round(84 * 0.263, 1) == 22.1
 
     time = (SECONDS * EPOCHS).sum(axis=1)
@@ -816,12 +798,12 @@ def test_what_the_exercises_of_notebook_07_say_is_so():
     assert [time[1] // 3600, time[1] % 3600 // 60] == [1, 47]
     assert [round(faster[-1]), round(faster[-1] / 64, 2)] == [35, 0.54]
     assert [round(faster[1], 2), round(faster[1] / 2, 2)] == [2.65, 1.32]
-    right = find("07.7").reference(GPUS, SECONDS, EPOCHS)
+    right = find("07.6").reference(GPUS, SECONDS, EPOCHS)
     assert [right[1].round(2), right[-1].round(2)] == [0.96, 0.93]
     assert right.max() == right[0] == 1  # at equal epochs nobody beats the ideal
 
     networks = _two_networks(6, 400, 2)
-    own, everywhere = find("07.5").reference(*networks, 190)
+    own, everywhere = find("07.3").reference(*networks, 190)
     assert own > 0 > everywhere
     assert np.unique(networks[0].max(axis=1)).size == np.unique(networks[1].max(axis=1)).size == 400
 
@@ -830,7 +812,7 @@ def test_what_the_exercises_of_notebook_07_say_is_so():
 
 
 def test_the_interval_over_seeds_holds_the_true_gain_in_95_of_100():
-    rng, answer = np.random.default_rng(76), find("07.6").reference
+    rng, answer = np.random.default_rng(76), find("07.4").reference
     held = []
     for _ in range(2000):
         shared = rng.normal(0, 1, 4)

@@ -39,7 +39,7 @@ def bright_or_dark(n, seed):
 def network(norm=False):
     torch.manual_seed(0)
     middle = nn.BatchNorm1d(16) if norm else nn.Identity()
-    # Normalisation takes a bias away again: its gradient is rounding alone, which AdamW makes a step.
+    # A bias before normalisation has no gradient but rounding, which AdamW turns into full steps.
     first = nn.Linear(768, 16, bias=not norm)
     return nn.Sequential(nn.Flatten(), first, middle, nn.ReLU(), nn.Linear(16, 2))
 

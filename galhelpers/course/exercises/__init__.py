@@ -48,11 +48,10 @@ published with it, and the frozen networks of Zoobot 2.9.0 and of the Kaggle not
 ====  =======================================================================================
 07.1  cutouts of 22.1 arcsec beside cutouts that grow with the galaxy: the same sky first.
 07.2  "head only", but the running statistics of BatchNorm move.
-07.3  between frozen and free: a learning rate for each stage.
-07.4  a galaxy in training and in test, under two names: match positions.
-07.5  an accuracy on the surest half, where each network chooses its own.
-07.6  "recursive training" from one run and without a control: pairs over seeds.
-07.7  GPUs compared by runs that stopped at different epochs.
+07.3  an accuracy on the surest half, where each network chooses its own.
+07.4  "recursive training" from one run and without a control: pairs over seeds.
+07.5  a galaxy in training and in test, under two names: match positions.
+07.6  GPUs compared by runs that stopped at different epochs.
 ====  =======================================================================================
 
 Modules: ``data`` and ``comparison`` (01); ``preprocessing`` and ``geometry`` (02); ``baselines``,

@@ -1,4 +1,4 @@
-"""Exercises of notebook 07 on fine-tuning: what is frozen, and how fast the rest learns.
+"""Exercise of notebook 07 on fine-tuning: what is frozen, and what only seems so.
 
 The frozen networks that move are those of Zoobot 2.9.0 and of the Kaggle notebook of notebook 03.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.course.checks import Answer, Exercise, NotYet, as_array, close, describe
+from galhelpers.course.checks import Answer, Exercise, NotYet, close, describe
 
 # 07.2 --------------------------------------------------------------------------------------------
 
@@ -225,109 +225,4 @@ MOVED = Exercise(
     },
 )
 
-# 07.3 --------------------------------------------------------------------------------------------
-
-
-def rates(n_stages: int, rate: float, decay: float) -> np.ndarray:
-    """Learning rate of each stage, from the input to the head, shape (n_stages,)."""
-    return rate * decay ** np.arange(n_stages - 1, -1, -1.0)
-
-
-Rates = Callable[[int, float, float], Any]
-RATES: dict[str, tuple[Rates, str]] = {
-    "head first": (
-        lambda n, r, d: rates(n, r, d)[::-1],
-        "the head's rate for the first stage. Which end sees edges and blobs?",
-    ),
-    "all alike": (
-        lambda n, r, d: np.full(n, r),
-        "the same rate everywhere. What became of decay?",
-    ),
-    "growing": (
-        lambda n, r, d: r / d ** np.arange(n - 1, -1, -1.0),
-        "rates that grow towards the input, where least should change",
-    ),
-    "one too many": (
-        lambda n, r, d: d * rates(n, r, d),
-        "a head slower than `rate`. How often has the head to be made slower?",
-    ),
-    "straight line": (
-        lambda n, r, d: r * (1 - (1 - d) * np.arange(n - 1, -1, -1.0)),
-        "the same *difference* from stage to stage, which goes through 0. It is a factor",
-    ),
-    "over all": (
-        lambda n, r, d: r * d ** (np.arange(n - 1, -1, -1.0) / max(n - 1, 1)),
-        "decay shared out over all stages. From one stage to the next was asked for",
-    ),
-    "once": (
-        lambda n, r, d: np.append(np.full(n - 1, r * d), r),
-        "one slower rate for all but the head. Each stage is slower than the one after it",
-    ),
-    "exponential": (
-        lambda n, r, d: r * np.exp(-d * np.arange(n - 1, -1, -1.0)),
-        "exp(-decay) from stage to stage; a decay of 1 should change nothing",
-    ),
-    "squared": (
-        lambda n, r, d: r * d ** (2 * np.arange(n - 1, -1, -1.0)),
-        "decay applied twice a stage",
-    ),
-    "shared out": (
-        lambda n, r, d: rates(n, r, d) * r / rates(n, r, d).sum(),
-        "rates that add up to `rate`. It is the head's own",
-    ),
-    "triangle": (
-        lambda n, r, d: r * d ** np.cumsum(np.arange(n))[::-1],
-        "steps that become steeper and steeper: a factor in each loop, and a power too?",
-    ),
-}
-
-
-def _check_rates(ask: Answer) -> str | None:
-    for n, rate, decay in ((4, 1e-3, 0.5), (10, 1e-4, 0.75), (1, 0.02, 0.5), (6, 2e-3, 1.0)):
-        seen = f"n_stages = {n}, rate = {rate:g} and decay = {decay:g}"
-        what = f"one rate for each stage, shape ({n},)"
-        got = as_array(ask(n, rate, decay, seen=seen), (n,), what)
-        if close(got, rates(n, rate, decay), atol=0):
-            continue
-        start = (
-            f"for {seen} you give {got[0]:.3g} for the first stage and {got[-1]:.3g} for the head: "
-        )
-        for rule, message in RATES.values():
-            if close(got, rule(n, rate, decay), atol=0):
-                return start + message
-        return f"{start}begin at the head, with `rate`; what has the stage before it?"
-    return None
-
-
-RATE = Exercise(
-    id="07.3",
-    title="Slow at the front, quick at the back",
-    question=(
-        "Freezing is all or nothing: a stage learns, or it does not. In between lie learning rates "
-        "for each stage (Howard & Ruder 2018). The first ones see edges and blobs, and these are "
-        "much alike in SDSS, in DES and in photographs of dogs; the last ones name things, and "
-        "must learn new names. Zoobot's default is a factor of .75 from stage to stage: with ten "
-        "of them the first learns at 7.5% of the head's rate. Khan et al. had one rate for all.\n\n"
-        "Write `rates(n_stages, rate, decay)`: the head, which is the last stage, learns at "
-        "`rate`, and each stage before it at `decay` times the rate of the one after it. Return "
-        "the learning rates, shape (n_stages,), from the input to the head."
-    ),
-    stub='''def rates(n_stages, rate, decay):
-    """Learning rate of each stage, from the input to the head, shape (n_stages,)."""
-    ...''',
-    hints=(
-        "How many stages is the head away from itself, and the first stage from the head?",
-        "The powers of `decay` run from n_stages - 1 at the input down to 0 at the head.",
-        "`np.arange(n_stages)[::-1]` holds them.",
-    ),
-    reference=rates,
-    diagnose=_check_rates,
-    lesson="A decay of 1 is plain fine-tuning; near 0 only the head learns.",
-    wrong=RATES
-    | {
-        "without the head": (lambda n, r, d: rates(n, r, d)[:-1], "expected one rate for each"),
-        "a third": (lambda n, r, d: rates(n, r / 3, d), "begin at the head"),
-    },
-)
-
-EXERCISES = (MOVED, RATE)
+EXERCISES = (MOVED,)

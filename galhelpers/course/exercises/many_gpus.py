@@ -18,7 +18,7 @@ SECONDS = np.array([
 ])  # fmt: skip
 EPOCHS = np.array([[1, 11, 4], [1, 6, 4], [1, 5, 7], [1, 6, 8], [1, 4, 17], [1, 6, 12], [1, 5, 15]])
 
-# 07.7 --------------------------------------------------------------------------------------------
+# 07.6 --------------------------------------------------------------------------------------------
 
 
 def efficiency(gpus: np.ndarray, seconds: np.ndarray, epochs: np.ndarray) -> np.ndarray:
@@ -132,7 +132,7 @@ def _check_efficiency(ask: Answer) -> str | None:
 
 
 EFFICIENCY = Exercise(
-    id="07.7",
+    id="07.6",
     title="Sixty-four GPUs",
     question=(
         "The slides train on 1 to 64 GPUs: 4 h 44 min with one, 8 min with 64, so 35 times as "

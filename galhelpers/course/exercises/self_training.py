@@ -13,7 +13,7 @@ from scipy.stats import norm, t, ttest_ind
 
 from galhelpers.course.checks import Answer, Exercise, as_array, as_items, as_number, close
 
-# 07.5 --------------------------------------------------------------------------------------------
+# 07.3 --------------------------------------------------------------------------------------------
 
 
 def gains(before: np.ndarray, after: np.ndarray, truth: np.ndarray, n: int) -> tuple[float, float]:
@@ -161,7 +161,7 @@ def _check_gains(ask: Answer) -> str | None:
 
 
 GAINS = Exercise(
-    id="07.5",
+    id="07.3",
     title="Praise for easy questions",
     question=(
         "Khan et al. label DES galaxies with their own network, add the 1,000 surest, train again, "
@@ -212,7 +212,7 @@ GAINS = Exercise(
     },
 )
 
-# 07.6 --------------------------------------------------------------------------------------------
+# 07.4 --------------------------------------------------------------------------------------------
 
 
 def verdict(with_pseudo: np.ndarray, without: np.ndarray, random: np.ndarray) -> np.ndarray:
@@ -353,7 +353,7 @@ def _check_verdict(ask: Answer) -> str | None:
 
 
 VERDICT = Exercise(
-    id="07.6",
+    id="07.4",
     title="Does it help to teach oneself?",
     question=(
         "'Recursive training' gained .0112 in accuracy on SDSS pictures, .0051 on DES: one run "

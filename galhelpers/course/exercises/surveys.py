@@ -186,7 +186,7 @@ FRAME = Exercise(
     },
 )
 
-# 07.4 --------------------------------------------------------------------------------------------
+# 07.5 --------------------------------------------------------------------------------------------
 
 
 def leaked(train: np.ndarray, test: np.ndarray, radius: float) -> np.ndarray:
@@ -349,7 +349,7 @@ def _check_leak(ask: Answer) -> str | None:
 
 
 LEAK = Exercise(
-    id="07.4",
+    id="07.5",
     title="Old acquaintances",
     question=(
         "A test galaxy should be a stranger. Khan et al. took the 1,066 galaxies of their first "
