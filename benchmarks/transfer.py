@@ -5,9 +5,10 @@
     python benchmarks/transfer.py --record docs/results/transfer.json --data-root DIR
 
 Networks start from a simulated sky, from Galaxy Zoo 2 (for rings alone: it may have seen the other
-galaxies), or at random. A run that was interrupted goes on with the same command. For rings and
-spirals a fifth of the galaxies is set aside, for all choices: crop, learning rate, epoch. The
-others are cross-validated in five folds, newly for each seed: none has had a say in a choice.
+galaxies), from that network once it has learnt simulated rings (sim_rings, then trained twice as
+long, with more zoom), or at random; 3x: with three times the epochs. An interrupted run goes on
+with the same command. For rings and spirals a fifth of the galaxies is set aside for all choices:
+crop, learning rate, epoch. The others are cross-validated in five folds, newly for each seed.
 """
 
 import argparse
@@ -45,27 +46,29 @@ from galhelpers.learning.metrics import accuracy, bootstrap, split_interval
 from galhelpers.learning.training import Options, best_device, fit, predict
 from galhelpers.models import VoteNet, backbone
 from galhelpers.paths import atomic_write, default_data_root
+from galhelpers.survey import render, sample_galaxies
+from galhelpers.survey.galaxies import generator
 from galhelpers.trees import GZ2
 
-LOSS = itemgetter("loss")
 MARGIN = 1.25  # training pictures are this much wider, for what turns into the frame
-GZ2_NETWORK = "runs/five_classes/small_ResNet/split_00-*/model.safetensors"
+FIVE_CLASSES_RUN = "runs/five_classes/small_ResNet/split_00-*/model.safetensors"
+GZ2_NETWORK = next(Path().glob(FIVE_CLASSES_RUN), FIVE_CLASSES_RUN)
 LABELS = {300: 20, 100: 30, 1000: 8}  # galaxies, a fifth of which choose the epoch, and epochs
 SPIRALS = {"elliptical": ["elliptical"], "spiral": ["spiral_clockwise", "spiral_anticlockwise"]}
 TASKS = {  # classes with the labels of each, and what crop and rate are chosen from
     "rings": SimpleNamespace(
         dataset="decals_rings", classes={"no_ring": ["no_ring"], "ring": ["ring"]},
-        starts=("sky", "gz2", "random"), size=64, crops=(0.4, 0.6, 0.8), rates=(1e-3, 3e-3),
-        epochs=12, batch_size=16, smoothing=0.1,
+        starts=("sky", "gz2", "sim_rings", "random"), size=64, crops=(0.4, 0.6, 0.8),
+        rates=(1e-3, 3e-3), epochs=12, batch_size=16, smoothing=0.1,
     ),
     "spirals": SimpleNamespace(
-        dataset="gz1_sdss", classes=SPIRALS, starts=("sky", "random"), size=48, crops=(0.3, 0.4),
-        rates=(3e-3, 1e-3, 3e-4), epochs=6, batch_size=32, smoothing=0.0,
+        dataset="gz1_sdss", classes=SPIRALS, starts=("sky", "random", "random_3x"), size=48,
+        crops=(0.3, 0.4), rates=(3e-3, 1e-3, 3e-4), epochs=6, batch_size=32, smoothing=0.0,
     ),
     "labels": SimpleNamespace(
         dataset="gz2_five_class", classes={name: [name] for name in FIVE_CLASSES},
-        starts=("sky", "random"), size=64, crops=(0.53,), rates=(3e-3, 1e-3), epochs=20,
-        batch_size=16, smoothing=0.0,
+        starts=("sky", "random", "random_3x"), size=64, crops=(0.53,),
+        rates=(3e-3, 1e-3), epochs=20, batch_size=16, smoothing=0.0,
     ),
 }  # fmt: skip
 
@@ -89,7 +92,7 @@ class Part:
         groups = group_duplicates(digests, *sky, ids=catalog["id"].astype(str))
         first = np.sort(np.unique(groups, return_index=True)[1])
         rows = first[classes[first] >= 0]
-        self.files, self.y = [galaxies.files[row] for row in rows], classes[rows]
+        self.files, self.y = galaxies.select(rows).files, classes[rows]
 
     @cache  # noqa: B019 - as long as the process
     def pixels(self, crop):
@@ -99,23 +102,25 @@ class Part:
 
     def begin(self, start, crop, train, seed):
         """Build a network; one that has seen pictures keeps the normalisation it knows."""
-        weights = {"random": None, "sky": self.out / "start_sdss.safetensors"}
-        weights["gz2"] = next(Path().glob(GZ2_NETWORK), Path(GZ2_NETWORK))
+        file = {"sky": "start_sdss.safetensors", "sim_rings": "start_rings.safetensors"}.get(start)
+        weights = GZ2_NETWORK if start == "gz2" else self.out / file if file else None
         torch.manual_seed(seed)
-        net = backbone("small_resnet", len(self.task.classes), weights=weights[start])
+        net = backbone("small_resnet", len(self.task.classes), weights=weights)
         net.normalisation = net.normalisation or channel_statistics(self.pixels(crop), train)
         return net.to(best_device()).to(memory_format=torch.channels_last)
 
     def learn(self, start, crop, rate, train, validation, seed, epochs=None):
         """Train a network; the epoch with the lowest loss on the validation part is kept."""
         task, pixels, y = self.task, self.pixels(crop), torch.tensor(self.y)
+        times, zoom = {"random_3x": (3, 1.2), "sim_rings": (2, 1.5)}.get(start, (1, 1.2))
+        epochs = (epochs or task.epochs) * times
         net = self.begin(start, crop, train, seed)
         shown = self.shown(net)
         history = fit(
             net, (pixels[train], y[train]), (pixels[validation], y[validation]),
             partial(F.cross_entropy, label_smoothing=task.smoothing),
-            augment=Augment(zoom=(1 / 1.2, 1.2), noise=0.01, seed=seed, **shown),
-            prepare=partial(to_float, **shown), epochs=epochs or task.epochs, learning_rate=rate,
+            augment=Augment(zoom=(1 / zoom, zoom), noise=0.01, seed=seed, **shown),
+            prepare=partial(to_float, **shown), epochs=epochs, learning_rate=rate,
             batch_size=task.batch_size, seed=seed, options=Options(mixed_precision=True),
         )  # fmt: skip
         return net, history.best_epoch + 1
@@ -139,11 +144,11 @@ class Part:
 
     def choose(self, start, train, aside):
         """Choose the crop, with the first rate, then the rate, by the galaxies set aside."""
-        first, *rates = self.task.rates
+        start, (first, *rates) = start.removesuffix("_3x"), self.task.rates
         made = [self.try_out(start, crop, first, train, aside) for crop in self.task.crops]
-        crop = min(made, key=LOSS)["crop"]
+        crop = min(made, key=itemgetter("loss"))["crop"]
         made += [self.try_out(start, crop, rate, train, aside) for rate in rates]
-        return min(made, key=LOSS)
+        return min(made, key=itemgetter("loss"))
 
     def try_out(self, start, crop, rate, train, aside):
         """Train one network, keep it, and measure it on the galaxies set aside."""
@@ -180,11 +185,12 @@ def row(file, make):
 def two_classes(part, seeds):
     """Choose on the galaxies set aside, then cross-validate on the others."""
     y, out, starts = part.y, part.out, part.task.starts
-    ways = list(product(starts, ("tuned", "frozen")))
+    ways = [(s, how) for s in starts for how in ("tuned", "frozen")[: 1 if "3x" in s else 2]]
     tested, aside = train_test_split(np.arange(len(y)), test_size=0.2, stratify=y, random_state=0)
     chosen = {start: part.choose(start, tested, aside) for start in starts}
-    best = "{start}-{crop}-{rate}.safetensors".format(**min(chosen.values(), key=LOSS))
-    shutil.copy(out / f"{part.name}-choice-{best}", out / f"{part.name}.safetensors")
+    best = min(chosen.values(), key=itemgetter("loss"))
+    best = "{part}-choice-{start}-{crop}-{rate}.safetensors".format(**best)
+    shutil.copy(out / best, out / f"{part.name}.safetensors")
 
     @cache
     def features(start, crop, seed):
@@ -193,7 +199,7 @@ def two_classes(part, seeds):
 
     def test(start, how, seed, fold, train, rows):
         facts = {"part": part.name, "kind": how, "start": start, "seed": seed, "fold": fold}
-        crop, rate = chosen[start]["crop"], chosen[start]["rate"]
+        crop, rate = itemgetter("crop", "rate")(chosen[start])
         if how == "frozen":  # logistic regression on features as they are
             x, grid = features(start, crop, seed), {"C": 10.0 ** np.arange(-4, 2)}
             model = GridSearchCV(LogisticRegression(max_iter=2000), grid, scoring="neg_log_loss")
@@ -202,8 +208,8 @@ def two_classes(part, seeds):
         else:
             net, epoch = part.learn(start, crop, rate, train, aside, 100 * seed + fold)
             p, facts = part.average(net, crop, rows)[:, 1], facts | {"best_epoch": epoch}
-        facts |= {"accuracy": accuracy(p > 0.5, y[rows]), "probability": p.tolist()}
-        return facts | {"rows": rows.tolist(), "truth": y[rows].tolist()}
+        return facts | {"accuracy": accuracy(p > 0.5, y[rows]), "probability": p.tolist(),
+                        "rows": rows.tolist(), "truth": y[rows].tolist()}  # fmt: skip
 
     for seed in range(seeds):
         folds = StratifiedKFold(5, shuffle=True, random_state=seed).split(tested, y[tested])
@@ -213,11 +219,10 @@ def two_classes(part, seeds):
 
 
 def few_labels(part, seeds):
-    """Five classes from 100 to 1,000 labels; 2,000 galaxies are only ever tested."""
+    """Five classes from few labels; 2,000 galaxies are only ever tested."""
     y, crop = part.y, part.task.crops[0]
-    split = partial(train_test_split, random_state=0)
-    pool, test = split(np.arange(len(y)), test_size=2000, stratify=y)
-    pool, aside = split(pool, test_size=500, stratify=y[pool])
+    pool, test = train_test_split(np.arange(len(y)), test_size=2000, stratify=y, random_state=0)
+    pool, aside = train_test_split(pool, test_size=500, stratify=y[pool], random_state=0)
     rates = {start: part.choose(start, pool[:300], aside)["rate"] for start in part.task.starts}
 
     def make(seed, n, start):
@@ -256,6 +261,51 @@ def start_network(out):
     )  # fmt: skip
 
 
+def ringed_galaxies(n, seed):
+    """Draw featured galaxies that are not seen edge-on; six in ten of the calm ones have a ring."""
+    truth = sample_galaxies(4 * n, seed)
+    seen = truth["kind"].isin(["spiral", "disk", "irregular"]) & (truth["cos_inclination"] > 0.3)
+    truth = truth[seen].iloc[:n].reset_index(drop=True)
+    draws = np.array([generator(seed, "ring", i).random(2) for i in truth["id"]])
+    torn = truth["odd"].isin(["disturbed", "merger", "irregular"])
+    ring = ~torn & (draws[:, 0] < 0.62)
+    truth["odd"] = np.where(ring, "ring", truth["odd"].replace("ring", "none"))
+    return truth.assign(ring_r90=np.where(ring, 0.4 + 0.45 * draws[:, 1], 0.0))
+
+
+def start_rings(out):
+    """Teach the Galaxy Zoo 2 network rings, and what may pass for one, on a simulated sky."""
+    truth, draws = ringed_galaxies(12_000, 11), np.random.default_rng(0)
+    pixels = np.empty((len(truth), 3, 120, 120), np.uint8)
+    for start in range(0, len(truth), 500):
+        part = render(truth.iloc[start : start + 500], "decals", 160, 11)[..., 20:140, 20:140]
+        grey, share = part.float().mean(1, keepdim=True), draws.uniform(0.2, 1, len(part))
+        # Real pictures have paler colours, some more and some less.
+        pale = grey + torch.tensor(share, dtype=torch.float32).view(-1, 1, 1, 1) * (part - grey)
+        pixels[start : start + 500] = pale.clamp(0, 255).to(torch.uint8).numpy()
+    answers = {
+        "ring": truth["odd"] == "ring", "arms": truth["arm_strength"] > 0.3,
+        "bar": truth["bar_strength"] > 0, "torn": truth["odd"].isin(["disturbed", "merger"]),
+        "irregular": truth["kind"] == "irregular", "flat": truth["axis_ratio"] < 0.6,
+    }  # fmt: skip
+    y = torch.tensor(np.stack(list(answers.values()), 1), dtype=torch.float32)
+    torch.manual_seed(0)
+    net = backbone("small_resnet", len(answers), weights=GZ2_NETWORK)
+    net = net.to(best_device()).to(memory_format=torch.channels_last)
+    shown = {"size": 64} | dict(zip(("mean", "std"), net.normalisation, strict=True))
+    fit(
+        net, (pixels[:-1200], y[:-1200]), (pixels[-1200:], y[-1200:]),
+        F.binary_cross_entropy_with_logits, prepare=partial(to_float, **shown), epochs=10,
+        augment=Augment(zoom=(0.65, 1.4), brightness=0.3, **shown), batch_size=64,
+        options=Options(mixed_precision=True, resume=out / "start_rings.resume"),
+    )  # fmt: skip
+    save_checkpoint(
+        out / "start_rings.safetensors", net, architecture="backbone", arguments=net.arguments,
+        preprocessing={"crop": 0.4} | shown, classes=list(answers),
+        provenance={"benchmark": "transfer.py", "dataset": "simulated, ringed"},
+    )  # fmt: skip
+
+
 MEASURES = {  # of true classes and probabilities of class 1
     "accuracy": lambda y, p: accuracy(p > 0.5, y),
     "balanced_accuracy": lambda y, p: metrics.balanced_accuracy_score(y, p > 0.5),
@@ -289,27 +339,25 @@ def summary(rows, second):
     for both in product((0, 1), (0, 1)):  # by both labels: galaxies, and those called spiral
         called = together[(y == both[0]) & (other == both[1])] > 0.5
         said["labels_{}_{}".format(*both)] = [len(called), int(called.sum())]
-    return said | {"probability": together.round(4).tolist(), "truth": y.tolist()}
+    return said
 
 
 def record(out, file, data_root):
     """Put all rows of a folder together, as notebook 07 draws them."""
     found = [json.loads(path.read_text("utf8")) for path in sorted(out.glob("*-*.json"))]
-    made = {"machine": f"{platform.machine()}, one thread, torch {torch.__version__}"}
-    made["choices"] = [one for one in found if one["kind"] == "choice"]
+    made = {part: [] for part in TASKS} | {"choices": [o for o in found if o["kind"] == "choice"]}
+    made["machine"] = f"{platform.machine()}, one thread, torch {torch.__version__}"
     # Elliptical (0) or spiral (1) by another selection from Galaxy Zoo 1, where there is one.
     files = Part("spirals", data_root, out).files
     table = pd.read_csv(files[0].parent.parent / "labels.csv", dtype=str).set_index("dr7objid")
     types = table.get("mattiaseyh_type", pd.Series()).map({"ELLIPTICAL": 0, "SPIRAL": 1}).dropna()
     second = {row: types[file.stem] for row, file in enumerate(files) if file.stem in types.index}
     for part in ("rings", "spirals"):
-        made[part] = []
         for start, kind in product(TASKS[part].starts, ("tuned", "frozen")):
             mine = [o for o in found if (o["part"], o["start"], o["kind"]) == (part, start, kind)]
             if len(mine) >= 5:
                 facts = summary(mine, second if part == "spirals" else {})
                 made[part].append({"start": start, "kind": kind} | facts)
-    made["labels"] = []
     for n, start in product(sorted(LABELS), TASKS["labels"].starts):
         mine = [one for one in found if (one.get("labels"), one["start"]) == (n, start)]
         if len(mine) > 1:
@@ -336,11 +384,13 @@ def main():
         parser.error(f"no part {', '.join(unknown)}; there are start, {', '.join(TASKS)}")
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    if "start" in options.parts:
-        start_network(options.out)
-    for name in (one for one in options.parts if one != "start"):
-        run, seeds = (few_labels, 5) if name == "labels" else (two_classes, 3)
-        run(Part(name, options.data_root, options.out), options.seeds or seeds)
+    for name in options.parts:
+        if name == "start":
+            start_network(options.out)
+            start_rings(options.out)
+        else:
+            run, seeds = (few_labels, 5) if name == "labels" else (two_classes, 3)
+            run(Part(name, options.data_root, options.out), options.seeds or seeds)
     if options.record:
         record(options.out, options.record, options.data_root)
 

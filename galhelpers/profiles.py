@@ -28,6 +28,13 @@ class Profile:
         and what they are made of (``VoteNet``).
     vote_seeds
         Notebook 06: repetitions of active learning.
+    transfer_galaxies, transfer_target
+        Notebook 07: simulated galaxies (a third of them are clean), and most real ones.
+    transfer_epochs, transfer_widths, transfer_labels, transfer_seeds
+        Notebook 07: passes over them, channels of the small network, numbers of labels of the new
+        survey, and repetitions.
+    transfer_networks
+        Notebook 07: torchvision's networks to compare, each from random weights and ImageNet's.
     image_size
         Side of the square images that networks see, in pixels.
     """
@@ -49,6 +56,13 @@ class Profile:
     vote_members: int
     vote_encoder: str
     vote_seeds: int
+    transfer_galaxies: int
+    transfer_target: int
+    transfer_epochs: int
+    transfer_widths: tuple[int, ...]
+    transfer_labels: tuple[int, ...]
+    transfer_seeds: int
+    transfer_networks: tuple[str, ...]
     image_size: int = 64
 
 
@@ -73,6 +87,13 @@ PROFILES = {
             vote_members=2,
             vote_encoder="small",
             vote_seeds=5,
+            transfer_galaxies=3_000,
+            transfer_target=1_500,
+            transfer_epochs=6,
+            transfer_widths=(16, 32, 64),
+            transfer_labels=(30, 100, 300),
+            transfer_seeds=3,
+            transfer_networks=("shufflenet_v2_x0_5",),
         ),
         Profile(
             name="full",
@@ -92,6 +113,13 @@ PROFILES = {
             vote_members=3,
             vote_encoder="efficientnet_b0",
             vote_seeds=20,
+            transfer_galaxies=12_000,
+            transfer_target=4_000,
+            transfer_epochs=8,
+            transfer_widths=(32, 64, 128),
+            transfer_labels=(100, 300, 500),
+            transfer_seeds=3,
+            transfer_networks=("resnet18", "densenet121", "efficientnet_b0"),
         ),
         Profile(
             name="paper",
@@ -111,6 +139,19 @@ PROFILES = {
             vote_members=5,
             vote_encoder="efficientnet_b0",
             vote_seeds=20,
+            transfer_galaxies=60_000,
+            transfer_target=60_000,
+            transfer_epochs=20,
+            transfer_widths=(64, 128, 256),
+            transfer_labels=(100, 300, 500, 1_000),
+            transfer_seeds=10,
+            transfer_networks=(
+                "resnet18",
+                "resnet50",
+                "densenet121",
+                "efficientnet_b0",
+                "xception",
+            ),
         ),
     )
 }

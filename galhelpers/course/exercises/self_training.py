@@ -339,7 +339,7 @@ def _check_verdict(ask: Answer) -> str | None:
         for rule, message in VERDICTS.values():
             if close(got, rule(*arms), atol=1e-8):
                 return start + message
-        return start + "one difference for each seed; then their mean, and what it may be off"
+        return start + "one difference for each seed, their mean, and Student's t with n - 1"
     one = np.array([[0.982], [0.971], [0.979]])
     got = as_array(ask(*one, seen="a single seed"), (2, 3), what, finite=False)
     if not np.isnan(got[:, 1:]).all():

@@ -137,10 +137,10 @@ FRAME = Exercise(
     title="The same galaxy in another frame",
     question=(
         "Khan et al. cut each SDSS galaxy at 2 Petrosian radii to either side: 13 to 102 arcsec. "
-        "For DES the code takes 12 KRON_RADIUS as pixels; but that column is a multiple of the "
-        "galaxy's own axis, 3.5 for 98% of them. So nearly every DES cutout has 84 pixels of .263 "
-        "arcsec, 22.1 arcsec, whatever is in it: for 98% of galaxies .22 to 1.72 times the SDSS "
-        "field. Resized to one number of pixels, they do not tell.\n\n"
+        "For DES the code takes 12 KRON_RADIUS to either side, as pixels; but that column is a "
+        "multiple of the galaxy's own axis, 3.5 for 98% of them. So nearly every DES cutout has 84 "
+        "pixels of .263 arcsec, 22.1 arcsec, whatever is in it: for 98% of galaxies .22 to 1.72 "
+        "times the SDSS field. After resizing, nothing shows how wide they were.\n\n"
         "Write `same_frame(sides, scales, n_pixels)`: sides of cutouts in pixels, "
         "(galaxies, surveys); pixel scales in arcsec per pixel, (surveys,). For each galaxy take "
         "the widest field that all its cutouts show. Return `(crops, zooms)`, both "
@@ -353,9 +353,9 @@ LEAK = Exercise(
     title="Old acquaintances",
     question=(
         "A test galaxy should be a stranger. Khan et al. took the 1,066 galaxies of their first "
-        "test out of the certain ones that they trained on. Of those left over, 299 also stand in "
-        "their match of SDSS with DES, from which the larger test comes. The final training list "
-        "is not published: a leak is possible, not proven. Names do not show it, since each "
+        "test out of the certain ones that they trained on. Of the certain ones still left, 299 "
+        "stand in their match of SDSS with DES, from which the larger test comes. The training "
+        "list is not published: a leak is possible, not proven. Names do not show it, since each "
         "catalogue has numbers of its own; positions do.\n\n"
         "Write `leaked(train, test, radius)`: positions (n_train, 2) and (n_test, 2), RA and Dec "
         "in degrees, rows in no order; a radius of a few arcsec. Return a boolean array (n_test,): "
