@@ -135,7 +135,7 @@ EFFICIENCY = Exercise(
     id="07.6",
     title="Sixty-four GPUs",
     question=(
-        "The slides train on 1 to 64 GPUs: 4 h 44 min with one, 8 min with 64, so 35 times as "
+        "The slides train on 1 to 64 GPUs: 4 h 44 min with one, 8 min 13 s with 64, so 35 times as "
         "fast, 54% of the ideal. But two GPUs need 1 h 47 min, 2.65 times as fast as one: "
         "more than there are. How? Early stopping ended each run at another epoch: "
         "its three stages took 1, 11 and 4 epochs on one GPU, 1, 6 and 4 on two, 1, 5 and 15 on "
