@@ -1,5 +1,6 @@
 """Measure transfer learning on real galaxies, for notebook 07: rings, spirals, and few labels.
 
+    python benchmarks/five_classes.py "small ResNet" --data-root DIR   # the network of Galaxy Zoo 2
     python benchmarks/transfer.py start                                # learns on a simulated sky
     python benchmarks/transfer.py rings spirals labels --data-root DIR
     python benchmarks/transfer.py --record docs/results/transfer.json --data-root DIR

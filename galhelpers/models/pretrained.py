@@ -195,8 +195,8 @@ def _imagenet_source(name: str) -> tuple[str, Normalisation]:
 def _read(file: Path) -> Weights:
     if not file.is_file():
         raise FileNotFoundError(
-            f"There are no weights {short(file)}. Notebook 06 writes a checkpoint into the folder "
-            'checkpoints/ of its run; "imagenet" takes those of torchvision.'
+            f"There are no weights {short(file)}. Notebooks 06 and 07 write checkpoints into the "
+            'folder checkpoints/ of their run; "imagenet" takes those of torchvision.'
         )
     if file.suffix == ".safetensors":
         return _read_checkpoint(file)

@@ -2,12 +2,9 @@
 
 import copy
 import hashlib
-import http.server
 import importlib.util
 import pickle
-import threading
 import types
-from functools import partial
 
 import numpy as np
 import pytest
@@ -299,38 +296,14 @@ def test_a_random_start_says_so():
     assert net.normalisation is None
 
 
-class Counting(http.server.SimpleHTTPRequestHandler):
-    asked: list
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        super().do_GET()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def imagenet(tmp_path, monkeypatch):
-    """A server of our own with a ResNet-18 under torchvision's name for it, and an empty cache."""
-    served, cache = tmp_path / "served", tmp_path / "cache"
-    served.mkdir()
+def imagenet(tmp_path, serve_weights):
+    """A ResNet-18 under torchvision's name for it on a server of our own, and an empty cache."""
     torch.manual_seed(3)
-    torch.save(models.resnet18().state_dict(), served / "resnet18.pth")
-    digest = hashlib.sha256((served / "resnet18.pth").read_bytes()).hexdigest()[:8]
-    file = (served / "resnet18.pth").rename(served / f"resnet18-{digest}.pth")
-    handler = type("Handler", (Counting,), {"asked": []})
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(handler, directory=str(served))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(cache))
-    weights = ResNet18_Weights.IMAGENET1K_V1
-    url = f"http://127.0.0.1:{server.server_port}/{file.name}"
-    monkeypatch.setattr(weights, "_value_", type(weights.value)(url, weights.transforms, {}))
-    yield file, cache / "checkpoints" / file.name, handler.asked
-    server.shutdown()
-    server.server_close()
+    torch.save(models.resnet18().state_dict(), tmp_path / "resnet18.pth")
+    digest = hashlib.sha256((tmp_path / "resnet18.pth").read_bytes()).hexdigest()[:8]
+    file = (tmp_path / "resnet18.pth").rename(tmp_path / f"resnet18-{digest}.pth")
+    return file, *serve_weights(ResNet18_Weights.IMAGENET1K_V1, file)
 
 
 def test_imagenets_weights_are_fetched_once(imagenet):

@@ -1,9 +1,5 @@
 """Encoders that start from weights: used when named, and never half."""
 
-import http.server
-import threading
-from functools import partial
-
 import pytest
 import torch
 from torchvision.models import EfficientNet_B0_Weights, efficientnet_b0
@@ -80,34 +76,17 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_is_changed(tmp_path):
 
 
 def test_a_missing_file_is_an_error_that_says_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There are no weights .*Notebook 06 writes"):
+    with pytest.raises(FileNotFoundError, match=r"no weights .*Notebooks 06 and 07 write"):
         load_encoder(net(0), tmp_path / "absent.safetensors")
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def imagenet(tmp_path, monkeypatch):
-    """A server of our own with a file of torchvision's name, and an empty cache."""
-    served, cache = tmp_path / "served", tmp_path / "cache"
-    served.mkdir()
+def imagenet(tmp_path, serve_weights):
+    """A file of torchvision's name on a server of our own, and its place in an empty cache."""
     torch.manual_seed(3)
-    file = served / "efficientnet_b0_test.pth"
+    file = tmp_path / "efficientnet_b0_test.pth"
     torch.save(efficientnet_b0().state_dict(), file)
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Quiet, directory=str(served))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(cache))
-    url = f"http://127.0.0.1:{server.server_port}/{file.name}"
-    weights = EfficientNet_B0_Weights.IMAGENET1K_V1
-    monkeypatch.setattr(weights, "_value_", type(weights.value)(url, weights.transforms, {}))
-    yield file, cache / "checkpoints" / file.name
-    server.shutdown()
-    server.server_close()
+    return file, serve_weights(EfficientNet_B0_Weights.IMAGENET1K_V1, file)[0]
 
 
 def test_imagenets_weights_are_fetched_once_and_then_taken_from_the_cache(imagenet, monkeypatch):
