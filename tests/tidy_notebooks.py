@@ -8,6 +8,7 @@ execution, widget state, absolute paths and kernel details go.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def main() -> int:
         before = path.read_text(encoding="utf8")
         notebook = nbformat.reads(before, as_version=4)
         if options.execute:
+            # A bar shows up only where galaxies have yet to be made.
+            os.environ["TQDM_DISABLE"] = "1"
             place = {"metadata": {"path": str(path.parent)}}
             NotebookClient(
                 notebook, timeout=600, resources=place, store_widget_state=False

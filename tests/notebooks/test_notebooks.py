@@ -202,9 +202,18 @@ def test_what_a_notebook_builds_is_imported_only_later():
 
 @pytest.mark.slow
 def test_a_tampered_output_fails_nbval(tmp_path):
-    """The same command as `make notebooks`, on one cell: with its output, and tampered with."""
+    """The same command as `make notebooks`, on one cell: with its output, and tampered with.
+
+    The cell makes a galaxy that is not there yet: the bar that tells of it is no output.
+    """
     notebook = nbformat.read(ROOT / "notebooks" / "01_data.ipynb", as_version=4)
-    source = "from galhelpers.trees import TREES\n\nprint(TREES['gz2'].columns[0])"
+    source = (
+        "from pathlib import Path\n\n"
+        "from galhelpers.data.sources.simulated import load_simulated\n"
+        "from galhelpers.trees import TREES\n\n"
+        "load_simulated(Path('sky'), 1, 0, size=16)\n"
+        "print(TREES['gz2'].columns[0])"
+    )
     output = nbformat.v4.new_output("stream", text="smooth-or-featured_smooth\n")
     cell = nbformat.v4.new_code_cell(source, execution_count=1, outputs=[output])
     small = nbformat.v4.new_notebook(cells=[cell], metadata=notebook.metadata)
@@ -214,6 +223,7 @@ def test_a_tampered_output_fails_nbval(tmp_path):
     def nbval(name, text):
         path = tmp_path / name
         path.write_text(text)
+        shutil.rmtree(tmp_path / "sky", ignore_errors=True)
         command = [sys.executable, "-m", "pytest", "-q", "--nbval", "--nbval-current-env", "-p",
                    "no:cacheprovider", "--nbval-sanitize-with", str(config), str(path)]  # fmt: skip
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

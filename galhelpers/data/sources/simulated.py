@@ -1,5 +1,6 @@
 """The simulated survey on disk, in Kaggle's own layout, so that one reader serves both."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,7 +152,10 @@ def write_survey(
     truth = survey_truth(n, seed, telescope, balanced)
     quality = get_telescope(telescope).quality
     (folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
-    for start in tqdm(range(0, n, CHUNK), desc="observing", unit="chunk", leave=False):
+    # tqdm's bar for notebooks forgets the variable that turns bars off.
+    silent = bool(os.environ.get("TQDM_DISABLE"))
+    starts = range(0, n, CHUNK)
+    for start in tqdm(starts, desc="observing", unit="chunk", leave=False, disable=silent):
         part = truth.iloc[start : start + CHUNK]
         names = [str(FIRST_ID + int(i)) for i in part["id"]]
         pictures = [folder / IMAGE_FOLDER / f"{name}.jpg" for name in names]
