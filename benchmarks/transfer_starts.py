@@ -1,0 +1,95 @@
+"""What the networks of transfer.py start from; it also makes them: transfer.py start."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from galhelpers.data.augment import Augment, to_float
+from galhelpers.data.images import load_images
+from galhelpers.data.sources.simulated import load_simulated
+from galhelpers.data.votes.galaxy_votes import votes_of
+from galhelpers.learning.checkpoint import save_checkpoint
+from galhelpers.learning.losses import vote_loss
+from galhelpers.learning.training import Options, best_device, fit
+from galhelpers.models import VoteNet, backbone
+from galhelpers.paths import default_data_root
+from galhelpers.survey import render, sample_galaxies
+from galhelpers.survey.galaxies import generator
+from galhelpers.trees import GZ2
+
+FIVE_CLASSES_RUN = "runs/five_classes/small_ResNet/split_00-*/model.safetensors"
+GZ2_NETWORK = next(Path().glob(FIVE_CLASSES_RUN), FIVE_CLASSES_RUN)
+
+
+def pixels_of(files, size, crop):
+    return load_images(files, size, crop, default_data_root() / "cache", progress=False)
+
+
+def start_network(out):
+    """Train a network for Galaxy Zoo 2 votes on 10,000 simulated SDSS galaxies, or go on."""
+    galaxies = load_simulated(default_data_root(), 10_000, 0, "sdss", 128)
+    pixels = pixels_of(galaxies.files, 88, 0.6875).pixels
+    votes = torch.tensor(votes_of(galaxies, "gz2")[1], dtype=torch.float32)
+    shown = {"mean": [0.14, 0.13, 0.12], "std": [0.16, 0.15, 0.13]}
+    torch.manual_seed(0)
+    arguments = {"tree": "gz2", "encoder": "small", "widths": (32, 64, 128)}
+    net = VoteNet(**arguments).to(best_device()).to(memory_format=torch.channels_last)
+    fit(
+        net, (pixels[:9000], votes[:9000]), (pixels[9000:], votes[9000:]),
+        partial(vote_loss, tree=GZ2), augment=Augment(64, **shown),
+        prepare=partial(to_float, size=64, **shown), epochs=12, batch_size=64,
+        options=Options(mixed_precision=True, resume=out / "start.resume"),
+    )  # fmt: skip
+    save_checkpoint(
+        out / "start_sdss.safetensors", net, architecture="vote_net", arguments=arguments,
+        preprocessing={"size": 64, "crop": 0.5, "passes": 20} | shown, task="votes",
+        classes=GZ2.columns, provenance={"benchmark": "transfer.py", "dataset": "simulated"},
+    )  # fmt: skip
+
+
+def ringed_galaxies(n, seed):
+    """Draw featured galaxies that are not seen edge-on; six in ten of the calm ones have a ring."""
+    truth = sample_galaxies(4 * n, seed)
+    seen = truth["kind"].isin(["spiral", "disk", "irregular"]) & (truth["cos_inclination"] > 0.3)
+    truth = truth[seen].iloc[:n].reset_index(drop=True)
+    draws = np.array([generator(seed, "ring", i).random(2) for i in truth["id"]])
+    torn = truth["odd"].isin(["disturbed", "merger", "irregular"])
+    ring = ~torn & (draws[:, 0] < 0.62)
+    truth["odd"] = np.where(ring, "ring", truth["odd"].replace("ring", "none"))
+    return truth.assign(ring_r90=np.where(ring, 0.4 + 0.45 * draws[:, 1], 0.0))
+
+
+def start_rings(out):
+    """Teach the Galaxy Zoo 2 network rings, and what may pass for one, on a simulated sky."""
+    truth, draws = ringed_galaxies(12_000, 11), np.random.default_rng(0)
+    pixels = np.empty((len(truth), 3, 120, 120), np.uint8)
+    for start in range(0, len(truth), 500):
+        part = render(truth.iloc[start : start + 500], "decals", 160, 11)[..., 20:140, 20:140]
+        grey, share = part.float().mean(1, keepdim=True), draws.uniform(0.2, 1, len(part))
+        # Real pictures have paler colours, some more and some less.
+        pale = grey + torch.tensor(share, dtype=torch.float32).view(-1, 1, 1, 1) * (part - grey)
+        pixels[start : start + 500] = pale.clamp(0, 255).to(torch.uint8).numpy()
+    answers = {
+        "ring": truth["odd"] == "ring", "arms": truth["arm_strength"] > 0.3,
+        "bar": truth["bar_strength"] > 0, "torn": truth["odd"].isin(["disturbed", "merger"]),
+        "irregular": truth["kind"] == "irregular", "flat": truth["axis_ratio"] < 0.6,
+    }  # fmt: skip
+    y = torch.tensor(np.stack(list(answers.values()), 1), dtype=torch.float32)
+    torch.manual_seed(0)
+    net = backbone("small_resnet", len(answers), weights=GZ2_NETWORK)
+    net = net.to(best_device()).to(memory_format=torch.channels_last)
+    shown = {"size": 64} | dict(zip(("mean", "std"), net.normalisation, strict=True))
+    fit(
+        net, (pixels[:-1200], y[:-1200]), (pixels[-1200:], y[-1200:]),
+        F.binary_cross_entropy_with_logits, prepare=partial(to_float, **shown), epochs=10,
+        augment=Augment(zoom=(0.65, 1.4), brightness=0.3, **shown), batch_size=64,
+        options=Options(mixed_precision=True, resume=out / "start_rings.resume"),
+    )  # fmt: skip
+    save_checkpoint(
+        out / "start_rings.safetensors", net, architecture="backbone", arguments=net.arguments,
+        preprocessing={"crop": 0.4} | shown, classes=list(answers),
+        provenance={"benchmark": "transfer.py", "dataset": "simulated, ringed"},
+    )  # fmt: skip
