@@ -33,7 +33,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from transfer_starts import GZ2_NETWORK, pixels_of, start_network, start_rings
+from transfer_starts import (
+    network_of,
+    pixels_of,
+    start_lite,
+    start_network,
+    start_rings,
+    weights_of,
+)
 
 from galhelpers.data.augment import Augment, dihedral_views, to_float
 from galhelpers.data.catalogs import FIVE_CLASSES, group_duplicates
@@ -49,19 +56,20 @@ MARGIN = 1.25  # training pictures are this much wider, for what turns into the 
 ALL = 10**6
 LABELS = {300: 20, 100: 30, 1000: 8, ALL: 6}  # galaxies, a fifth of which choose the epoch; epochs
 SPIRALS = {"elliptical": ["elliptical"], "spiral": ["spiral_clockwise", "spiral_anticlockwise"]}
+LITE = ("imagenet", "lite_sky", "lite_random")  # EfficientNet-Lite0, on pictures of 96 pixels
 TASKS = {  # classes with the labels of each, and what crop and rate are chosen from
     "rings": SimpleNamespace(
         dataset="decals_rings", classes={"no_ring": ["no_ring"], "ring": ["ring"]},
-        starts=("sky", "gz2", "sim_rings", "random"), size=64, crops=(0.4, 0.6, 0.8),
+        starts=("sky", "gz2", "sim_rings", "random", *LITE), size=64, crops=(0.4, 0.6, 0.8),
         rates=(1e-3, 3e-3), epochs=12, batch_size=16, smoothing=0.1,
     ),
     "spirals": SimpleNamespace(
-        dataset="gz1_sdss", classes=SPIRALS, starts=("sky", "random", "random_3x"), size=48,
+        dataset="gz1_sdss", classes=SPIRALS, starts=("sky", "random", "random_3x", *LITE), size=48,
         crops=(0.3, 0.4), rates=(3e-3, 1e-3, 3e-4), epochs=6, batch_size=32, smoothing=0.0,
     ),
     "labels": SimpleNamespace(
         dataset="gz2_five_class", classes={name: [name] for name in FIVE_CLASSES},
-        starts=("sky", "random", "random_3x"), size=64, crops=(0.53,),
+        starts=("sky", "random", "random_3x", *LITE, "lite_random_3x"), size=64, crops=(0.53,),
         rates=(3e-3, 1e-3), epochs=20, batch_size=16, smoothing=0.0,
     ),
 }  # fmt: skip
@@ -85,39 +93,43 @@ class Part:
         self.files, self.y = galaxies.select(rows).files, classes[rows]
 
     @cache  # noqa: B019 - as long as the process
-    def pixels(self, crop):
+    def pixels(self, crop, network):
         """Pictures with a margin around what the network sees."""
-        size = round(self.task.size * MARGIN)
-        return pixels_of(self.files, size, crop * size / self.task.size).pixels
+        size = round(self.size(network) * MARGIN)
+        return pixels_of(self.files, size, crop * size / self.size(network)).pixels
+
+    def size(self, network):
+        """Pixels that the network sees."""
+        return 96 if network == "efficientnet_lite0" else self.task.size
 
     def begin(self, start, crop, train, seed):
         """Build a network; one that has seen pictures keeps the normalisation it knows."""
-        file = {"sky": "start_sdss.safetensors", "sim_rings": "start_rings.safetensors"}.get(start)
-        weights = GZ2_NETWORK if start == "gz2" else self.out / file if file else None
         torch.manual_seed(seed)
-        net = backbone("small_resnet", len(self.task.classes), weights=weights)
-        net.normalisation = net.normalisation or channel_statistics(self.pixels(crop), train)
+        name, weights = network_of(start), weights_of(start, self.out)
+        net = backbone(name, len(self.task.classes), weights=weights)
+        net.normalisation = net.normalisation or channel_statistics(self.pixels(crop, name), train)
         return net.to(best_device()).to(memory_format=torch.channels_last)
 
     def learn(self, start, crop, rate, train, validation, seed, epochs=None):
         """Train a network; the epoch with the lowest loss on the validation part is kept."""
-        task, pixels, y = self.task, self.pixels(crop), torch.tensor(self.y)
-        times, zoom = {"random_3x": (3, 1.2), "sim_rings": (2, 1.5)}.get(start, (1, 1.2))
+        task, y, network = self.task, torch.tensor(self.y), network_of(start)
+        times, zoom = (2, 1.5) if start == "sim_rings" else (3 if "3x" in start else 1, 1.2)
         epochs = (epochs or task.epochs) * times
-        net = self.begin(start, crop, train, seed)
-        shown = self.shown(net)
+        net, pixels = self.begin(start, crop, train, seed), self.pixels(crop, network)
+        shown, half = self.shown(net), network == "small_resnet"  # the other is slower in bfloat16
         history = fit(
             net, (pixels[train], y[train]), (pixels[validation], y[validation]),
             partial(F.cross_entropy, label_smoothing=task.smoothing),
             augment=Augment(zoom=(1 / zoom, zoom), noise=0.01, seed=seed, **shown),
             prepare=partial(to_float, **shown), epochs=epochs, learning_rate=rate,
-            batch_size=task.batch_size, seed=seed, options=Options(mixed_precision=True),
+            batch_size=task.batch_size, seed=seed, options=Options(mixed_precision=half),
         )  # fmt: skip
         return net, history.best_epoch + 1
 
     def shown(self, net):
         """How the network sees pictures."""
-        return {"size": self.task.size} | dict(zip(("mean", "std"), net.normalisation, strict=True))
+        size = self.size(net.arguments["name"])
+        return {"size": size} | dict(zip(("mean", "std"), net.normalisation, strict=True))
 
     def average(self, net, crop, rows, views=8, encode=False):
         """Mean of probabilities or features over the views of a picture, turned and mirrored."""
@@ -130,11 +142,13 @@ class Part:
         net.eval()
         prepare, device = partial(to_float, **self.shown(net)), best_device()
         with torch.autocast(device.type, torch.bfloat16):
-            return predict(over_views, self.pixels(crop)[rows], prepare, device=device).numpy()
+            pixels = self.pixels(crop, net.arguments["name"])[rows]
+            return predict(over_views, pixels, prepare, device=device).numpy()
 
     def choose(self, start, train, aside):
         """Choose the crop, with the first rate, then the rate, by the galaxies set aside."""
-        start, (first, *rates) = start.removesuffix("_3x"), self.task.rates
+        start, rates = start.removesuffix("_3x"), self.task.rates
+        first, *rates = rates if network_of(start) == "small_resnet" else (1e-3, 3e-4)
         made = [self.try_out(start, crop, first, train, aside) for crop in self.task.crops]
         crop = min(made, key=itemgetter("loss"))["crop"]
         made += [self.try_out(start, crop, rate, train, aside) for rate in rates]
@@ -172,13 +186,16 @@ def row(file, make):
     return json.loads(file.read_text("utf8"))
 
 
-def two_classes(part, seeds):
+def two_classes(part, starts, seeds):
     """Choose on the galaxies set aside, then cross-validate on the others."""
-    y, out, starts = part.y, part.out, part.task.starts
+    y, out = part.y, part.out
     ways = [(s, how) for s in starts for how in ("tuned", "frozen")[: 1 if "3x" in s else 2]]
     tested, aside = train_test_split(np.arange(len(y)), test_size=0.2, stratify=y, random_state=0)
     chosen = {start: part.choose(start, tested, aside) for start in starts}
-    best = min(chosen.values(), key=itemgetter("loss"))
+    choices = [
+        json.loads(file.read_text("utf8")) for file in out.glob(f"{part.name}-choice-*.json")
+    ]
+    best = min(choices, key=itemgetter("loss"))
     best = "{part}-choice-{start}-{crop}-{rate}.safetensors".format(**best)
     shutil.copy(out / best, out / f"{part.name}.safetensors")
 
@@ -208,12 +225,12 @@ def two_classes(part, seeds):
             row(out / f"{part.name}-{how}-{start}-{seed}-{fold}.json", make)
 
 
-def few_labels(part, seeds):
+def few_labels(part, starts, seeds):
     """Five classes from few labels; 2,000 galaxies are only ever tested."""
     y, crop = part.y, part.task.crops[0]
     pool, test = train_test_split(np.arange(len(y)), test_size=2000, stratify=y, random_state=0)
     pool, aside = train_test_split(pool, test_size=500, stratify=y[pool], random_state=0)
-    rates = {start: part.choose(start, pool[:300], aside)["rate"] for start in part.task.starts}
+    rates = {start: part.choose(start, pool[:300], aside)["rate"] for start in starts}
 
     def make(seed, n, start):
         drawn = partial(train_test_split, pool, stratify=y[pool], random_state=seed)
@@ -227,9 +244,9 @@ def few_labels(part, seeds):
                 "accuracy": accuracy(guess, y[test]), "macro_recall": float(recall.mean()),
                 } | facts  # fmt: skip
 
-    for n, seed, start in product(LABELS, range(seeds), part.task.starts):
-        if n == ALL and seed > 2:
-            continue  # the draws differ in the fifth that chooses the epoch only
+    for n, seed, start in product(LABELS, range(seeds), starts):
+        if n == ALL and (seed > 2 or network_of(start) != "small_resnet"):
+            continue  # these draws differ in the fifth that chooses the epoch only; hours of work
         row(part.out / f"labels-tuned-{n}-{start}-{seed}.json", partial(make, seed, n, start))
 
 
@@ -302,6 +319,7 @@ def record(out, file, data_root):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", help=f"start, {', '.join(TASKS)}")
+    parser.add_argument("--starts", nargs="*", help="by default all of a part")
     parser.add_argument("--seeds", type=int, help="by default 3, and 5 for labels")
     parser.add_argument("--record", type=Path, help="write all results in --out to this file")
     parser.add_argument("--data-root", type=Path)
@@ -313,11 +331,12 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.parts:
         if name == "start":
-            start_network(options.out)
-            start_rings(options.out)
+            for make in (start_network, start_rings, start_lite):
+                make(options.out)
         else:
             run, seeds = (few_labels, 5) if name == "labels" else (two_classes, 3)
-            run(Part(name, options.data_root, options.out), options.seeds or seeds)
+            starts = [s for s in TASKS[name].starts if s in (options.starts or TASKS[name].starts)]
+            run(Part(name, options.data_root, options.out), starts, options.seeds or seeds)
     if options.record:
         record(options.out, options.record, options.data_root)
 

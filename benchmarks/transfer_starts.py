@@ -1,11 +1,13 @@
 """What the networks of transfer.py start from; it also makes them: transfer.py start."""
 
+import json
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.data.images import load_images
@@ -15,11 +17,16 @@ from galhelpers.learning.checkpoint import save_checkpoint
 from galhelpers.learning.losses import vote_loss
 from galhelpers.learning.training import Options, best_device, fit
 from galhelpers.models import VoteNet, backbone
-from galhelpers.paths import default_data_root
+from galhelpers.paths import atomic_write, default_data_root
 from galhelpers.survey import render, sample_galaxies
 from galhelpers.survey.galaxies import generator
 from galhelpers.trees import GZ2
 
+FILES = {  # of starts that this file makes; others are random or ImageNet's
+    "sky": "start_sdss.safetensors",
+    "sim_rings": "start_rings.safetensors",
+    "lite_sky": "start_lite.safetensors",
+}
 FIVE_CLASSES_RUN = "runs/five_classes/small_ResNet/split_00-*/model.safetensors"
 GZ2_NETWORK = next(Path().glob(FIVE_CLASSES_RUN), FIVE_CLASSES_RUN)
 
@@ -28,11 +35,29 @@ def pixels_of(files, size, crop):
     return load_images(files, size, crop, default_data_root() / "cache", progress=False)
 
 
-def start_network(out):
-    """Train a network for Galaxy Zoo 2 votes on 10,000 simulated SDSS galaxies, or go on."""
+def network_of(start):
+    """Name the network that begins there."""
+    lite = start == "imagenet" or start.startswith("lite_")
+    return "efficientnet_lite0" if lite else "small_resnet"
+
+
+def weights_of(start, out):
+    """Say where a start's weights are: a file, "imagenet", or None for random ones."""
+    if start in ("imagenet", "gz2"):
+        return {"gz2": GZ2_NETWORK}.get(start, start)
+    return out / FILES[start] if start in FILES else None
+
+
+def simulated_votes(size):
+    """Give pixels, with a margin, and Galaxy Zoo 2 votes of 10,000 simulated SDSS galaxies."""
     galaxies = load_simulated(default_data_root(), 10_000, 0, "sdss", 128)
-    pixels = pixels_of(galaxies.files, 88, 0.6875).pixels
     votes = torch.tensor(votes_of(galaxies, "gz2")[1], dtype=torch.float32)
+    return pixels_of(galaxies.files, round(size * 1.375), 0.6875).pixels, votes
+
+
+def start_network(out):
+    """Train a small network for the votes of a simulated sky, or go on."""
+    pixels, votes = simulated_votes(64)
     shown = {"mean": [0.14, 0.13, 0.12], "std": [0.16, 0.15, 0.13]}
     torch.manual_seed(0)
     arguments = {"tree": "gz2", "encoder": "small", "widths": (32, 64, 128)}
@@ -44,10 +69,30 @@ def start_network(out):
         options=Options(mixed_precision=True, resume=out / "start.resume"),
     )  # fmt: skip
     save_checkpoint(
-        out / "start_sdss.safetensors", net, architecture="vote_net", arguments=arguments,
+        out / FILES["sky"], net, architecture="vote_net", arguments=arguments,
         preprocessing={"size": 64, "crop": 0.5, "passes": 20} | shown, task="votes",
         classes=GZ2.columns, provenance={"benchmark": "transfer.py", "dataset": "simulated"},
     )  # fmt: skip
+
+
+def start_lite(out):
+    """Train EfficientNet-Lite0, from random weights, for the same votes, or go on."""
+    pixels, votes = simulated_votes(96)
+    shown = {"size": 96, "mean": [0.14, 0.13, 0.12], "std": [0.16, 0.15, 0.13]}
+    torch.manual_seed(0)
+    net = VoteNet("gz2", "efficientnet_b0")  # its head fits: features are as many
+    net.encoder = backbone("efficientnet_lite0", 1).encoder
+    net = net.to(best_device()).to(memory_format=torch.channels_last)
+    fit(
+        net, (pixels[:9000], votes[:9000]), (pixels[9000:], votes[9000:]),
+        partial(vote_loss, tree=GZ2), augment=Augment(**shown),
+        prepare=partial(to_float, **shown), epochs=12, batch_size=64,
+        options=Options(resume=out / "start_lite.resume"),  # bfloat16 is slower on this CPU
+    )  # fmt: skip
+    with atomic_write(out / FILES["lite_sky"]) as temporary:
+        # An encoder alone: its head speaks of votes, which backbone does not build.
+        about = {"preprocessing": json.dumps(shown)}
+        save_file(net.encoder.state_dict(), temporary, about)
 
 
 def ringed_galaxies(n, seed):
@@ -89,7 +134,7 @@ def start_rings(out):
         options=Options(mixed_precision=True, resume=out / "start_rings.resume"),
     )  # fmt: skip
     save_checkpoint(
-        out / "start_rings.safetensors", net, architecture="backbone", arguments=net.arguments,
+        out / FILES["sim_rings"], net, architecture="backbone", arguments=net.arguments,
         preprocessing={"crop": 0.4} | shown, classes=list(answers),
         provenance={"benchmark": "transfer.py", "dataset": "simulated, ringed"},
     )  # fmt: skip
