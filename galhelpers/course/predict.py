@@ -61,10 +61,11 @@ def predict_images(
         A folder, searched recursively, or a CSV or Parquet table with a column of paths
         (relative ones start at the table's folder).
     out : path
-        ``.parquet`` or ``.csv``: ``id``, ``file``, ``class_name`` (of the most probable class)
-        and ``p_<class>`` for each class. A network that predicts vote fractions gets the class
-        that these fractions select, or none; one that gives their distribution also has, instead
-        of ``p_<class>``, the columns of :func:`galhelpers.learning.posterior.as_table`.
+        ``.parquet`` or ``.csv``: ``id``, ``file``, ``class_name`` (of the most probable class;
+        empty where the network gives NaN) and ``p_<class>`` for each class. A network that predicts
+        vote fractions gets the class that these fractions select, or none; one that gives their
+        distribution also has, instead of ``p_<class>``, the columns of
+        :func:`galhelpers.learning.posterior.as_table`.
         Unreadable images are listed in ``.errors.csv`` beside it.
     column : str, optional
         Column of the table that holds the paths.
@@ -158,12 +159,13 @@ def class_names(values: np.ndarray, classes: Sequence[str], task: str) -> list[s
     classes : sequence of str
         Names of the columns.
     task : str
-        ``"classes"``: the most probable one. ``"fractions"`` and ``"votes"``: the largest of 37
-        answers to different questions means nothing, so Galaxy Zoo 2's fractions give the
-        five-class selection, and ``""`` where no class is agreed on or for another tree.
+        ``"classes"``: the most probable one, ``""`` where a probability is NaN. ``"fractions"`` and
+        ``"votes"``: the largest of 37 answers to different questions means nothing, so Galaxy Zoo
+        2's fractions give the five-class selection, and ``""`` where no class is agreed on or for
+        another tree.
     """
     if task == "classes":
-        return [classes[i] for i in values.argmax(axis=1)] if len(values) else []
+        return ["" if np.isnan(row).any() else classes[row.argmax()] for row in values]
     from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
     from galhelpers.trees import TREES
 

@@ -189,7 +189,8 @@ def learning_curves(
     votes
         (n, n_answers): what volunteers would say if they were asked.
     truth
-        (n, n_answers): shares of all volunteers to compare with, the true ones or the votes'.
+        (n, n_answers): shares of all volunteers to compare with, the true ones or the votes'; no
+        NaN.
     start, step, rounds
         Galaxies labelled at first and in each of the rounds that follow.
 
@@ -202,7 +203,7 @@ def learning_curves(
     Raises
     ------
     ValueError
-        For an unknown strategy, or when the galaxies run out.
+        For an unknown strategy, when the galaxies run out, or for NaN in ``truth``.
     """
     unknown = set(strategies) - set(STRATEGIES)
     n, n_test = len(features), round(test_share * len(features))
@@ -210,6 +211,14 @@ def learning_curves(
         raise ValueError(
             f"Expected strategies among {', '.join(STRATEGIES)} and {start + step * rounds} "
             f"galaxies to choose from, got {', '.join(strategies)} and {n - n_test} galaxies."
+        )
+    without = np.flatnonzero(np.isnan(truth).any(axis=1))
+    if len(without):
+        rows = ", ".join(map(str, without[:10])) + (", ..." if len(without) > 10 else "")
+        raise ValueError(
+            f"Expected shares of all volunteers without NaN, got NaN for {len(without)} of {n} "
+            f"galaxies (rows {rows}). Drop those that nobody was asked about; where nobody got as "
+            "far as a question, the shares of its answers are 0."
         )
     x = (features - features.mean(dim=0)) / (features.std(dim=0) + 1e-6)
     orders = [np.random.default_rng(seed).permutation(n) for seed in seeds]

@@ -16,13 +16,13 @@ import pandas as pd
 from scipy.special import betaln, gammaln
 from torch import Tensor
 
-from galhelpers.learning.posterior import Posterior
+from galhelpers.learning.posterior import Posterior, as_votes
 from galhelpers.trees import Tree
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 
-def pit_of_votes(posterior: Posterior, votes: np.ndarray, seed: int = 0) -> np.ndarray:
+def pit_of_votes(posterior: Posterior, votes: np.ndarray | Tensor, seed: int = 0) -> np.ndarray:
     """Randomised PIT of the votes for each answer, given how many people answered its question.
 
     Parameters
@@ -38,8 +38,13 @@ def pit_of_votes(posterior: Posterior, votes: np.ndarray, seed: int = 0) -> np.n
     -------
     ndarray
         (n, n_answers), between 0 and 1; NaN where nobody answered the question.
+
+    Raises
+    ------
+    ValueError
+        For votes below 0.
     """
-    votes = np.rint(np.asarray(votes, dtype=float))
+    votes = np.rint(as_votes(votes))
     people = people_asked(votes, posterior.tree)
     votes = np.where(people > 0, votes, 0)
     alpha, total = posterior.alpha.numpy(), posterior.total.numpy()
@@ -121,7 +126,7 @@ class Precision:
         return posterior.scaled(np.stack(columns, axis=1))
 
 
-def fit_precision(posterior: Posterior, votes: Tensor, steps: int = 200) -> Precision:
+def fit_precision(posterior: Posterior, votes: np.ndarray | Tensor, steps: int = 200) -> Precision:
     """Find how sure the network should be, from the votes of galaxies that it did not train on.
 
     A network may be too sure of itself, or not enough, or be right about most galaxies and quite
@@ -143,7 +148,7 @@ def fit_precision(posterior: Posterior, votes: Tensor, steps: int = 200) -> Prec
         [posterior.scaled(np.full(tree.n_questions, f)).nll(votes) for f in factors]
     )  # (factors, galaxies, questions)
     likelihood = np.exp(surprise.min(axis=0) - surprise)
-    asked = people_asked(votes.numpy(), tree)[:, tree.offsets[:-1]] > 0
+    asked = people_asked(votes, tree)[:, tree.offsets[:-1]] > 0
     nothing_known = ~asked.any(axis=0)
     # The other galaxies say nothing of the weights; where that is all of them, it does not matter.
     counted = asked | nothing_known
@@ -201,7 +206,7 @@ class Recalibration:
 
 
 def reliability(
-    expected: np.ndarray, votes: np.ndarray, tree: Tree, bins: int = 10
+    expected: np.ndarray, votes: np.ndarray | Tensor, tree: Tree, bins: int = 10
 ) -> pd.DataFrame:
     """Compare expected shares with those that were seen, in bins of the expected one.
 
@@ -217,7 +222,7 @@ def reliability(
     pandas.DataFrame
         One row a filled bin: ``expected``, ``seen``, and ``n`` pairs of galaxies and answers.
     """
-    votes = np.asarray(votes, dtype=float)
+    votes = as_votes(votes)
     people = people_asked(votes, tree)
     bin_of = np.minimum((expected * bins).astype(int), bins - 1)
     rows = []
@@ -230,11 +235,13 @@ def reliability(
     return pd.DataFrame(rows, columns=["expected", "seen", "n"])
 
 
-def people_asked(votes: np.ndarray, tree: Tree) -> np.ndarray:
+def people_asked(votes: np.ndarray | Tensor, tree: Tree) -> np.ndarray:
     """Count who answered each question, next to each of its answers: (n, n_answers).
 
-    A question with a NaN counts as asked of nobody, as in ``dirichlet_multinomial_nll``.
+    As in ``dirichlet_multinomial_nll`` a question with a NaN counts as asked of nobody, and votes
+    below 0 are a ValueError.
     """
+    votes = as_votes(votes)
     people = np.empty(votes.shape)
     for columns in tree.slices.values():
         people[:, columns] = votes[:, columns].sum(axis=1, keepdims=True)

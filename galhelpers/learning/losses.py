@@ -12,6 +12,7 @@ the binomial of Walmsley et al. 2020, MNRAS 491, 1554.
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,14 +85,20 @@ def _votes_of_asked(votes: Tensor, asked: Tensor | None, tree: Tree) -> Tensor:
     good = votes >= 0
     if asked is None and bool(good.all()):
         return votes
-    if bool((votes < 0).any()):
-        raise ValueError(
-            "Votes are 0 or more, or NaN for a question that nobody was asked; got "
-            f"{float(votes[votes < 0][0]):g}."
-        )
+    refuse_negative(votes)
     skip = add_up((~good).to(votes), tree) > 0
     skip = skip if asked is None else skip | ~asked
     return torch.where(skip[..., question_of_answers(tree, votes.device)], 0.0, votes)
+
+
+def refuse_negative(votes: Tensor | np.ndarray) -> None:
+    """Raise ValueError for votes below 0, which some tables write where nobody was asked."""
+    below = votes < 0
+    if bool(below.any()):
+        raise ValueError(
+            "Votes are 0 or more, or NaN for a question that nobody was asked; got "
+            f"{float(votes[below][0]):g}. Write NaN where a table has -1 or -99."
+        )
 
 
 def vote_loss(concentration: Tensor, votes: Tensor, tree: Tree) -> Tensor:

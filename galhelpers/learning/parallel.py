@@ -35,7 +35,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from galhelpers.learning.parallel_loop import Batches, Parts, Run, rank_and_size
-from galhelpers.learning.training import History, Loss, Options, Prepare, keep_memory
+from galhelpers.learning.training import History, Loss, Options, Prepare, check_parts, keep_memory
 
 __all__ = ["fit_parallel", "rank_and_size", "scaled_rate"]
 PLAIN = Options()
@@ -132,9 +132,10 @@ def fit_parallel(
     Raises
     ------
     ValueError
-        For an option that it lacks, too few galaxies to validate on, or a file of another network
-        or length of training.
+        For an option that it lacks, too few galaxies to train or validate on, or a file of another
+        network or length of training; and where no validation loss is finite, as in ``fit``.
     """
+    check_parts(train, validation)
     if options.average is not None:
         raise ValueError("fit_parallel keeps no mean of the weights: leave out Options.average.")
     if batch_size < 1 or accumulate < 1:
@@ -172,6 +173,7 @@ def fit_parallel(
     gc.collect()
     if size > 1:
         _disconnect_at_the_end()
+    history.check(options.resume)
     return history
 
 

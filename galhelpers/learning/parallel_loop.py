@@ -13,7 +13,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from galhelpers.learning.training import History, Loss, Options, Prepare, _shape, batches
+from galhelpers.learning.training import (
+    History,
+    Loss,
+    Options,
+    Prepare,
+    _shape,
+    autocast,
+    batches,
+)
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -122,7 +130,7 @@ class Run(pl.LightningModule):
         n_parts = self.trainer.world_size * self.trainer.accumulate_grad_batches
         # Views follow from this number and the row: here other views than in every other part.
         views = self.augment(images, self.global_step * n_parts + number)
-        with self._autocast():
+        with autocast(self.device, self.options.mixed_precision):
             outputs = self.model(views)
         value = self.loss(outputs.float(), wanted)
         if weight:
@@ -144,7 +152,7 @@ class Run(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """Add up the loss."""
         images, wanted = batch
-        with self._autocast():
+        with autocast(self.device, self.options.mixed_precision):
             outputs = self.model(self.prepare(images))
         value = self.loss(outputs.float(), wanted).item() * len(images)
         self.validation_total += (value, len(images))
@@ -155,7 +163,7 @@ class Run(pl.LightningModule):
         history.train_loss.append(self._mean(self.total))
         history.validation_loss.append(self._mean(self.validation_total))
         epochs = len(history.validation_loss)
-        if history.validation_loss[-1] <= min(history.validation_loss):
+        if history.last_is_best():
             history.best_epoch = epochs - 1
             self.best = copy.deepcopy(self.model.state_dict())
         self.log("validation_loss", history.validation_loss[-1], sync_dist=True)  # for a schedule
@@ -181,10 +189,6 @@ class Run(pl.LightningModule):
         patience = self.options.patience
         if patience is not None and epochs - self.history.best_epoch > patience:
             self.trainer.should_stop = True
-
-    def _autocast(self) -> torch.autocast:
-        enabled = self.options.mixed_precision
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def _mean(self, total: np.ndarray) -> float:
         """Divide the sum by the number of galaxies, both of all processes."""

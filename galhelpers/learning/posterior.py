@@ -20,7 +20,12 @@ from scipy.optimize.elementwise import find_root
 from scipy.special import betainc, softmax
 from torch import Tensor
 
-from galhelpers.learning.losses import add_up, dirichlet_multinomial_nll, question_of_answers
+from galhelpers.learning.losses import (
+    add_up,
+    dirichlet_multinomial_nll,
+    question_of_answers,
+    refuse_negative,
+)
 from galhelpers.learning.training import predict
 from galhelpers.models.bayesian import VoteEnsemble, VoteNet
 from galhelpers.trees import Tree
@@ -159,9 +164,10 @@ class Posterior:
             conditional[draw] = draw_fractions(alpha[passes, rows], self.tree, rng)
         return self.tree.to_cumulative(conditional)
 
-    def nll(self, votes: Tensor) -> np.ndarray:
+    def nll(self, votes: np.ndarray | Tensor) -> np.ndarray:
         """Surprise of the mixture at votes (n, n_answers), in nats, (n, n_questions)."""
-        each = -dirichlet_multinomial_nll(self.alpha, votes.double(), self.tree)
+        known = torch.from_numpy(as_votes(votes))
+        each = -dirichlet_multinomial_nll(self.alpha, known, self.tree)
         return -(torch.logsumexp(each, dim=0) - np.log(len(each))).numpy()
 
     def scaled(self, factor: np.ndarray) -> "Posterior":
@@ -182,6 +188,16 @@ class Posterior:
         """Take some galaxies (positions, or a boolean mask)."""
         # A copy: torch refuses arrays that run backwards, such as ``order[::-1]``.
         return Posterior(self.concentration[:, torch.from_numpy(np.array(rows))], self.tree)
+
+
+def as_votes(votes: np.ndarray | Tensor) -> np.ndarray:
+    """Copy votes into a float64 array; raise ValueError for those below 0 (NaN is allowed)."""
+    if isinstance(votes, Tensor):
+        votes = votes.detach().cpu().numpy()
+    # A copy: torch refuses arrays that run backwards.
+    copied = np.array(votes, dtype=np.float64)
+    refuse_negative(copied)
+    return copied
 
 
 def draw_fractions(alpha: np.ndarray, tree: Tree, rng: np.random.Generator) -> np.ndarray:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from galhelpers.learning.training import History, Loss, Options, Prepare, fit
+from galhelpers.learning.training import History, Loss, Options, Prepare, check_parts, fit
 from galhelpers.models.backbones import Backbone
 from galhelpers.models.bayesian import VoteEnsemble
 
@@ -175,11 +175,13 @@ def fine_tune(
     Raises
     ------
     ValueError
-        For a phase with a share beyond 0 to 1, and as the functions named above. Then nothing has
-        been trained.
+        For a phase with a share beyond 0 to 1, a part without galaxies, and as the functions named
+        above. Then nothing has been trained. And for a phase in which no validation loss is
+        finite: the network then has the best weights of the phases before.
     """
     if wrong := [phase for phase in phases if not 0 <= phase.frozen <= 1]:
         raise ValueError(f"Expected a frozen share from 0 to 1, got {wrong[0]}.")
+    check_parts(train, validation)
     layer_rates(net, 1.0, decay)  # says now, not after the first phase, what is wrong with it
     best, best_loss, step = copy.deepcopy(net.state_dict()), math.inf, 0
     histories = []
@@ -199,8 +201,9 @@ def fine_tune(
         )  # fmt: skip
         step += len(history.train_loss) * -(-len(train[0]) // batch_size)
         histories.append(history)
-        if min(history.validation_loss, default=math.inf) < best_loss:
-            best, best_loss = copy.deepcopy(net.state_dict()), min(history.validation_loss)
+        lowest = min(filter(math.isfinite, history.validation_loss), default=math.inf)
+        if lowest < best_loss:
+            best, best_loss = copy.deepcopy(net.state_dict()), lowest
         else:
             net.load_state_dict(best)
     return histories

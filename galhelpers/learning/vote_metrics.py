@@ -7,14 +7,20 @@ column. So each number here comes with the galaxies it is of.
 import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score
+from torch import Tensor
 
 from galhelpers.learning.calibration import people_asked
 from galhelpers.learning.metrics import accuracy, bootstrap
+from galhelpers.learning.posterior import as_votes
 from galhelpers.trees import Tree
 
 
 def by_question(
-    expected: np.ndarray, votes: np.ndarray, tree: Tree, at_least: float = 5, resamples: int = 500
+    expected: np.ndarray,
+    votes: np.ndarray | Tensor,
+    tree: Tree,
+    at_least: float = 5,
+    resamples: int = 500,
 ) -> pd.DataFrame:
     """Measure predictions of each question among galaxies with enough volunteers asked.
 
@@ -23,7 +29,7 @@ def by_question(
     expected
         Expected shares among those who are asked, (n, n_answers), as ``Posterior.mean``.
     votes
-        (n, n_answers), 0 or NaN where nobody was asked.
+        (n, n_answers), 0 or NaN where nobody was asked; below 0 is a ValueError.
     at_least
         Volunteers who must have answered the question, more than 0.
     resamples
@@ -40,7 +46,7 @@ def by_question(
         who knows the true fractions, because votes are draws.
     """
     truth = fractions_of_asked(votes, tree, at_least)
-    people = people_asked(np.asarray(votes, dtype=float), tree)
+    people = people_asked(votes, tree)
     rows = {}
     for question, columns in tree.slices.items():
         here = ~np.isnan(truth[:, columns.start])
@@ -63,7 +69,11 @@ def by_question(
 
 
 def confident(
-    expected: np.ndarray, votes: np.ndarray, tree: Tree, above: float = 0.8, at_least: float = 5
+    expected: np.ndarray,
+    votes: np.ndarray | Tensor,
+    tree: Tree,
+    above: float = 0.8,
+    at_least: float = 5,
 ) -> pd.DataFrame:
     """Accuracy where the network expects more than ``above`` of the votes for one answer.
 
@@ -87,7 +97,11 @@ def confident(
 
 
 def confusion(
-    expected: np.ndarray, votes: np.ndarray, tree: Tree, question: str, at_least: float = 5
+    expected: np.ndarray,
+    votes: np.ndarray | Tensor,
+    tree: Tree,
+    question: str,
+    at_least: float = 5,
 ) -> np.ndarray:
     """Count galaxies by the volunteers' commonest answer (rows) and the likeliest one (columns).
 
@@ -106,11 +120,11 @@ def confusion(
     return table
 
 
-def fractions_of_asked(votes: np.ndarray, tree: Tree, at_least: float = 1) -> np.ndarray:
+def fractions_of_asked(votes: np.ndarray | Tensor, tree: Tree, at_least: float = 1) -> np.ndarray:
     """Share of each answer among those asked, (n, n_answers); NaN below ``at_least`` of them."""
     if at_least <= 0:
         raise ValueError(f"Expected at least some volunteers, more than 0, got {at_least}.")
-    votes = np.asarray(votes, dtype=float)
+    votes = as_votes(votes)
     people = people_asked(votes, tree)
     return np.where(people >= at_least, votes / np.maximum(people, 1e-12), np.nan)
 

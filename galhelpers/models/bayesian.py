@@ -186,7 +186,18 @@ class VoteEnsemble(nn.Module):
         self.members, self.tree = nn.ModuleList(nets), nets[0].tree
 
     def forward(self, x: Tensor) -> Tensor:
-        """Concentrations of the first member, as if it were alone; ``draw`` asks them all."""
+        """Concentrations of the first member, as if it were alone; ``draw`` asks them all.
+
+        Raises
+        ------
+        RuntimeError
+            In training mode: the other members would learn nothing.
+        """
+        if self.training:
+            raise RuntimeError(
+                "Expected a VoteEnsemble in evaluation mode: training it would train its first "
+                "member only. Train each of its members by itself, then call eval()."
+            )
         return self.members[0](x)
 
     def draw(self, x: Tensor, passes: int, seed: int = 0) -> Tensor:

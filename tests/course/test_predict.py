@@ -268,6 +268,29 @@ def test_fractions_give_the_five_class_selection_or_nothing():
     assert class_names(np.ones((3, 5), "f4"), list("abcde"), "fractions") == [""] * 3
 
 
+def test_no_class_where_the_network_gives_nan(network, folder, tmp_path):
+    values = np.array([[0.2, 0.5, 0.3], [0.2, np.nan, 0.8], [np.nan] * 3], dtype="f4")
+    assert class_names(values, list("abc"), "classes") == ["b", "", ""]
+    assert class_names(values[:0], list("abc"), "classes") == []
+
+    broken = load_checkpoint(network)
+    with torch.no_grad():
+        list(broken.model.parameters())[-1][2] = np.nan
+    file = save_checkpoint(
+        tmp_path / "broken.safetensors", broken.model, architecture=broken.architecture,
+        arguments={"outputs": 5, "widths": (4, 4, 4, 4)}, preprocessing=broken.preprocessing,
+        classes=broken.classes,
+    )  # fmt: skip
+    for suffix in (".parquet", ".csv"):
+        done = predict_images(file, folder, tmp_path / f"p{suffix}", progress=False)
+        table = pd.read_parquet(done.out) if suffix == ".parquet" else pd.read_csv(done.out)
+        assert list(table.columns) == COLUMNS
+        assert len(table) == done.classified == 7
+        # pandas reads an empty field of a CSV file as NaN.
+        assert (table["class_name"].isna() if suffix == ".csv" else table["class_name"] == "").all()
+        assert table[COLUMNS[3:]].isna().all(axis=None)
+
+
 @pytest.mark.parametrize("tree", [GZ2, DECALS])
 def test_a_network_for_votes_writes_all_about_their_distribution(tree, folder, tmp_path):
     torch.manual_seed(0)

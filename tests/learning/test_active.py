@@ -296,6 +296,18 @@ def test_too_few_galaxies_and_unknown_strategies_are_refused(galaxies):
         learning_curves(*galaxies, seeds=[0], strategies=["best"], **SMALL)
 
 
+def test_galaxies_without_shares_are_refused(galaxies):
+    """One NaN in the test part would make all errors NaN."""
+    features, votes, truth, tree = galaxies
+    truth = np.array(truth)
+    truth[[7, 30], 2] = np.nan
+    with pytest.raises(ValueError, match=r"NaN for 2 of 240 galaxies \(rows 7, 30\)\. Drop"):
+        learning_curves(features, votes, truth, tree, seeds=[3], **SMALL)
+    truth[40:] = np.nan
+    with pytest.raises(ValueError, match=r"NaN for 202 .* \(rows 7, 30, 40, .* 47, \.\.\.\)"):
+        learning_curves(features, votes, truth, tree, seeds=[3], **SMALL)
+
+
 LABELS = np.array([100, 200, 300, 400])
 
 

@@ -16,6 +16,7 @@ from galhelpers.learning.calibration import (
     pit_of_votes,
     reliability,
 )
+from galhelpers.learning.losses import vote_loss
 from galhelpers.learning.posterior import Posterior
 from galhelpers.trees import DECALS, Question, Tree
 
@@ -247,6 +248,35 @@ def test_one_nan_makes_a_question_one_that_nobody_was_asked(honest):
     pit = pit_of_votes(posterior.select(np.arange(5)), votes)
     assert np.isnan(pit[2, :3]).all()
     assert not np.isnan(pit[[0, 1, 3, 4], :3]).any()
+
+
+def test_votes_come_as_arrays_or_tensors(honest):
+    posterior, _, votes = honest
+    posterior, votes = posterior.select(np.arange(50)), votes[:50]
+    tensor = torch.from_numpy(votes)
+    one, same = (fit_precision(posterior, given, steps=5) for given in (votes, tensor))
+    np.testing.assert_array_equal(one.weights, same.weights)
+    np.testing.assert_array_equal(people_asked(votes, TREE), people_asked(tensor, TREE))
+    np.testing.assert_array_equal(pit_of_votes(posterior, votes), pit_of_votes(posterior, tensor))
+    one, same = (reliability(posterior.mean, given, TREE) for given in (votes, tensor))
+    assert one.equals(same)
+
+
+@pytest.mark.parametrize("wrong", [-1, -99, -0.25])
+def test_negative_votes_are_refused_as_by_the_loss(honest, wrong):
+    """Some tables have them where nobody was asked; they would count as people less."""
+    posterior, _, votes = honest
+    posterior, votes = posterior.select(np.arange(5)), votes[:5].copy()
+    votes[2, 3:5] = wrong, np.nan
+    for refuses in (
+        lambda: people_asked(votes, TREE),
+        lambda: pit_of_votes(posterior, votes),
+        lambda: fit_precision(posterior, votes),
+        lambda: reliability(posterior.mean, votes, TREE),
+        lambda: vote_loss(posterior.alpha[0], torch.from_numpy(votes), TREE),
+    ):
+        with pytest.raises(ValueError, match=f"0 or more, or NaN .* got {wrong}.* Write NaN"):
+            refuses()
 
 
 def test_each_pass_gets_one_factor_as_often_as_the_weights_say():

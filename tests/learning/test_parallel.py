@@ -232,6 +232,41 @@ def test_patience_and_plateau_are_those_of_fit():
     assert difference(one[0], same[0]) < 1e-6
 
 
+def test_losses_that_are_no_numbers_are_those_of_fit():
+    def told(how, losses):
+        losses = iter(losses)
+
+        def loss(outputs, wanted):
+            if outputs.requires_grad:
+                return F.cross_entropy(outputs, wanted)
+            return torch.tensor(next(losses))
+
+        model = network()
+        history = how(
+            model, bright_or_dark(64, 1), bright_or_dark(20, 2), loss, augment=VIEWS,
+            prepare=PREPARE, epochs=4,
+        )  # fmt: skip
+        return model.state_dict(), history
+
+    nan = float("nan")
+    one, same = (told(how, [nan, 5.0, nan, 6.0]) for how in (fit, fit_parallel))
+    assert one[1].best_epoch == same[1].best_epoch == 1
+    assert difference(one[0], same[0]) < 1e-6
+    with pytest.raises(ValueError, match="finite validation loss"):
+        told(fit_parallel, [nan] * 4)
+
+
+def test_mixed_precision_follows_the_processor(cpu_with):
+    seen = []
+    model = network()
+    model[1].register_forward_hook(lambda module, x, y: seen.append((module.training, y.dtype)))
+    for has, dtype in ((False, torch.float32), (True, torch.bfloat16)):
+        seen.clear()
+        cpu_with(avx512_bf16=has)
+        train(fit_parallel, model, n=20, options=Options(mixed_precision=True))
+        assert dict(seen) == {True: dtype, False: dtype}
+
+
 @given(rate=st.floats(1e-6, 10), batch=st.integers(1, 10_000), k=st.integers(1, 64))
 def test_k_times_the_batch_k_times_the_rate(rate, batch, k):
     assert scaled_rate(rate, batch, batch) == rate
@@ -254,6 +289,8 @@ def test_what_it_cannot_do_is_refused():
         train(fit_parallel, network(), options=Options(average=0.99))
     with pytest.raises(ValueError, match="accumulate"):
         train(fit_parallel, network(), accumulate=0)
+    with pytest.raises(ValueError, match="got none in train"):
+        train(fit_parallel, network(), n=0)
 
 
 if __name__ == "__main__":

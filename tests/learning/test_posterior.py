@@ -233,6 +233,16 @@ def test_surprise_of_the_mixture():
     assert found.mean() < alone, "Jensen: a mixture is less surprised than its passes on average"
 
 
+def test_votes_come_as_arrays_or_tensors():
+    posterior = committee()
+    votes = np.random.default_rng(0).integers(0, 9, (5, DECALS.n_answers))
+    expected = posterior.nll(torch.from_numpy(votes))
+    for same in (votes, votes.astype("f4"), votes[::-1].copy()[::-1], torch.tensor(votes).float()):
+        np.testing.assert_array_equal(posterior.nll(same), expected)
+    with pytest.raises(ValueError, match=r"0 or more, or NaN .* got -99"):
+        posterior.nll(np.full((5, DECALS.n_answers), -99))
+
+
 def test_scaled_keeps_what_is_expected():
     posterior = committee(GZ2)
     factor = np.linspace(0.2, 5, GZ2.n_questions)

@@ -10,7 +10,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from galhelpers.data.augment import Augment, to_float
-from galhelpers.learning.training import Options, batches, fit, predict
+from galhelpers.learning.training import (
+    Options,
+    batches,
+    computes_in_bfloat16,
+    fit,
+    predict,
+)
 
 
 def bright_or_dark(n, seed):
@@ -133,6 +139,120 @@ def test_mixed_precision_learns_too():
     outputs = predict(model, validation[0], to_float)
     assert outputs.dtype == torch.float32
     assert (outputs.argmax(1) == validation[1]).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("has", [{"avx512_bf16": True}, {"amx_bf16": True}, {"bf16": True}])
+def test_mixed_precision_is_bfloat16_where_the_processor_has_it(has, cpu_with):
+    seen = []
+    model = network()
+    model[1].register_forward_hook(lambda module, x, y: seen.append((module.training, y.dtype)))
+    galaxies = bright_or_dark(20, 1)
+
+    def dtypes(**options):
+        seen.clear()
+        fit(
+            model, galaxies, galaxies, F.cross_entropy, augment=Augment(16), prepare=to_float,
+            epochs=1, options=Options(**options),
+        )  # fmt: skip
+        return dict(seen)
+
+    single, half = torch.float32, torch.bfloat16
+    cpu_with(avx2=True, architecture="x86_64")
+    assert dtypes(mixed_precision=True) == {True: single, False: single}
+    cpu_with(**dict.fromkeys(has, False))
+    assert dtypes(mixed_precision=True) == {True: single, False: single}
+    cpu_with(**has)
+    assert dtypes(mixed_precision=True) == {True: half, False: half}
+    assert dtypes() == {True: single, False: single}
+
+
+def test_what_imitates_bfloat16_does_not_compute_in_it(cpu_with, monkeypatch):
+    # As a GPU before Ampere answers.
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    cpu_with(avx512_bf16=True)
+    assert [computes_in_bfloat16(device) for device in ("cuda", "mps", "cpu")] == [0, 0, 1]
+    # torch for macOS has no library that would use the instructions.
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    cpu_with(bf16=True)
+    assert not computes_in_bfloat16("cpu")
+
+
+def told(losses, **options):
+    """Train while the validation loss goes as given: network, history, weights of each epoch."""
+    model, weights = network(), []
+    losses_to_come = iter(losses)
+
+    def loss(outputs, wanted):
+        if outputs.requires_grad:
+            return F.cross_entropy(outputs, wanted)
+        weights.append(copy.deepcopy(model.state_dict()))
+        value = next(losses_to_come)
+        if value is None:
+            raise KeyboardInterrupt
+        return torch.tensor(float(value))
+
+    galaxies = bright_or_dark(20, 1)
+    history = fit(
+        model, galaxies, galaxies, loss, augment=Augment(16), prepare=to_float, epochs=6,
+        options=Options(**options),
+    )  # fmt: skip
+    return model.state_dict(), history, weights
+
+
+def same(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("first", [NAN, INF])
+def test_a_loss_that_is_no_number_is_not_the_lowest(first, tmp_path):
+    losses = [first, 5, NAN, 4, -INF, 6]
+    model, history, weights = told(losses)
+    assert history.best_epoch == 3
+    assert same(model, weights[3])
+    assert not same(weights[0], weights[3])
+    # Patience counts it as an epoch without progress.
+    assert len(told([first, 5, NAN, NAN, 4], patience=1)[1].validation_loss) == 3
+    # What is saved after it can be resumed.
+    options = {"resume": tmp_path / "state.pt"}
+    with pytest.raises(KeyboardInterrupt):
+        told([*losses[:2], None], **options)
+    resumed, history, _ = told(losses[2:], **options)
+    assert history.best_epoch == 3
+    assert same(resumed, model)
+
+
+def test_without_any_finite_loss_there_is_no_best_network(tmp_path):
+    with pytest.raises(ValueError, match=r"got \[nan, nan.*labels.*validation part.*learning rate"):
+        told([NAN] * 6)
+    with pytest.raises(ValueError, match=r"got \[nan, inf\]"):
+        told([NAN, INF], patience=1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"delete state\.pt to start anew"):
+            told([NAN] * 6, resume=tmp_path / "state.pt")
+    model = network()
+    galaxies = bright_or_dark(20, 1)
+    with pytest.raises(ValueError, match="finite validation loss"):
+        fit(
+            model, galaxies, galaxies, lambda x, y: F.cross_entropy(x, y) * NAN,
+            augment=Augment(16), prepare=to_float, epochs=1,
+        )  # fmt: skip
+    assert same(model.state_dict(), network().state_dict())
+
+
+@pytest.mark.parametrize(("n", "m", "which"), [(0, 20, "train"), (20, 0, "validation")])
+def test_a_part_without_galaxies_is_refused_before_anything_is_done(n, m, which):
+    shown = []
+    with pytest.raises(ValueError, match=f"got none in {which}"):
+        fit(
+            network(), bright_or_dark(n, 1), bright_or_dark(m, 2), F.cross_entropy,
+            augment=lambda x, step: shown.append(step), prepare=to_float, epochs=1,
+        )  # fmt: skip
+    assert not shown
 
 
 def test_resuming_with_another_network_or_length_is_refused(tmp_path):

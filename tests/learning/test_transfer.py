@@ -262,6 +262,59 @@ def test_a_phase_ends_after_epochs_without_progress():
     assert [len(history.validation_loss) for history in histories] == [3, 3]
 
 
+def validated(*losses):
+    """A loss whose validation values are given, epoch by epoch."""
+    losses = iter(losses)
+
+    def loss(outputs, wanted):
+        if outputs.requires_grad:
+            return F.cross_entropy(outputs, wanted)
+        return torch.tensor(float(next(losses)))
+
+    return loss
+
+
+def tune_by(net, loss):
+    return fine_tune(
+        net, round_or_long(8, 1), round_or_long(8, 2), loss, augment=Augment(32),
+        prepare=to_float, phases=(Phase(1, 2, 1e-2), Phase(0, 2, 1e-2)),
+    )  # fmt: skip
+
+
+def test_a_loss_that_is_no_number_is_not_the_lowest():
+    nan, start, net = float("nan"), small().state_dict(), small()
+    histories = tune_by(net, validated(nan, 5, 6, nan))
+    assert [history.best_epoch for history in histories] == [1, 0]
+    # The best is that of the first phase, in which only the head learned.
+    changed = [name for name, x in net.state_dict().items() if not torch.equal(x, start[name])]
+    assert changed == ["head.weight", "head.bias"]
+    # A phase in which nothing can be compared is an error; what was best before it is kept.
+    other = small()
+    with pytest.raises(ValueError, match=r"got \[nan, nan\].*learning rate"):
+        tune_by(other, validated(nan, 5, nan, nan))
+    assert all(torch.equal(x, other.state_dict()[name]) for name, x in net.state_dict().items())
+
+
+def test_empty_parts_are_refused_before_anything_is_frozen():
+    net, some = small(), round_or_long(8, 1)
+    for n, m, which in ((0, 8, "train"), (8, 0, "validation")):
+        with pytest.raises(ValueError, match=f"got none in {which}"):
+            fine_tune(
+                net, (some[0][:n], some[1][:n]), (some[0][:m], some[1][:m]), F.cross_entropy,
+                augment=Augment(32), prepare=to_float,
+            )  # fmt: skip
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_mixed_precision_follows_the_processor(has, cpu_with):
+    cpu_with(avx512_bf16=has)
+    seen, net = set(), small()
+    net.head.register_forward_hook(lambda module, x, y: seen.add(y.dtype))
+    tune(net, (Phase(1, 1),), mixed_precision=True)
+    assert seen == {torch.bfloat16 if has else torch.float32}
+
+
 def test_phases_see_other_views_in_another_order():
     steps, first = [], []
 
@@ -315,6 +368,9 @@ def plateau_run(losses, epochs, **options):
 def test_the_rate_is_halved_after_two_epochs_without_progress():
     rates = plateau_run([5, 4, 4, 4, 3, 6, 6, 6, 6, 1], 10)
     assert np.allclose(np.array(rates) / 1e-3, [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125])
+    nan = float("nan")
+    rates = plateau_run([nan, nan, 4, nan, nan, 4], 6)
+    assert np.allclose(np.array(rates) / 1e-3, [1, 1, 0.5, 0.5, 0.5, 0.25])
 
 
 def test_a_run_on_a_plateau_goes_on_where_it_stopped(tmp_path):

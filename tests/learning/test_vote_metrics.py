@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
@@ -172,6 +173,30 @@ def test_confident_by_hand():
     assert row["accuracy"] == pytest.approx(2 / 3)
     assert confident(expected, votes, THREE, above=0.85).loc["q", "n"] == 2
     assert confident(expected, votes, THREE, at_least=1).loc["q", "n"] == 4
+
+
+def test_negative_votes_are_refused():
+    """A table with -1 for "not asked" and one answer of many would pass for many people."""
+    expected, votes = simulated(n=5)
+    votes[:, DECALS.slices["bar"]] = -1, 10, 2
+    for refuses in (
+        lambda: by_question(expected, votes, DECALS),
+        lambda: confident(expected, votes, DECALS),
+        lambda: confusion(expected, votes, DECALS, "merging"),
+        lambda: fractions_of_asked(votes, DECALS),
+    ):
+        with pytest.raises(ValueError, match=r"0 or more, or NaN .* got -1"):
+            refuses()
+
+
+def test_votes_come_as_arrays_or_tensors():
+    expected, votes = simulated(n=60)
+    tensor = torch.from_numpy(votes)
+    one, same = (by_question(expected, given, DECALS, resamples=20) for given in (votes, tensor))
+    assert one.equals(same)
+    assert confident(expected, tensor, DECALS).equals(confident(expected, votes, DECALS))
+    one, same = (confusion(expected, given, DECALS, "bar") for given in (votes, tensor))
+    np.testing.assert_array_equal(one, same)
 
 
 @pytest.mark.parametrize("at_least", [0, -1])

@@ -1,3 +1,6 @@
+import copy
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +10,10 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models import efficientnet_b0
 
+from galhelpers.data.augment import to_float
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
-from galhelpers.learning.losses import dirichlet_multinomial_nll
+from galhelpers.learning.losses import dirichlet_multinomial_nll, vote_loss
+from galhelpers.learning.training import fit
 from galhelpers.models import SmallResNet, build
 from galhelpers.models.bayesian import (
     SMALLEST,
@@ -261,6 +266,24 @@ def test_members_of_an_ensemble_differ_in_weights_and_in_what_they_leave_out():
     assert not torch.allclose(same[8:], same[4:8])
     with pytest.raises(ValueError, match="one member or more, got 0"):
         VoteEnsemble(0, **SMALL)
+
+
+def test_an_ensemble_is_not_trained_as_one():
+    """Only its first member would learn."""
+    torch.manual_seed(0)
+    ensemble = VoteEnsemble(2, **SMALL)
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 3, 32, 32), dtype=np.uint8)
+    votes = torch.randint(0, 5, (8, 34)).float()
+    training = {"augment": lambda x, step: to_float(x), "prepare": to_float, "epochs": 1}
+    loss = partial(vote_loss, tree=DECALS)
+    with pytest.raises(RuntimeError, match="Train each of its members by itself"):
+        fit(ensemble, (pixels, votes), (pixels, votes), loss, **training)
+    before = [copy.deepcopy(member.state_dict()) for member in ensemble.members]
+    for member, old in zip(ensemble.members, before, strict=True):
+        fit(member, (pixels, votes), (pixels, votes), loss, **training)
+        assert not torch.equal(member.head.linear.weight, old["head.linear.weight"])
+    with torch.no_grad():
+        assert ensemble.eval()(pictures()).shape == (5, 34)
 
 
 def test_efficientnet_is_torchvisions():
