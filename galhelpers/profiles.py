@@ -34,7 +34,7 @@ class Profile:
         Notebook 07: passes over them, channels of the small network, numbers of labels of the new
         survey, and repetitions.
     transfer_networks
-        Notebook 07: torchvision's networks to compare, each from random weights and ImageNet's.
+        Notebook 07: known networks to compare, each from random weights and ImageNet's.
     image_size
         Side of the square images that networks see, in pixels.
     """
@@ -93,7 +93,7 @@ PROFILES = {
             transfer_widths=(16, 32, 64),
             transfer_labels=(30, 100, 300),
             transfer_seeds=3,
-            transfer_networks=("shufflenet_v2_x0_5",),
+            transfer_networks=("efficientnet_lite0",),
         ),
         Profile(
             name="full",
@@ -119,7 +119,7 @@ PROFILES = {
             transfer_widths=(32, 64, 128),
             transfer_labels=(100, 300, 500),
             transfer_seeds=3,
-            transfer_networks=("resnet18", "densenet121", "efficientnet_b0"),
+            transfer_networks=("efficientnet_lite0", "resnet18", "densenet121", "efficientnet_b0"),
         ),
         Profile(
             name="paper",
@@ -146,6 +146,7 @@ PROFILES = {
             transfer_labels=(100, 300, 500, 1_000),
             transfer_seeds=10,
             transfer_networks=(
+                "efficientnet_lite0",
                 "resnet18",
                 "resnet50",
                 "densenet121",
