@@ -305,7 +305,8 @@ def record(out, file, data_root):
             if len(mine) >= 5:
                 facts = summary(mine, second if part == "spirals" else {})
                 made[part].append({"start": start, "kind": kind} | facts)
-    for n, start in product(sorted(LABELS), TASKS["labels"].starts):
+    numbers = sorted({one["labels"] for one in found if "labels" in one})
+    for start, n in product(TASKS["labels"].starts, numbers):
         mine = [one for one in found if (one.get("labels"), one["start"]) == (n, start)]
         if len(mine) > 1:
             facts = {"labels": n, "start": start, "seeds": len(mine)}
