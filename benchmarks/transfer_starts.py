@@ -92,7 +92,8 @@ def start_lite(out):
     with atomic_write(out / FILES["lite_sky"]) as temporary:
         # An encoder alone: its head speaks of votes, which backbone does not build.
         about = {"preprocessing": json.dumps(shown)}
-        save_file(net.encoder.state_dict(), temporary, about)
+        state = {name: value.contiguous() for name, value in net.encoder.state_dict().items()}
+        save_file(state, temporary, about)
 
 
 def ringed_galaxies(n, seed):
