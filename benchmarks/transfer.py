@@ -7,9 +7,11 @@
 
 Networks start from a simulated sky, from Galaxy Zoo 2 (for rings alone: it may have seen the other
 galaxies), from that network once it has learnt simulated rings (sim_rings, then trained twice as
-long, with more zoom), or at random; 3x: with three times the epochs. An interrupted run goes on
-with the same command. For rings and spirals a fifth of the galaxies is set aside for all choices:
-crop, learning rate, epoch. The others are cross-validated in five folds, newly for each seed.
+long, with more zoom), or at random; 3x: with three times the epochs. EfficientNet-Lite0 starts
+from ImageNet, from the same simulated sky (lite_sky) or at random (lite_random). An interrupted
+run goes on with the same command. For rings and spirals a fifth of the galaxies is set aside for
+all choices: crop, learning rate, epoch. The others are cross-validated in five folds, newly for
+each seed.
 """
 
 import argparse
@@ -60,12 +62,13 @@ LITE = ("imagenet", "lite_sky", "lite_random")  # EfficientNet-Lite0, on picture
 TASKS = {  # classes with the labels of each, and what crop and rate are chosen from
     "rings": SimpleNamespace(
         dataset="decals_rings", classes={"no_ring": ["no_ring"], "ring": ["ring"]},
-        starts=("sky", "gz2", "sim_rings", "random", *LITE), size=64, crops=(0.4, 0.6, 0.8),
+        starts=("sky", "gz2", "sim_rings", "random", "imagenet"), size=64, crops=(0.4, 0.6, 0.8),
         rates=(1e-3, 3e-3), epochs=12, batch_size=16, smoothing=0.1,
     ),
     "spirals": SimpleNamespace(
-        dataset="gz1_sdss", classes=SPIRALS, starts=("sky", "random", "random_3x", *LITE), size=48,
-        crops=(0.3, 0.4), rates=(3e-3, 1e-3, 3e-4), epochs=6, batch_size=32, smoothing=0.0,
+        dataset="gz1_sdss", classes=SPIRALS,
+        starts=("sky", "random", "random_3x", "imagenet"), size=48, crops=(0.3, 0.4),
+        rates=(3e-3, 1e-3, 3e-4), epochs=6, batch_size=32, smoothing=0.0,
     ),
     "labels": SimpleNamespace(
         dataset="gz2_five_class", classes={name: [name] for name in FIVE_CLASSES},
