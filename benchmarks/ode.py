@@ -58,7 +58,7 @@ from torch import Tensor, nn
 from galhelpers.learning.training import keep_memory
 from galhelpers.models.resnet_node import GalaxyNet, OdeFunction, gupta_node, gupta_resnet
 from galhelpers.ode import Statistics, StepMemory, odeint_aca
-from galhelpers.ode_steps import Tableau, find_tableau
+from galhelpers.ode.methods import Tableau, find_tableau
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]

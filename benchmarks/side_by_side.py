@@ -38,8 +38,15 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_te
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.paths import atomic_write
 from galhelpers.survey import cumulative_fractions, render, sample_galaxies, volunteer_votes
-from galhelpers.survey.appearance import COLUMNS, SKY_COLUMNS, measure, measure_sky
-from galhelpers.survey.comparison import compare, spread, stored_as_published
+from galhelpers.survey.appearance import (
+    COLUMNS,
+    SKY_COLUMNS,
+    compare,
+    measure,
+    measure_sky,
+    spread,
+    stored_as_published,
+)
 from galhelpers.trees import DECALS, GZ2
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,8 +11,7 @@ from PIL import Image
 
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.survey import cumulative_fractions, simulate, volunteer_votes
-from galhelpers.survey.appearance import COLUMNS
-from galhelpers.survey.comparison import real_appearance
+from galhelpers.survey.appearance import COLUMNS, real_appearance
 from galhelpers.trees import GZ2
 
 PATH = Path(__file__).resolve().parents[1] / "benchmarks" / "side_by_side.py"

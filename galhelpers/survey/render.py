@@ -20,10 +20,9 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from galhelpers.survey.artefacts import add_background, add_lines
+from galhelpers.survey.foreground import add_background, add_lines, add_neighbours
 from galhelpers.survey.galaxies import generator
 from galhelpers.survey.light import GZ2_FRAME, draw_galaxy
-from galhelpers.survey.neighbours import add_neighbours
 from galhelpers.survey.optics import add_noise, blur
 from galhelpers.survey.telescopes import Telescope, get_telescope
 

@@ -5,10 +5,10 @@ from galhelpers.views.plots import (
     confusion_matrix,
     contact_sheet,
     dots_and_intervals,
-    draw_tree,
     loss_curves,
     show,
 )
+from galhelpers.views.tree_figure import draw_tree
 from galhelpers.views.widgets import ClassifyGalaxies, read_votes
 
 __all__ = [

@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
-from galhelpers.views.figures import PALETTE
-from galhelpers.views.plots import tidy
+from galhelpers.views.plots import PALETTE, tidy
 
 
 def roc_panels(truth: ArrayLike, scores: Mapping[str, ArrayLike], classes: Sequence[str]) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.path import Path as Curve
 
 from galhelpers.trees import Question, Tree
-from galhelpers.views.figures import PALETTE, WIDTH
+from galhelpers.views.plots import PALETTE, WIDTH
 
 # Everything is laid out in inches, so that text of a given size fits the card it is drawn on.
 LINE = 0.185

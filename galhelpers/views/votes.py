@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from galhelpers.trees import Tree
-from galhelpers.views.figures import PALETTE, WIDTH
-from galhelpers.views.plots import tidy
+from galhelpers.views.plots import PALETTE, WIDTH, tidy
 
 
 def expected_votes(

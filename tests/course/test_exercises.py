@@ -27,17 +27,16 @@ from galhelpers.course.exercises.committee import COMMITTEE
 from galhelpers.course.exercises.many_gpus import EPOCHS, GPUS, SECONDS
 from galhelpers.course.exercises.reading_a_paper import CLASS_SIZES, N_TEST, TABLES
 from galhelpers.course.exercises.self_training import _two_networks
-from galhelpers.learning import metrics, vote_metrics
+from galhelpers.learning import metrics
 from galhelpers.learning.active import bald_of_two
 from galhelpers.learning.losses import dirichlet_multinomial_nll
 from galhelpers.learning.posterior import Posterior
 from galhelpers.learning.transfer import freeze
 from galhelpers.models.backbones import backbone
 from galhelpers.ode import odeint
-from galhelpers.ode_steps import TABLEAUS, change_of_step
+from galhelpers.ode.methods import TABLEAUS, change_of_step
 from galhelpers.published import load_published
-from galhelpers.survey.appearance import COLUMNS
-from galhelpers.survey.comparison import real_appearance, separation
+from galhelpers.survey.appearance import COLUMNS, real_appearance, separation
 from galhelpers.trees import DECALS, GZ2, Question, Tree
 
 EXERCISES = all_exercises()
@@ -677,7 +676,7 @@ def test_the_scores_of_the_course_are_those_of_the_exercises():
     share = rng.dirichlet(np.ones(DECALS.n_answers), 300)
     people = rng.integers(0, 30, 300)
     votes = rng.multinomial(people, share).astype(float)
-    table = vote_metrics.by_question(share, votes, DECALS, at_least=5, resamples=2)
+    table = metrics.by_question(share, votes, DECALS, at_least=5, resamples=2)
     for question, columns in DECALS.slices.items():
         part = votes[:, columns]
         accuracy = find("06.6").reference(share[:, columns], part, 5)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from galhelpers.learning.vote_metrics import (
+from galhelpers.learning.metrics import (
     binomial_variance,
     by_question,
     confident,

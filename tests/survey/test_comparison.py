@@ -7,8 +7,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from galhelpers.data.catalogs import FIVE_CLASSES
-from galhelpers.survey.appearance import COLUMNS
-from galhelpers.survey.comparison import (
+from galhelpers.survey.appearance import (
+    COLUMNS,
     REAL,
     compare,
     real_appearance,

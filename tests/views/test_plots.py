@@ -10,8 +10,9 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from PIL import Image
 
+from galhelpers import views
 from galhelpers.trees import TREES
-from galhelpers.views import figures, plots
+from galhelpers.views import plots
 
 NOTEBOOK = """\
 import matplotlib.pyplot as plt
@@ -98,8 +99,8 @@ def test_show_refuses_what_cannot_be_shown_well(tmp_path, name, caption, alt, me
 
 def test_pictures_stay_small_even_of_pure_noise():
     sheet = plots.contact_sheet(noise(20, 200), columns=10)
-    png = figures._png(sheet)
-    assert len(png) <= figures.MAX_PNG_BYTES
+    png = plots._png(sheet)
+    assert len(png) <= plots.MAX_PNG_BYTES
     assert Image.open(io.BytesIO(png)).width >= 400
 
 
@@ -108,7 +109,7 @@ def test_contact_sheet_puts_each_galaxy_in_its_place():
     images = np.broadcast_to(colours[:, :, None, None], (5, 3, 32, 32)).astype(np.uint8)
     sheet = plots.contact_sheet(images, list("abcde"), columns=3)
     assert texts(sheet) == list("abcde")
-    pixels = np.asarray(Image.open(io.BytesIO(figures._png(sheet))).convert("RGB"))
+    pixels = np.asarray(Image.open(io.BytesIO(plots._png(sheet))).convert("RGB"))
     for i, colour in enumerate(colours):
         h, w = pixels.shape[0] / 2, pixels.shape[1] / 3
         spot = pixels[int((i // 3 + 0.6) * h), int((i % 3 + 0.5) * w)]
@@ -132,7 +133,7 @@ def test_contact_sheet_wants_a_title_each():
 @pytest.mark.parametrize("name", sorted(TREES))
 def test_draw_tree_shows_every_question_answer_and_step(name):
     tree = TREES[name]
-    figure = plots.draw_tree(tree)
+    figure = views.draw_tree(tree)
     drawn = " ".join(texts(figure))
     for question in tree.questions:
         assert question.text in drawn
@@ -148,7 +149,7 @@ def test_draw_tree_shows_every_question_answer_and_step(name):
 
 @pytest.mark.parametrize("name", sorted(TREES))
 def test_draw_tree_keeps_text_inside_its_cards_and_apart(name):
-    figure = plots.draw_tree(TREES[name])
+    figure = views.draw_tree(TREES[name])
     figure.set_dpi(100)
     figure.draw_without_rendering()
     canvas = figure.bbox

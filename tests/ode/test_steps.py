@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchdiffeq._impl import adaptive_heun, bosh3, dopri5
 
 from galhelpers.ode import SolverError, Statistics, StepMemory, odeint, odeint_aca
-from galhelpers.ode_steps import TABLEAUS, change_of_step
+from galhelpers.ode.methods import TABLEAUS, change_of_step
 
 ADAPTIVE = ("adaptive_heun", "bosh3", "dopri5")
 EQUAL = ("euler", "rk4")

@@ -1,6 +1,6 @@
 """The adaptive checkpoint adjoint at work: one integration, forward to find the steps, and back.
 
-``galhelpers.ode`` is the way in; here are the loops.
+``galhelpers.ode.aca`` is the way in; here are the loops.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from galhelpers.ode_steps import StepMemory, Tableau, change_of_step
+from galhelpers.ode.methods import StepMemory, Tableau, change_of_step
 
 Function = Callable[[Tensor, Tensor], Tensor]
 Mode = Literal["steps", "stages", "graph"]

@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from galhelpers.survey import TELESCOPES
-from galhelpers.survey.artefacts import add_background, add_lines
+from galhelpers.survey.foreground import DENSITY, add_background, add_lines, add_neighbours
 from galhelpers.survey.galaxies import generator
-from galhelpers.survey.neighbours import DENSITY, add_neighbours
 
 SDSS = TELESCOPES["sdss"]
 CLEAN = replace(SDSS, trails=0.0, seams=0.0, edges=0.0)
@@ -203,7 +202,7 @@ def field(scope, n: int, grid: int, width: float, seed: int = 0) -> torch.Tensor
 def test_as_many_neighbours_as_the_density_says(monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "galhelpers.survey.neighbours._add_ellipse",
+        "galhelpers.survey.foreground._add_ellipse",
         lambda image, centre, flux, radius, ratio, angle: drawn.append((*centre, radius, flux[1])),
     )
     grid, width, n = 60, 120.0, 60

@@ -1,4 +1,4 @@
-"""Values and gradients of the ODE solver; its steps, costs and errors are in test_ode_steps.py."""
+"""Values and gradients of the ODE solver; its steps, costs and errors are in test_steps.py."""
 
 import math
 from itertools import pairwise
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from galhelpers.ode import Statistics, StepMemory, odeint, odeint_aca
-from galhelpers.ode_steps import TABLEAUS
+from galhelpers.ode.methods import TABLEAUS
 
 ADAPTIVE = ("adaptive_heun", "bosh3", "dopri5")
 EQUAL = ("euler", "rk4")
