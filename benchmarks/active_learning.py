@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from galhelpers.data.augment import Augment, to_float
-from galhelpers.data.dataset import GalaxySet, load_dataset
+from galhelpers.data.dataset import load_dataset
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import load_images
 from galhelpers.data.sources.simulated import load_simulated
 from galhelpers.data.votes.galaxy_votes import votes_of

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from galhelpers.course import results
-from galhelpers.data.dataset import GalaxySet, load_dataset
+from galhelpers.data.dataset import load_dataset
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
 from galhelpers.data.sources.simulated import FRAME, load_simulated
 from galhelpers.learning.metrics import Interval

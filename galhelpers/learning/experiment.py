@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.data.catalogs import FIVE_CLASSES
-from galhelpers.data.dataset import GalaxySet
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.learning.training import Options, best_device, fit

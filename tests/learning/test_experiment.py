@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from galhelpers.data.catalogs import FIVE_CLASSES
-from galhelpers.data.dataset import GalaxySet
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.learning import experiment, training
 from galhelpers.learning.checkpoint import load_checkpoint
 from galhelpers.learning.experiment import (

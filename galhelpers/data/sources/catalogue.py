@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from galhelpers.data.catalogs import FIVE_CLASS_CUTS, FIVE_CLASSES, select_five_classes
-from galhelpers.data.dataset import GalaxySet
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.manifest import DatasetEntry
 from galhelpers.data.sources.folder import find_folder
 from galhelpers.data.votes.vote_tables import VoteTable

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from galhelpers.data.catalogs import FIVE_CLASSES
-from galhelpers.data.dataset import GalaxySet
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.manifest import DatasetEntry
 from galhelpers.paths import short
 

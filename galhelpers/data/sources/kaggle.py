@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galhelpers.data.dataset import GalaxySet, add_classes
+from galhelpers.data.galaxies import GalaxySet, add_classes
 from galhelpers.data.manifest import DatasetEntry
 from galhelpers.data.sources.folder import find_folder, read_labels
 from galhelpers.paths import short

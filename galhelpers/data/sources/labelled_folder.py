@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galhelpers.data.dataset import GalaxySet
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.manifest import DatasetEntry, LabelColumns
 from galhelpers.data.sources.folder import find_folder, present_images
 from galhelpers.data.sources.positions import NAMES

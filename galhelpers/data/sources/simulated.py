@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from galhelpers.data.dataset import GalaxySet
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE, read_kaggle_layout
 from galhelpers.paths import atomic_write
 from galhelpers.survey import SURVEY_VERSION, catalogue_of, get_telescope, sample_galaxies

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from galhelpers.data.dataset import GalaxySet
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.manifest import load_manifest
 from galhelpers.trees import DECALS, GZ2, TREES, Tree
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galhelpers.data.dataset import GalaxySet
+from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.manifest import load_manifest
 from galhelpers.data.sources.simulated import load_simulated
 from galhelpers.data.votes.galaxy_votes import votes_of
