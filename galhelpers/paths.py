@@ -1,4 +1,4 @@
-"""Where the course keeps its files, and how a file is written so that it is never half there."""
+"""Where the course keeps its files, how a file is written whole, and the error a user can mend."""
 
 import os
 import re
@@ -10,6 +10,13 @@ from pathlib import Path
 # A process has one umask for all its threads, and it can be read only by setting it: once, here.
 UMASK = os.umask(0)
 os.umask(UMASK)
+
+
+class UserError(Exception):
+    """Something the user can put right; a command shows it as a paragraph, without a traceback.
+
+    The message says what was expected, what came, and what to do.
+    """
 
 
 def course_root() -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from galhelpers import __version__
-from galhelpers.course.errors import UserError
+from galhelpers.paths import UserError
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from galhelpers.course.errors import UserError
 from galhelpers.course.fetch_plan import Choices, checked_choices
 from galhelpers.data.manifest import (
     DatasetEntry,
@@ -14,7 +13,7 @@ from galhelpers.data.manifest import (
     UnknownDatasetError,
     load_manifest,
 )
-from galhelpers.paths import default_data_root, short
+from galhelpers.paths import UserError, default_data_root, short
 
 
 def fetch(

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from galhelpers.course.errors import UserError
 from galhelpers.course.fetch_pictures import pictures_of_set
 from galhelpers.course.fetch_plan import Choices, record_of
 from galhelpers.data.manifest import DatasetEntry, FileEntry
@@ -20,7 +19,7 @@ from galhelpers.data.web.hugging_face import fetch_hub
 from galhelpers.data.web.intact import verify
 from galhelpers.data.web.kaggle_client import fetch_competition_file
 from galhelpers.data.web.services import FetchError, from_environment
-from galhelpers.paths import atomic_write, short
+from galhelpers.paths import UserError, atomic_write, short
 
 DOWNLOADS = "downloads"
 """Folder in a data set's folder that keeps the files as they were published."""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from galhelpers.course.errors import UserError
 from galhelpers.course.fetch_plan import Choices, record_of
 from galhelpers.data.manifest import DatasetEntry
 from galhelpers.data.web.cutouts import fetch_cutouts, sdss_radii
 from galhelpers.data.web.image_services import get_service
+from galhelpers.paths import UserError
 
 
 def pictures_of_catalogue(

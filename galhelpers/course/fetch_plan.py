@@ -4,8 +4,8 @@ import datetime
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from galhelpers.course.errors import UserError
 from galhelpers.data.manifest import DatasetEntry
+from galhelpers.paths import UserError
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from galhelpers.course.results import write_results
 from galhelpers.course.state import NotebookRun, State
 from galhelpers.paths import atomic_write
 
@@ -51,29 +52,11 @@ def write_report(out: Path) -> Path:
     Path
         The page.
     """
-    metrics = collect_metrics(out)
-    with atomic_write(out / "results.json") as file:
-        file.write_text(json.dumps({"metrics": metrics}, indent=1), "utf-8")
+    metrics = write_results(out)
     page = out / "index.html"
     with atomic_write(page) as file:
         file.write_text(render(out, metrics), "utf-8")
     return page
-
-
-def collect_metrics(out: Path) -> list[dict[str, Any]]:
-    """Read the headline metrics of all notebooks, in teaching order.
-
-    A file that cannot be read gives one row that says so: the report must not hide it, and must
-    not keep the other notebooks from being shown.
-    """
-    rows: list[dict[str, Any]] = []
-    for file in sorted((out / "metrics").glob("*.json")):
-        try:
-            rows += json.loads(file.read_text("utf-8"))
-        except ValueError as error:
-            problem = f"{file.name} is damaged ({error}); run the notebook again"
-            rows.append({"notebook": file.stem, "name": problem, "value": None})
-    return rows
 
 
 def collect_pictures(out: Path) -> list[Picture]:
@@ -104,7 +87,7 @@ def render(out: Path, metrics: list[dict[str, Any]]) -> str:
     out : Path
         Run folder.
     metrics : list of dict
-        Rows of `collect_metrics`.
+        Rows of `galhelpers.course.results.collect_metrics`.
     """
     from galhelpers.published import load_published
 

@@ -1,4 +1,7 @@
-"""Headline numbers of a notebook, written down for the report."""
+"""Headline numbers: each notebook writes its own, ``results.json`` holds those of all.
+
+Apart from the report, since every notebook depends on this file.
+"""
 
 import json
 from pathlib import Path
@@ -33,3 +36,27 @@ def record(out: str | Path, notebook: str, name: str, value: float, **facts: Any
 def clear(out: str | Path, notebook: str) -> None:
     """Forget what an earlier run of a notebook wrote down."""
     (Path(out) / "metrics" / f"{notebook}.json").unlink(missing_ok=True)
+
+
+def collect_metrics(out: Path) -> list[dict[str, Any]]:
+    """Read the headline metrics of all notebooks, in teaching order.
+
+    A file that cannot be read gives one row that says so: the report must not hide it, and must
+    not keep the other notebooks from being shown.
+    """
+    rows: list[dict[str, Any]] = []
+    for file in sorted((out / "metrics").glob("*.json")):
+        try:
+            rows += json.loads(file.read_text("utf-8"))
+        except ValueError as error:
+            problem = f"{file.name} is damaged ({error}); run the notebook again"
+            rows.append({"notebook": file.stem, "name": problem, "value": None})
+    return rows
+
+
+def write_results(out: Path) -> list[dict[str, Any]]:
+    """Write the metrics of all notebooks to ``results.json``, and return them."""
+    metrics = collect_metrics(out)
+    with atomic_write(out / "results.json") as file:
+        file.write_text(json.dumps({"metrics": metrics}, indent=1), "utf-8")
+    return metrics

@@ -17,7 +17,6 @@ from typing import Any
 
 import psutil
 
-from galhelpers.course.errors import UserError
 from galhelpers.course.state import (
     NotebookRun,
     State,
@@ -26,7 +25,7 @@ from galhelpers.course.state import (
     summary,
     versions,
 )
-from galhelpers.paths import atomic_write, course_root
+from galhelpers.paths import UserError, atomic_write, course_root
 
 
 def run_notebooks(

@@ -4,9 +4,8 @@ import os
 import textwrap
 from pathlib import Path
 
-from galhelpers.course.errors import UserError
 from galhelpers.data.manifest import DatasetEntry, Manifest, ManifestError, load_manifest
-from galhelpers.paths import default_data_root, short
+from galhelpers.paths import UserError, default_data_root, short
 
 NEEDS = {
     "simulated": "nothing",

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import galhelpers
-from galhelpers.course.errors import UserError
-from galhelpers.paths import atomic_write
+from galhelpers.paths import UserError, atomic_write
 
 VERSIONS_OF = ("galhelpers", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "astropy")
 

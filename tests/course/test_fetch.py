@@ -21,12 +21,12 @@ from astropy.io import fits
 from PIL import Image
 
 from galhelpers.course.cli import main
-from galhelpers.course.errors import UserError
 from galhelpers.course.fetch import fetch
 from galhelpers.course.lesson import Lesson
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.manifest import load_manifest
 from galhelpers.data.sources.hdf5_layouts import LAYOUTS
+from galhelpers.paths import UserError
 from galhelpers.survey.fits import sky_of
 from galhelpers.trees import GZ2, TREES
 from tests.data.published import (

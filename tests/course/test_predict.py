@@ -11,14 +11,13 @@ import torch
 from PIL import Image
 
 from galhelpers.course.cli import main
-from galhelpers.course.errors import UserError
-from galhelpers.course.image_list import identifiers, list_images
-from galhelpers.course.predict import class_names, predict_images
+from galhelpers.course.predict import class_names, identifiers, list_images, predict_images
 from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.images import read_image
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.learning.posterior import table_columns
 from galhelpers.models import build
+from galhelpers.paths import UserError
 from galhelpers.trees import DECALS, GZ2
 
 SIZE, CROP = 16, 0.5

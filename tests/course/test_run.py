@@ -12,9 +12,9 @@ import nbformat
 import psutil
 import pytest
 
-from galhelpers.course.errors import UserError
 from galhelpers.course.run import check_parameters, find_notebooks, relative_to, run_notebooks
 from galhelpers.course.state import State, fingerprint
+from galhelpers.paths import UserError
 
 PARAMETERS = """profile: str = "quick"
 dataset: str = "simulated"
