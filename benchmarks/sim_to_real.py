@@ -33,7 +33,13 @@ from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.data.images import load_images
 from galhelpers.learning.metrics import bootstrap
 from galhelpers.learning.training import best_device, fit, predict
-from galhelpers.survey import SURVEY_VERSION, simulate
+from galhelpers.survey import (
+    SURVEY_VERSION,
+    cumulative_fractions,
+    render,
+    sample_galaxies,
+    volunteer_votes,
+)
 
 FRAME = 160  # pixels of the whole frame, of the real files as of the simulated ones
 KEEP = 80  # the centre 75 % of the frame at this size, so that a turned view has real corners
@@ -73,10 +79,12 @@ def simulated_galaxies(
     """Simulate n galaxies and keep those that simulated volunteers agree on."""
     pictures, classes = [], []
     for first in range(start, start + n, 1000):
-        part = simulate(min(1000, start + n - first), seed, "sdss", FRAME, first, balanced)
-        chosen = np.asarray(select_five_classes(part.fractions))
+        truth = sample_galaxies(min(1000, start + n - first), seed, first, balanced)
+        images = render(truth, "sdss", FRAME, seed)
+        fractions = cumulative_fractions(volunteer_votes(truth, seed=seed))
+        chosen = np.asarray(select_five_classes(fractions))
         keep = chosen >= 0
-        pictures.append(reduce(part.images[torch.from_numpy(keep)]))
+        pictures.append(reduce(images[torch.from_numpy(keep)]))
         classes.append(chosen[keep])
     return np.concatenate(pictures), np.concatenate(classes)
 

@@ -96,8 +96,8 @@ def coverage(pit: np.ndarray, tree: Tree, levels: Sequence[float] = LEVELS) -> p
 
 
 @dataclass(frozen=True)
-class Precision:
-    """How sure a network should be made: a distribution of factors for each question.
+class ConcentrationScale:
+    """Factors that make a network as sure as it should be: a distribution for each question.
 
     Attributes
     ----------
@@ -126,7 +126,9 @@ class Precision:
         return posterior.scaled(np.stack(columns, axis=1))
 
 
-def fit_precision(posterior: Posterior, votes: np.ndarray | Tensor, steps: int = 200) -> Precision:
+def fit_concentration_scale(
+    posterior: Posterior, votes: np.ndarray | Tensor, steps: int = 200
+) -> ConcentrationScale:
     """Find how sure the network should be, from the votes of galaxies that it did not train on.
 
     A network may be too sure of itself, or not enough, or be right about most galaxies and quite
@@ -144,10 +146,10 @@ def fit_precision(posterior: Posterior, votes: np.ndarray | Tensor, steps: int =
     """
     tree = posterior.tree
     factors = 2.0 ** np.arange(-4, 7)
-    surprise = np.stack(
+    nll = np.stack(
         [posterior.scaled(np.full(tree.n_questions, f)).nll(votes) for f in factors]
     )  # (factors, galaxies, questions)
-    likelihood = np.exp(surprise.min(axis=0) - surprise)
+    likelihood = np.exp(nll.min(axis=0) - nll)
     asked = people_asked(votes, tree)[:, tree.offsets[:-1]] > 0
     nothing_known = ~asked.any(axis=0)
     # The other galaxies say nothing of the weights; where that is all of them, it does not matter.
@@ -158,15 +160,16 @@ def fit_precision(posterior: Posterior, votes: np.ndarray | Tensor, steps: int =
         share /= share.sum(axis=0)
         weights = (share * counted).sum(axis=1) / counted.sum(axis=0)
     weights[:, nothing_known] = (factors == 1)[:, None]  # leave as it is
-    return Precision(factors, weights)
+    return ConcentrationScale(factors, weights)
 
 
 @dataclass(frozen=True)
 class Recalibration:
     """A map of probabilities that makes the PIT of a validation part uniform, for each question.
 
-    Kuleshov, Fenner & Ermon 2018 (arXiv:1807.00263). Unlike ``fit_precision`` it mends coverage by
-    construction, but leaves no distribution behind, only other levels for the same quantiles.
+    Kuleshov, Fenner & Ermon 2018 (arXiv:1807.00263). Unlike ``fit_concentration_scale`` it mends
+    coverage by construction, but leaves no distribution behind, only other levels for the same
+    quantiles.
 
     Attributes
     ----------

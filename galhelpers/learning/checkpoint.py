@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from galhelpers.data.augment import dihedral_views, to_float
-from galhelpers.learning.calibration import Precision
+from galhelpers.learning.calibration import ConcentrationScale
 from galhelpers.learning.posterior import Posterior, as_table, posterior_of, table_columns
 from galhelpers.learning.training import best_device, predict
 from galhelpers.models import Backbone, VoteEnsemble, VoteNet, build
@@ -36,7 +36,7 @@ class Checkpoint:
         ``size`` (pixels), ``crop`` (fraction of the field of view), ``mean`` and ``std``; and
         ``views``, 8 to average over a picture turned and mirrored, 1 or absent not to. For
         ``votes`` also ``passes`` of every member, and ``factors`` and ``weights`` of the
-        calibration (``galhelpers.learning.calibration.Precision``), if there is one.
+        calibration (``galhelpers.learning.calibration.ConcentrationScale``), if there is one.
     task
         ``classes`` (one class a galaxy), ``fractions`` (vote fractions of a decision tree), or
         ``votes`` (a distribution of them, from a ``VoteNet`` or a ``VoteEnsemble``).
@@ -74,7 +74,7 @@ class Checkpoint:
         if "weights" not in self.preprocessing:
             return given
         factors, weights = (np.array(self.preprocessing[name]) for name in ("factors", "weights"))
-        return Precision(factors, weights).apply(given)
+        return ConcentrationScale(factors, weights).apply(given)
 
     def predict(self, pixels: np.ndarray) -> Tensor:
         """Probability of each class, the vote fractions, or all about their distribution.

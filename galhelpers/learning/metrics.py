@@ -127,7 +127,7 @@ def accuracy_when_asked(
 
 
 def per_class(confusion: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """Precision, completeness and F1 of each class, and their unweighted mean in the last row.
+    """Precision, recall and F1 of each class, and their unweighted mean in the last row.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def per_class(confusion: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``precision``, ``completeness`` (recall), ``f1`` and ``n``, the galaxies of the class. A
+        ``precision``, ``recall`` (completeness), ``f1`` and ``n``, the galaxies of the class. A
         class that was never predicted has precision 0, one without galaxies NaN.
     """
     counts = np.asarray(confusion, float)
@@ -147,7 +147,7 @@ def per_class(confusion: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(called > 0, right / called, 0.0)
         table = pd.DataFrame(
-            {"precision": precision, "completeness": right / n, "f1": 2 * right / (n + called)},
+            {"precision": precision, "recall": right / n, "f1": 2 * right / (n + called)},
             index=list(classes),
         )
     table.loc["mean"] = table.mean()

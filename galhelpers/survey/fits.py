@@ -4,46 +4,19 @@ FITS counts rows from the bottom, pictures from the top: rows are turned over on
 and back, so that a FITS viewer shows the galaxy as the picture does, north up and east to the left.
 """
 
-import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 
-from galhelpers.paths import atomic_write, short
+from galhelpers.paths import atomic_write
 from galhelpers.survey.galaxies import SURVEY_VERSION
 from galhelpers.survey.telescopes import Telescope, get_telescope
 
 ZERO_POINT = 22.5
 """AB magnitude of a flux of 1 nanomaggie."""
-
-
-@dataclass(frozen=True)
-class FitsImage:
-    """What a file of ``write_fits`` holds.
-
-    Attributes
-    ----------
-    image : numpy.ndarray
-        float32 (bands, height, width) nanomaggies a pixel, first row on top.
-    bands : tuple of str
-        Filter of each plane.
-    wcs : astropy.wcs.WCS
-        Positions on the sky of ``image[band]`` turned over, ``image[band][::-1]``: that is how the
-        file stores it.
-    header : dict
-        All other keywords.
-    """
-
-    image: np.ndarray
-    bands: tuple[str, ...]
-    wcs: WCS
-    header: dict[str, Any] = field(default_factory=dict)
 
 
 def write_fits(
@@ -113,41 +86,6 @@ def write_fits(
         extensions.append(extension)
     with atomic_write(path) as temporary:
         fits.HDUList([primary, *extensions]).writeto(temporary, overwrite=True, checksum=True)
-
-
-def read_fits(path: str | Path) -> FitsImage:
-    """Read a file of ``write_fits``.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file.
-    ValueError
-        When it is damaged, or holds something else.
-    """
-    try:
-        # astropy only warns of a lost extension or a wrong checksum, and reads on.
-        with Path(path).open("rb") as raw, warnings.catch_warnings():
-            warnings.simplefilter("error", AstropyWarning)
-            with fits.open(raw, memmap=False, checksum=True) as file:
-                planes = [(hdu.name.lower(), hdu.data, hdu.header) for hdu in file[1:]]
-                header = dict(file[0].header)
-    except FileNotFoundError:
-        raise
-    except (OSError, TypeError, AstropyWarning) as error:
-        raise ValueError(f"{short(path)} is not a whole FITS file: {error}") from error
-    if not planes or "SIMULATE" not in header or any(data is None for _, data, _ in planes):
-        raise ValueError(
-            f"{short(path)} is not an image of the simulated survey: expected one image extension "
-            "for each band, as write_fits writes them. Open it with astropy.io.fits."
-        )
-    image = np.stack([data.astype(np.float32)[::-1] for _, data, _ in planes])
-    return FitsImage(
-        image,
-        tuple(band for band, _, _ in planes),
-        WCS(planes[0][2]),
-        header | {key: planes[0][2][key] for key in ("BUNIT", "MAGZERO", "PIXSCALE")},
-    )
 
 
 def sky_of(ra: float, dec: float, scale: float, size: int) -> WCS:

@@ -141,17 +141,6 @@ def galaxy_zoo_1_class(counts: np.ndarray, threshold: float = 0.8) -> np.ndarray
     return np.select([shares[:, 0] >= enough, spiral >= enough], ["elliptical", "spiral"], _UNSURE)
 
 
-def galaxy_zoo_1_button(counts: np.ndarray, threshold: float = 0.8) -> np.ndarray:
-    """Give the one of ``BUTTONS`` that enough volunteers pressed, or "uncertain".
-
-    Parameters, errors and shapes as for ``galaxy_zoo_1_class``; here the three spiral buttons are
-    kept apart, and mergers and "don't know" can win.
-    """
-    shares = _shares(counts, threshold)
-    winner = np.array(BUTTONS)[shares.argmax(axis=1)]
-    return np.where(shares.max(axis=1, initial=0) >= threshold - 1e-9, winner, _UNSURE)
-
-
 _UNSURE = "uncertain"
 
 

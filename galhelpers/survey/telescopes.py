@@ -91,7 +91,7 @@ class Telescope:
         Error of a catalogued position in arcsec, each direction.
     completeness, spurious : float
         Share of galaxies catalogued, and false entries as a share of them.
-    catalogue_limit : float
+    catalog_limit : float
         r magnitude of the faintest background galaxies in the catalogue.
     white_cores : bool
         Whether each band is cut at full brightness, so that bright centres turn white, or all are
@@ -138,7 +138,7 @@ class Telescope:
     astrometric_scatter: float
     completeness: float
     spurious: float
-    catalogue_limit: float = 20.0
+    catalog_limit: float = 20.0
     white_cores: bool = False
     picture_noise: float = 1.0
     psf_beta: float = 3.5
@@ -217,7 +217,7 @@ TELESCOPES = {
         astrometric_scatter=0.06,
         completeness=0.97,
         spurious=0.02,
-        catalogue_limit=19.0,
+        catalog_limit=19.0,
         psf_beta=3.5,
         psf_ratios=(0.955, 1.0, 1.09),  # 1.26, 1.32 and 1.44 arcsec: sdss.org, DR7 coverage
         gradient=0.09,

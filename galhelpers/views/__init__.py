@@ -9,7 +9,7 @@ from galhelpers.views.plots import (
     show,
 )
 from galhelpers.views.tree_figure import draw_tree
-from galhelpers.views.widgets import ClassifyGalaxies, read_votes
+from galhelpers.views.widgets import ClassifyGalaxies, read_ballots
 
 __all__ = [
     "PALETTE",
@@ -19,6 +19,6 @@ __all__ = [
     "dots_and_intervals",
     "draw_tree",
     "loss_curves",
-    "read_votes",
+    "read_ballots",
     "show",
 ]

@@ -19,7 +19,7 @@ from galhelpers.views.plots import check_images
 COLUMNS = ["id", "answer", "time"]
 
 
-def read_votes(votes_file: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame:
+def read_ballots(votes_file: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a file of votes.
 
     Parameters
@@ -146,7 +146,7 @@ class ClassifyGalaxies(anywidget.AnyWidget):
     @property
     def votes(self) -> pd.DataFrame:
         """Answers given to these galaxies: columns id, answer, time, in order of voting."""
-        votes = read_votes(self._file, list(self.classes))
+        votes = read_ballots(self._file, list(self.classes))
         return votes[votes["id"].isin(self._ids)].reset_index(drop=True)
 
     @property
@@ -164,7 +164,7 @@ class ClassifyGalaxies(anywidget.AnyWidget):
             raise ValueError(
                 f"All {len(self._ids)} galaxies have an answer; undo() takes one back."
             )
-        votes = read_votes(self._file, list(self.classes))
+        votes = read_ballots(self._file, list(self.classes))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._save(pd.concat([votes, pd.DataFrame([[galaxy, answer, now]], columns=COLUMNS)]))
         self._draw(f"Saved: {answer.replace('_', ' ')}.")
@@ -176,7 +176,7 @@ class ClassifyGalaxies(anywidget.AnyWidget):
             self._draw("No answer to take back.")
             return
         galaxy, answer, _ = mine.iloc[-1]
-        votes = read_votes(self._file, list(self.classes))
+        votes = read_ballots(self._file, list(self.classes))
         self._save(votes[votes["id"] != galaxy])
         self._draw(f"Taken back: {answer.replace('_', ' ')}.")
 

@@ -7,12 +7,13 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
 from PIL import Image
 
 from galhelpers.data.sources import simulated
 from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE
 from galhelpers.survey import SURVEY_VERSION, TELESCOPES, sample_galaxies
-from galhelpers.survey.fits import read_fits
 from galhelpers.trees import DECALS, GZ2
 
 SMALL = {"n": 20, "seed": 2, "size": 32}
@@ -98,15 +99,16 @@ def test_hst_sees_distant_galaxies_and_keeps_fits_stamps(tmp_path):
     assert np.abs(picture[..., 0] - picture[..., 2]).max() <= 2  # grey
     for i in (0, 5):
         file = galaxies.files[i].parents[1] / simulated.FITS_FOLDER / f"{100_001 + i}.fits"
-        stamp = read_fits(file)
-        assert stamp.bands == ("h",)
-        assert stamp.image.shape == (1, 84, 84)
-        assert stamp.header["PIXSCALE"] == pytest.approx(0.06)
-        assert stamp.header["OBJECT"] == str(truth["id"][i])
-        middle = stamp.wcs.pixel_to_world(41.5, 41.5)
+        with fits.open(file) as stamp:
+            assert [hdu.name for hdu in stamp] == ["PRIMARY", "H"]
+            image, header = stamp["H"].data, {**stamp[0].header, **stamp["H"].header}
+        assert image.shape == (84, 84)
+        assert header["PIXSCALE"] == pytest.approx(0.06)
+        assert header["OBJECT"] == str(truth["id"][i])
+        middle = WCS(header).pixel_to_world(41.5, 41.5)
         assert middle.ra.deg == pytest.approx(truth["ra"][i], abs=1e-6)
         # Sky noise is there, and as deep as the survey.
-        rms = np.median(np.abs(stamp.image - np.median(stamp.image))) * 1.4826
+        rms = np.median(np.abs(image - np.median(image))) * 1.4826
         assert 0.6 < rms / TELESCOPES["hst"].sky_noise[0] < 2.5
 
 
@@ -184,7 +186,7 @@ def test_a_failure_on_the_way_leaves_no_table_of_labels(tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise OSError("disk full")
 
-    monkeypatch.setattr(simulated, "catalogue_of", fail)
+    monkeypatch.setattr(simulated, "catalog_of", fail)
     with pytest.raises(OSError, match="disk full"):
         simulated.load_simulated(tmp_path, **SMALL)
     assert not list(tmp_path.rglob(TABLE))

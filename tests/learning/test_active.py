@@ -10,7 +10,6 @@ from galhelpers.learning.active import (
     STRATEGIES,
     HeadBank,
     bald,
-    bald_of_two,
     labels_saved,
     learning_curves,
     uncertainty,
@@ -18,6 +17,7 @@ from galhelpers.learning.active import (
 from galhelpers.learning.losses import vote_loss
 from galhelpers.learning.posterior import Posterior
 from galhelpers.trees import DECALS, Question, Tree
+from tests.learning.exact import bald_of_two
 
 TWO = Tree("two", (Question("q", "Which?", ("a", "b")),))
 CHAIN = Tree(

@@ -7,10 +7,10 @@ from scipy import stats
 
 from galhelpers.learning.calibration import (
     LEVELS,
-    Precision,
+    ConcentrationScale,
     Recalibration,
     coverage,
-    fit_precision,
+    fit_concentration_scale,
     people_asked,
     pit_of_fractions,
     pit_of_votes,
@@ -163,7 +163,7 @@ def test_posteriors_that_are_too_sure_or_not_enough_are_found_and_mended(factor)
         assert (before[0.5] > 0.53).all()
         assert before.loc["first", 0.5] > 0.6
     half = np.arange(len(votes)) < len(votes) // 2
-    precision = fit_precision(wrong.select(half), torch.from_numpy(votes[half]))
+    precision = fit_concentration_scale(wrong.select(half), torch.from_numpy(votes[half]))
     np.testing.assert_allclose(precision.weights.sum(axis=0), 1)
     mended = precision.apply(wrong.select(~half))
     after = coverage(pit_of_votes(mended, votes[~half]), TREE)
@@ -181,7 +181,7 @@ def test_posteriors_that_are_too_sure_or_not_enough_are_found_and_mended(factor)
 def test_a_right_posterior_stays_as_it_is(honest):
     posterior, _, votes = honest
     votes = torch.from_numpy(votes)
-    precision = fit_precision(posterior, votes)
+    precision = fit_concentration_scale(posterior, votes)
     centre = np.exp((precision.weights * np.log(precision.factors)[:, None]).sum(axis=0))
     np.testing.assert_allclose(centre, 1, rtol=0.35)
     worse = precision.apply(posterior).nll(votes).mean(axis=0) - posterior.nll(votes).mean(axis=0)
@@ -197,7 +197,7 @@ def test_right_about_most_and_quite_wrong_about_some():
     right = Posterior(network.concentration * torch.from_numpy(factor), TREE)
     votes = torch.from_numpy(truth(right, seed=6)[1])
     half = np.arange(len(votes)) < len(votes) // 2
-    precision = fit_precision(network.select(half), votes[half])
+    precision = fit_concentration_scale(network.select(half), votes[half])
     assert precision.weights[0, 0] == pytest.approx(0.2, abs=0.05)
     assert precision.weights[3:8, 0].sum() == pytest.approx(0.8, abs=0.05)
     rest, seen = network.select(~half), votes[~half]
@@ -210,11 +210,11 @@ def test_right_about_most_and_quite_wrong_about_some():
 def test_galaxies_that_were_not_asked_have_no_say_in_the_precision(honest):
     posterior, _, votes = honest
     wrong, votes = sure(posterior.select(np.arange(600)), 8), votes[:600]
-    alone = fit_precision(wrong, torch.from_numpy(votes))
+    alone = fit_concentration_scale(wrong, torch.from_numpy(votes))
     with_others = Posterior(torch.cat([wrong.concentration, wrong.concentration], 1), TREE)
     for nobody in (0.0, np.nan):
         more = np.vstack([votes, np.full_like(votes, nobody)])
-        found = fit_precision(with_others, torch.from_numpy(more))
+        found = fit_concentration_scale(with_others, torch.from_numpy(more))
         np.testing.assert_allclose(found.weights, alone.weights, atol=1e-9)
 
 
@@ -224,7 +224,7 @@ def test_a_question_that_nobody_was_asked(honest, nobody):
     posterior, votes = posterior.select(np.arange(50)), votes[:50].copy()
     third = TREE.slices["third"]
     votes[:, third] = nobody
-    precision = fit_precision(posterior, torch.from_numpy(votes))
+    precision = fit_concentration_scale(posterior, torch.from_numpy(votes))
     assert precision.weights[:, 2].tolist() == (precision.factors == 1).tolist()
     applied = precision.apply(posterior)
     torch.testing.assert_close(applied.alpha[..., third], posterior.alpha[..., third])
@@ -254,7 +254,7 @@ def test_votes_come_as_arrays_or_tensors(honest):
     posterior, _, votes = honest
     posterior, votes = posterior.select(np.arange(50)), votes[:50]
     tensor = torch.from_numpy(votes)
-    one, same = (fit_precision(posterior, given, steps=5) for given in (votes, tensor))
+    one, same = (fit_concentration_scale(posterior, given, steps=5) for given in (votes, tensor))
     np.testing.assert_array_equal(one.weights, same.weights)
     np.testing.assert_array_equal(people_asked(votes, TREE), people_asked(tensor, TREE))
     np.testing.assert_array_equal(pit_of_votes(posterior, votes), pit_of_votes(posterior, tensor))
@@ -271,7 +271,7 @@ def test_negative_votes_are_refused_as_by_the_loss(honest, wrong):
     for refuses in (
         lambda: people_asked(votes, TREE),
         lambda: pit_of_votes(posterior, votes),
-        lambda: fit_precision(posterior, votes),
+        lambda: fit_concentration_scale(posterior, votes),
         lambda: reliability(posterior.mean, votes, TREE),
         lambda: vote_loss(posterior.alpha[0], torch.from_numpy(votes), TREE),
     ):
@@ -282,14 +282,14 @@ def test_negative_votes_are_refused_as_by_the_loss(honest, wrong):
 def test_each_pass_gets_one_factor_as_often_as_the_weights_say():
     posterior = committee(n=3, passes=40)
     weights = np.array([[0.25, 1, 0], [0.75, 0, 0], [0, 0, 1]], dtype=float)
-    applied = Precision(np.array([0.5, 2.0, 8.0]), weights).apply(posterior)
+    applied = ConcentrationScale(np.array([0.5, 2.0, 8.0]), weights).apply(posterior)
     ratio = (applied.alpha / posterior.alpha).numpy()
     np.testing.assert_allclose(applied.mean, posterior.mean)
     assert np.allclose(ratio, ratio[:, :1])
     assert sorted(ratio[:, 0, 0]) == pytest.approx([0.5] * 10 + [2.0] * 30)
     np.testing.assert_allclose(ratio[:, 0, 3], 0.5)
     np.testing.assert_allclose(ratio[:, 0, 5], 8)
-    again = Precision(np.array([0.5, 2.0, 8.0]), weights).apply(posterior)
+    again = ConcentrationScale(np.array([0.5, 2.0, 8.0]), weights).apply(posterior)
     assert torch.equal(again.concentration, applied.concentration)
 
 

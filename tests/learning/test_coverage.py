@@ -13,7 +13,7 @@ from galhelpers.learning.calibration import (
     LEVELS,
     Recalibration,
     coverage,
-    fit_precision,
+    fit_concentration_scale,
     pit_of_fractions,
     pit_of_votes,
 )
@@ -61,7 +61,7 @@ def test_votes_lie_in_their_intervals_after_calibration(forecast):
     (validation, known, _), (posterior, votes, _) = forecast["validation"], forecast["test"]
     before = off(pit_of_votes(posterior, votes.numpy()))
     assert np.abs(before).max() > 2  # there is something to mend
-    precision = fit_precision(validation, known)
+    precision = fit_concentration_scale(validation, known)
     mended = precision.apply(posterior)
     assert mended.nll(votes).sum() < posterior.nll(votes).sum()
     pit = pit_of_votes(mended, votes.numpy())
@@ -72,7 +72,7 @@ def test_votes_lie_in_their_intervals_after_calibration(forecast):
 
 def test_true_shares_lie_in_their_intervals_after_calibration_with_truth(forecast):
     (validation, known, true), (posterior, _, truth) = forecast["validation"], forecast["test"]
-    precision = fit_precision(validation, known)
+    precision = fit_concentration_scale(validation, known)
     mended, checked = precision.apply(posterior), precision.apply(validation)
     before = off(pit_of_fractions(posterior, truth))
     with_votes = off(pit_of_fractions(mended, truth))

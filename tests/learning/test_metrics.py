@@ -70,7 +70,7 @@ def test_per_class_equals_scikit_learn():
     table = per_class(confusion, ["a", "b", "c"])
     precision, recall, f1, n = precision_recall_fscore_support(truth, guess)
     assert table["precision"].iloc[:3].to_numpy() == pytest.approx(precision)
-    assert table["completeness"].iloc[:3].to_numpy() == pytest.approx(recall)
+    assert table["recall"].iloc[:3].to_numpy() == pytest.approx(recall)
     assert table["f1"].iloc[:3].to_numpy() == pytest.approx(f1)
     assert table["n"].tolist() == [*n, 200]
     assert table.loc["mean", "f1"] == pytest.approx(f1.mean())
@@ -80,8 +80,8 @@ def test_per_class_without_predictions_or_galaxies():
     table = per_class(np.array([[3, 0, 0], [2, 0, 0], [0, 0, 0]]), ["a", "b", "c"])
     assert table.loc["b", "precision"] == 0
     assert table.loc["b", "f1"] == 0
-    assert np.isnan(table.loc["c", "completeness"])
-    assert table.loc["mean", "completeness"] == pytest.approx(0.5)
+    assert np.isnan(table.loc["c", "recall"])
+    assert table.loc["mean", "recall"] == pytest.approx(0.5)
 
 
 def test_interval_over_splits_by_hand():

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS
 
 from galhelpers.survey import TELESCOPES, linear_images, sample_galaxies
-from galhelpers.survey.fits import read_fits, write_fits
+from galhelpers.survey.fits import write_fits
 
 FIELD = 48.0  # arcsec
 
@@ -30,18 +31,17 @@ def write(path, galaxy, telescope="sdss", **options):
 
 def test_data_come_back_bit_for_bit(tmp_path, galaxy):
     image = write(tmp_path / "a.fits", galaxy)
-    again = read_fits(tmp_path / "a.fits")
-    assert again.bands == TELESCOPES["sdss"].bands
-    assert again.image.dtype == np.float32
-    assert np.array_equal(again.image, image)
     with fits.open(tmp_path / "a.fits", checksum=True) as file:
         assert [hdu.name for hdu in file] == ["PRIMARY", "I", "R", "G"]
-        assert np.array_equal(file["R"].data, image[1, ::-1])
+        for plane, written in zip(file[1:], image, strict=True):
+            assert plane.data.dtype.newbyteorder("=") == np.float32
+            assert np.array_equal(plane.data, written[::-1])
 
 
 def test_header_says_what_it_is(tmp_path, galaxy):
     write(tmp_path / "a.fits", galaxy)
-    header = read_fits(tmp_path / "a.fits").header
+    with fits.open(tmp_path / "a.fits") as file:
+        header = {**file[0].header, **file[1].header}
     expected = {"TELESCOP": "sdss", "SEED": 3, "BUNIT": "nanomaggy", "MAGZERO": 22.5}
     expected |= {"OBJECT": str(galaxy["id"].iloc[0]), "PIXSCALE": 0.5, "SIMULATE": True}
     assert expected.items() <= header.items()
@@ -69,7 +69,7 @@ def test_a_source_above_and_left_in_the_picture_is_north_east(tmp_path, galaxy):
     write_fits(tmp_path / "a.fits", image, galaxy.iloc[0], "sdss", FIELD)
     stored = fits.getdata(tmp_path / "a.fits", "R")
     row, column = np.argwhere(stored == 1.0)[0]
-    wcs = read_fits(tmp_path / "a.fits").wcs
+    wcs = WCS(fits.getheader(tmp_path / "a.fits", "R"))
     source = wcs.pixel_to_world(column, row)
     centre = SkyCoord(*galaxy[["ra", "dec"]].to_numpy()[0], unit="deg")
     east, north = centre.spherical_offsets_to(source)
@@ -94,21 +94,15 @@ def test_an_image_of_another_shape_is_refused(tmp_path, galaxy):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_or_foreign_file_is_refused(tmp_path, galaxy):
+def test_damage_shows_in_the_checksum(tmp_path, galaxy):
     write(tmp_path / "a.fits", galaxy)
     data = (tmp_path / "a.fits").read_bytes()
-    (tmp_path / "short.fits").write_bytes(data[: len(data) // 2])
-    (tmp_path / "text.fits").write_text("no FITS")
-    (tmp_path / "cut.fits").write_bytes(data[:-2880])
     (tmp_path / "changed.fits").write_bytes(data[:-4000] + b"x" + data[-3999:])
-    fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "foreign.fits")
-    for name in ("short", "cut", "changed", "text"):
-        with pytest.raises(ValueError, match=f"{name}.fits is not a whole FITS file"):
-            read_fits(tmp_path / f"{name}.fits")
-    with pytest.raises(ValueError, match="not an image of the simulated survey"):
-        read_fits(tmp_path / "foreign.fits")
-    with pytest.raises(FileNotFoundError):
-        read_fits(tmp_path / "none.fits")
+    with (
+        pytest.warns(AstropyUserWarning, match="Checksum|Datasum"),
+        fits.open(tmp_path / "changed.fits", checksum=True) as file,
+    ):
+        assert file[-1].data is not None
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, galaxy, monkeypatch):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from galhelpers.data.catalogs import cross_match
-from galhelpers.survey import TELESCOPES, catalogue_of, get_telescope, sample_galaxies
+from galhelpers.survey import TELESCOPES, catalog_of, get_telescope, sample_galaxies
 from galhelpers.survey.galaxies import EDGE_ON_COS, KINDS, ODD_KINDS, generator
 
 
@@ -88,7 +88,7 @@ def test_balanced_samples_have_as_many_of_each_shape():
 
 def test_cross_match_of_two_surveys_finds_the_true_pairs():
     truth = sample_galaxies(1500, seed=5)
-    sdss, decals = (catalogue_of(truth, name, seed=5) for name in ("sdss", "decals"))
+    sdss, decals = (catalog_of(truth, name, seed=5) for name in ("sdss", "decals"))
     pairs = cross_match(sdss["ra"], sdss["dec"], decals["ra"], decals["dec"], 1.0)
     one = sdss["id"].to_numpy()[pairs["index1"]]
     two = decals["id"].to_numpy()[pairs["index2"]]
@@ -104,15 +104,15 @@ def test_cross_match_of_two_surveys_finds_the_true_pairs():
 def test_catalogues_miss_some_galaxies_and_list_false_ones():
     truth = sample_galaxies(3000, seed=6)
     scope = TELESCOPES["decals"]
-    table = catalogue_of(truth, "decals", seed=6)
+    table = catalog_of(truth, "decals", seed=6)
     real, false = table[table["id"] >= 0], table[table["id"] < 0]
     low, high = scope.footprint[2:]
     inside = truth[truth["dec"].between(low, high) & truth["ra"].between(*scope.footprint[:2])]
     assert set(real["id"]) <= set(inside["id"])
     assert len(real) / len(inside) == pytest.approx(scope.completeness, abs=0.02)
     assert len(false) / len(inside) == pytest.approx(scope.spurious, abs=0.01)
-    assert not set(false["id"]) & set(catalogue_of(truth, "sdss", seed=6)["id"])
-    one = catalogue_of(truth.iloc[[17]], "decals", seed=6)
+    assert not set(false["id"]) & set(catalog_of(truth, "sdss", seed=6)["id"])
+    one = catalog_of(truth.iloc[[17]], "decals", seed=6)
     pd.testing.assert_frame_equal(
         one[one["id"] >= 0].reset_index(drop=True),
         table[table["id"] == truth["id"][17]].reset_index(drop=True),

@@ -10,7 +10,6 @@ from galhelpers.survey import linear_images, sample_galaxies
 from galhelpers.survey.distance import moved_to_redshift
 from galhelpers.survey.galaxy_zoo_1 import (
     BUTTONS,
-    galaxy_zoo_1_button,
     galaxy_zoo_1_class,
     galaxy_zoo_1_probabilities,
     galaxy_zoo_1_votes,
@@ -138,9 +137,6 @@ def test_classes_need_four_fifths_of_the_votes():
     assert galaxy_zoo_1_class(counts).tolist() == [
         "elliptical", "uncertain", "spiral", "spiral", "uncertain", "uncertain",
     ]  # fmt: skip
-    assert galaxy_zoo_1_button(counts).tolist() == [
-        "elliptical", "uncertain", "uncertain", "edge_on", "merger", "uncertain",
-    ]  # fmt: skip
     assert galaxy_zoo_1_class(counts, 0.95)[0] == "uncertain"
 
 
@@ -148,6 +144,6 @@ def test_wrong_counts_and_thresholds_are_refused():
     with pytest.raises(ValueError, match=r"shape \(n, 6\).*got \(2, 5\)"):
         galaxy_zoo_1_class(np.zeros((2, 5)))
     with pytest.raises(ValueError, match=r"above 0\.5 and at most 1, got 0\.4"):
-        galaxy_zoo_1_button(np.zeros((2, 6)), 0.4)
+        galaxy_zoo_1_class(np.zeros((2, 6)), 0.4)
     with pytest.raises(ValueError, match="1 volunteer or more"):
         galaxy_zoo_1_votes(sample_galaxies(1), n_volunteers=0)

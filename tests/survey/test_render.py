@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from galhelpers.survey import TELESCOPES, linear_images, render, sample_galaxies, simulate
+from galhelpers.survey import TELESCOPES, linear_images, render, sample_galaxies
 from galhelpers.survey.render import stretch
+from galhelpers.survey.volunteers import cumulative_fractions, volunteer_votes
 
 # Real five-class pictures of Galaxy Zoo 2, 0-1 scale, red, green, blue.
 REAL_MEAN = (0.046, 0.041, 0.030)
@@ -172,19 +173,13 @@ def test_no_galaxies_give_no_pictures():
     assert render(sample_galaxies(0), size=64).shape == (0, 3, 64, 64)
 
 
-def test_simulate_gives_rows_that_belong_together():
-    survey = simulate(5, seed=13, size=64)
-    assert survey.images.shape == (5, 3, 64, 64)
-    assert survey.counts.shape == survey.fractions.shape == (5, 37)
-    assert torch.equal(survey.images[2:3], render(survey.truth.iloc[[2]], size=64, seed=13))
-
-
 def _five_class_pictures():
     from galhelpers.data.catalogs import select_five_classes
 
-    survey = simulate(260, seed=14, size=160)
-    chosen = np.flatnonzero(np.asarray(select_five_classes(survey.fractions)) >= 0)
-    return survey.images[chosen].float() / 255
+    truth = sample_galaxies(260, seed=14)
+    fractions = cumulative_fractions(volunteer_votes(truth, seed=14))
+    chosen = np.flatnonzero(np.asarray(select_five_classes(fractions)) >= 0)
+    return render(truth, size=160, seed=14)[chosen].float() / 255
 
 
 def test_pixel_statistics_are_those_of_galaxy_zoo_2():

@@ -10,7 +10,7 @@ from galhelpers.data.catalogs import cross_match
 from galhelpers.survey import (
     TELESCOPES,
     Telescope,
-    catalogue_of,
+    catalog_of,
     linear_images,
     render,
     sample_galaxies,
@@ -124,10 +124,8 @@ def test_one_band_makes_a_grey_picture_sharper_than_from_the_ground():
 
 def test_background_galaxies_are_wrong_partners_and_the_same_in_every_catalogue():
     truth = sample_galaxies(2000, seed=4)
-    plain = catalogue_of(truth, "sdss", seed=1)
-    sdss, decals = (
-        catalogue_of(truth, name, seed=1, background=True) for name in ("sdss", "decals")
-    )
+    plain = catalog_of(truth, "sdss", seed=1)
+    sdss, decals = (catalog_of(truth, name, seed=1, background=True) for name in ("sdss", "decals"))
     # What was there stays as it was.
     kept = sdss[sdss["id"] > -(10**12)].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, plain)
@@ -154,8 +152,8 @@ def test_background_galaxies_are_wrong_partners_and_the_same_in_every_catalogue(
 
 def test_a_catalogue_row_depends_on_its_galaxy_alone():
     truth = sample_galaxies(300, seed=5)
-    whole = catalogue_of(truth, "decals", seed=2, background=True)
-    backwards = catalogue_of(truth.iloc[::-1], "decals", seed=2, background=True)
+    whole = catalog_of(truth, "decals", seed=2, background=True)
+    backwards = catalog_of(truth.iloc[::-1], "decals", seed=2, background=True)
     pd.testing.assert_frame_equal(
         whole.sort_values("id", ignore_index=True), backwards.sort_values("id", ignore_index=True)
     )

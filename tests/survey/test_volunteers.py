@@ -19,13 +19,13 @@ from galhelpers.survey.distance import moved_to_redshift
 from galhelpers.survey.galaxies import ODD_KINDS
 from galhelpers.survey.volunteers import (
     CROWD,
-    expected_fractions,
     tempered,
     visibility,
     volunteer_abilities,
     who_voted,
 )
 from galhelpers.trees import CANDELS, DECALS, GZ2
+from tests.survey.closed_form import expected_fractions
 
 # Of 61,578 galaxies in Kaggle's table; round, in-between, cigar, edge-on, spiral.
 REAL_SHARES = np.array([8434, 8069, 578, 3903, 7806]) / 61578

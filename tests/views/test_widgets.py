@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from galhelpers.views.widgets import ClassifyGalaxies, read_votes
+from galhelpers.views.widgets import ClassifyGalaxies, read_ballots
 
 CLASSES = ["smooth", "edge_on", "spiral"]
 IDS = ["100", "007", "abc", "d,e"]
@@ -57,14 +57,14 @@ def test_reopening_resumes_and_keeps_other_galaxies(make, tmp_path, images):
     again.undo()
     again.undo()  # nothing left of its own to take back
     assert again.current == "100"
-    assert read_votes(tmp_path / "v.csv")["id"].tolist() == ["w"]
+    assert read_ballots(tmp_path / "v.csv")["id"].tolist() == ["w"]
 
 
 def test_two_open_widgets_do_not_overwrite_each_other(make, tmp_path):
     first, second = make(), make()
     first.vote("smooth")
     press(second, kind="vote", id="100", answer="spiral")  # its screen still shows galaxy 100
-    assert read_votes(tmp_path / "v.csv")[["id", "answer"]].values.tolist() == [["100", "smooth"]]
+    assert read_ballots(tmp_path / "v.csv")[["id", "answer"]].values.tolist() == [["100", "smooth"]]
     assert second.scene["id"] == "007"
     press(second, kind="vote", id="007", answer="spiral")
     assert first.votes["answer"].tolist() == ["smooth", "spiral"]

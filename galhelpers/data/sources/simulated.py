@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE, read_kaggle_layout
 from galhelpers.paths import atomic_write
-from galhelpers.survey import SURVEY_VERSION, catalogue_of, get_telescope, sample_galaxies
+from galhelpers.survey import SURVEY_VERSION, catalog_of, get_telescope, sample_galaxies
 from galhelpers.survey.answers import answer_probabilities
 from galhelpers.survey.distance import moved_to_redshift
 from galhelpers.survey.experts import expert_fractions
@@ -186,7 +186,7 @@ def write_survey(
         if name in make:
             _write_table(folder / f"{name}.csv", make[name](), ids)
         else:
-            _write_table(folder / f"{name}.csv", catalogue_of(truth, name, seed, background=True))
+            _write_table(folder / f"{name}.csv", catalog_of(truth, name, seed, background=True))
     fractions = cumulative_fractions(votes, GZ2)
     _write_table(folder / TABLE, pd.DataFrame(fractions, columns=GZ2.published_columns), ids)
 

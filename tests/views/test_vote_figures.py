@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from galhelpers.trees import DECALS, GZ2
-from galhelpers.views.votes import expected_votes, honesty
+from galhelpers.views.vote_figures import expected_votes, reliability
 
 
 @pytest.mark.parametrize("tree", [DECALS, GZ2])
@@ -37,7 +37,7 @@ def test_coverage_error_of_known_distributions():
     even = (np.arange(1000) + 0.5) / 1000
     narrow = 0.5 + (even - 0.5) / 2  # half as far from the middle: intervals are too wide
     with_gaps = np.where(np.arange(1000) % 2, even, np.nan)
-    right = honesty({"honest": even, "wide": narrow, "gaps": with_gaps}).axes[1]
+    right = reliability({"honest": even, "wide": narrow, "gaps": with_gaps}).axes[1]
     honest, wide, gaps = (line.get_ydata() for line in right.lines if len(line.get_xdata()) == 101)
     assert np.abs(honest).max() < 0.11
     assert np.abs(gaps).max() < 0.3

@@ -58,7 +58,7 @@ def expected_votes(
     return fig
 
 
-def honesty(pits: Mapping[str, ArrayLike], bins: int = 20) -> Figure:
+def reliability(pits: Mapping[str, ArrayLike], bins: int = 20) -> Figure:
     """Draw probability integral transforms, and the coverage that follows from them.
 
     Parameters

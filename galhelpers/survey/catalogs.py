@@ -12,7 +12,7 @@ from galhelpers.survey.galaxies import generator
 from galhelpers.survey.telescopes import Telescope, get_telescope
 
 
-def catalogue_of(
+def catalog_of(
     truth: pd.DataFrame, telescope: str | Telescope, seed: int = 0, background: bool = False
 ) -> pd.DataFrame:
     """List what a survey's catalogue holds of these galaxies: most of them, slightly misplaced.
@@ -27,7 +27,7 @@ def catalogue_of(
         Seed of the errors.
     background : bool
         Whether to list, besides, the background galaxies within an arcminute of each galaxy that
-        are brighter than ``catalogue_limit``: a shallower survey misses some, so that a deeper
+        are brighter than ``catalog_limit``: a shallower survey misses some, so that a deeper
         one's may be taken for the partner of a galaxy that has none.
 
     Returns
@@ -57,7 +57,7 @@ def catalogue_of(
         if background:
             for number, east, north, mag in _background(seed, int(index)):
                 shift = draws.normal(0, scope.astrometric_scatter / 3600, 2)
-                if mag < scope.catalogue_limit and draws.random() < scope.completeness:
+                if mag < scope.catalog_limit and draws.random() < scope.completeness:
                     place = (ra + (east + shift[0]) * stretch, dec + north + shift[1])
                     rows.append((number, *place))
     return pd.DataFrame(rows, columns=["id", "ra", "dec"]).astype({"id": "int64"})
