@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from PIL import Image
 
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
-from galhelpers.survey import cumulative_fractions, simulate, volunteer_votes
-from galhelpers.survey.appearance import COLUMNS, real_appearance
+from galhelpers.survey import cumulative_fractions, render, sample_galaxies, volunteer_votes
+from galhelpers.survey.appearance import COLUMNS, measure, real_appearance
 from galhelpers.trees import GZ2
 
 PATH = Path(__file__).resolve().parents[1] / "benchmarks" / "side_by_side.py"
@@ -19,6 +20,7 @@ PATH = Path(__file__).resolve().parents[1] / "benchmarks" / "side_by_side.py"
 
 @pytest.fixture(scope="module")
 def bench():
+    sys.path.insert(0, str(PATH.parent))  # as when it is run as a script
     spec = importlib.util.spec_from_file_location("side_by_side", PATH)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -138,14 +140,15 @@ def test_a_sheet_holds_every_picture_in_its_place(bench, tmp_path):
 @pytest.fixture
 def data_root(tmp_path):
     """A folder laid out as the real one, filled from the simulation with another seed."""
-    survey = simulate(60, seed=5, size=424, balanced=True)
-    classes = select_five_classes(survey.fractions)
+    truth = sample_galaxies(60, seed=5, balanced=True)
+    images = render(truth, size=424, seed=5)
+    classes = select_five_classes(cumulative_fractions(volunteer_votes(truth, seed=5)))
     (tmp_path / "gz2_five_class" / "images").mkdir(parents=True)
     native = tmp_path / "gz2_native" / "images_training_rev1"
     native.mkdir(parents=True)
     rows = []
     for i, label in enumerate(classes):
-        image = Image.fromarray(survey.images[i].permute(1, 2, 0).numpy())
+        image = Image.fromarray(images[i].permute(1, 2, 0).numpy())
         if label >= 0:
             small = image.resize((160, 160), Image.Resampling.LANCZOS)
             small.save(tmp_path / "gz2_five_class" / "images" / f"{i}.jpg", quality=86)
@@ -208,7 +211,7 @@ def test_measurements_of_real_galaxies_are_written_with_their_shares(
     assert found.tolist() == expected.tolist()
     folder = data_root / "gz2_five_class"
     pictures, _ = bench.real_galaxies(folder.parent, expected.tolist(), 0)
-    again = bench.measure(pictures)
+    again = measure(pictures)
     assert np.allclose(table[list(COLUMNS)], again, rtol=6e-4, equal_nan=True)
     numbers = re.findall(r"-?[\d.]+", file.read_text(encoding="utf-8").split("\n", 1)[1])
     assert max(len(number.lstrip("-0.").replace(".", "")) for number in numbers) <= 4
@@ -225,5 +228,5 @@ def test_the_packages_table_is_what_the_benchmark_writes(bench, real_data):
     pictures, classes = bench.real_galaxies(real_data, counts.tolist(), 0)
     assert table["class_id"].tolist() == classes.tolist()
     some = [0, 120, 210, 240, 300]
-    found, expected = table.iloc[some][list(COLUMNS)], bench.measure(pictures[some])
+    found, expected = table.iloc[some][list(COLUMNS)], measure(pictures[some])
     assert np.allclose(found, expected, rtol=6e-4, atol=1e-9, equal_nan=True)

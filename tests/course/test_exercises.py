@@ -35,7 +35,7 @@ from galhelpers.models.backbones import backbone
 from galhelpers.ode import odeint
 from galhelpers.ode.methods import TABLEAUS, change_of_step
 from galhelpers.published import load_published
-from galhelpers.survey.appearance import COLUMNS, real_appearance, separation
+from galhelpers.survey.appearance import COLUMNS, auc, real_appearance
 from galhelpers.trees import DECALS, GZ2, Question, Tree
 from tests.learning.exact import bald_of_two
 
@@ -518,7 +518,7 @@ def test_the_auc_of_the_course_is_that_of_the_exercise():
     answer = find("01.5").reference
     for name in COLUMNS:
         one, other = odd[name].to_numpy(), even[name].to_numpy()
-        assert answer(one, other) == pytest.approx(separation(one, other), abs=1e-12)
+        assert answer(one, other) == pytest.approx(auc(one, other), abs=1e-12)
 
 
 @pytest.mark.parametrize(
