@@ -142,7 +142,9 @@ def data_root(tmp_path):
     """A folder laid out as the real one, filled from the simulation with another seed."""
     truth = sample_galaxies(60, seed=5, balanced=True)
     images = render(truth, size=424, seed=5)
-    classes = select_five_classes(cumulative_fractions(volunteer_votes(truth, seed=5)))
+    counts = volunteer_votes(truth, seed=5)
+    fractions = cumulative_fractions(counts)
+    classes = select_five_classes(fractions)
     (tmp_path / "gz2_five_class" / "images").mkdir(parents=True)
     native = tmp_path / "gz2_native" / "images_training_rev1"
     native.mkdir(parents=True)
@@ -159,19 +161,19 @@ def data_root(tmp_path):
     pd.DataFrame(rows, columns=names).to_csv(tmp_path / "gz2_five_class" / "labels.csv")
     (tmp_path / "gz2_votes").mkdir()
     (tmp_path / "catalogs").mkdir()
-    of_asked = np.nan_to_num(GZ2.to_conditional(survey.fractions))
+    of_asked = np.nan_to_num(GZ2.to_conditional(fractions))
     gz2_table(of_asked, "weighted_fraction").to_csv(tmp_path / "gz2_votes" / "labels.csv")
-    gz2_table(survey.counts, "count").to_csv(
+    gz2_table(counts, "count").to_csv(
         tmp_path / "catalogs" / "gz2_willett13_table5_stripe82_coadd.csv.gz"
     )
     decals = [
         f"smooth-or-featured_{a}_fraction" for a in ("smooth", "featured-or-disk", "artifact")
     ]
-    pd.DataFrame(survey.fractions[:, :3], columns=decals).to_csv(
+    pd.DataFrame(fractions[:, :3], columns=decals).to_csv(
         tmp_path / "catalogs" / "gz_decals_dr5_panoptes_votes.csv.gz"
     )
-    types = np.where(survey.truth["kind"] == "smooth", "E1", "Sb")
-    pd.DataFrame({"hubble": types, "petroR90_g": survey.truth["petro_r90"]}).to_csv(
+    types = np.where(truth["kind"] == "smooth", "E1", "Sb")
+    pd.DataFrame({"hubble": types, "petroR90_g": truth["petro_r90"]}).to_csv(
         tmp_path / "catalogs" / "gz2_bbergerud_hubble_types.csv.gz"
     )
     return tmp_path
