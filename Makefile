@@ -40,10 +40,11 @@ doctor: $(INSTALLED)  ## Say whether this machine is ready for the course
 
 test: $(INSTALLED) lint types unit notebooks browser  ## Run every check of the project
 
-lint: $(INSTALLED)  ## Style, spelling, clean notebook metadata
+lint: $(INSTALLED)  ## Style, spelling, imports that point downward, clean notebook metadata
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python tests/tidy_notebooks.py --check $(NOTEBOOKS)
 
 types: $(INSTALLED)  ## Type check of the package
