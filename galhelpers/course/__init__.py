@@ -1,4 +1,4 @@
-"""Course tools: exercises and their checks, the runner, the report and the command line.
+"""Course tools: the way to an exercise, the runner, the report and the command line.
 
 Importing this package loads none of them: ``galhelpers doctor`` must start fast, and a notebook
 pays for torch only when it asks for an exercise that needs it.
@@ -7,7 +7,7 @@ pays for torch only when it asks for an exercise that needs it.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from galhelpers.course.checks import Exercise
+    from galhelpers.exercises.exercise import Exercise
 
 __all__ = ["exercise"]
 
@@ -25,6 +25,6 @@ def exercise(number: str) -> "Exercise":
     ValueError
         When there is no such exercise; the message lists those there are.
     """
-    from galhelpers.course.exercises import find
+    from galhelpers.exercises import find
 
     return find(number)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln, binom, digamma, gamma, gammaln, xlog1py, xlogy
 
-from galhelpers.course.checks import Answer, Exercise, NotYet, as_array, close, describe
+from galhelpers.exercises.exercise import Answer, Exercise, NotYet, as_array, close, describe
 
 Surprise = Callable[..., Any]
 WHAT = "one number, a surprise in nats"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from galhelpers.course import exercise
-from galhelpers.course.checks import (
+from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
     NotYet,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from galhelpers.course.checks import Answer, Exercise, as_items, as_number, close, describe
+from galhelpers.exercises.exercise import Answer, Exercise, as_items, as_number, close, describe
 
 Slope = Callable[[Any, Any], Any]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.course.checks import Answer, Exercise, as_array, as_items, as_number, close
+from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, as_number, close
 
 # 02.1 --------------------------------------------------------------------------------------------
 

@@ -22,11 +22,11 @@ from scipy.stats import beta, betabinom, binom, hypergeom, mannwhitneyu, ttest_r
 from scipy.stats import t as student
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from galhelpers.course.exercises import all_exercises, exercises_of, find
-from galhelpers.course.exercises.committee import COMMITTEE
-from galhelpers.course.exercises.many_gpus import EPOCHS, GPUS, SECONDS
-from galhelpers.course.exercises.reading_a_paper import CLASS_SIZES, N_TEST, TABLES
-from galhelpers.course.exercises.self_training import _two_networks
+from galhelpers.exercises import all_exercises, exercises_of, find
+from galhelpers.exercises.n05_reading_a_paper import CLASS_SIZES, N_TEST, TABLES
+from galhelpers.exercises.n06_committee import COMMITTEE
+from galhelpers.exercises.n07_many_gpus import EPOCHS, GPUS, SECONDS
+from galhelpers.exercises.n07_self_training import _two_networks
 from galhelpers.learning import metrics
 from galhelpers.learning.losses import dirichlet_multinomial_nll
 from galhelpers.learning.posterior import Posterior

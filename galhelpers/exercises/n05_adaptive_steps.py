@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.course.checks import (
+from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
     as_array,

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import softmax
 from scipy.stats import norm, t, ttest_ind
 
-from galhelpers.course.checks import Answer, Exercise, as_array, as_items, as_number, close
+from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, as_number, close
 
 # 07.3 --------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.course.checks import Answer, Exercise, NotYet, close, describe
+from galhelpers.exercises.exercise import Answer, Exercise, NotYet, close, describe
 
 # 07.2 --------------------------------------------------------------------------------------------
 

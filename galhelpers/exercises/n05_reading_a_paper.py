@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.course.checks import Answer, Exercise, as_array, as_items, as_number, close
+from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, as_number, close
 
 # Tables 1 to 3: mean confusion matrices, rows the volunteers' class, columns the network's, both
 # in the order round, in-between, cigar-shaped, edge-on, spiral.

@@ -54,38 +54,31 @@ published with it, and the frozen networks of Zoobot 2.9.0 and of the Kaggle not
 07.6  GPUs compared by runs that stopped at different epochs.
 ====  =======================================================================================
 
-Modules: ``data`` and ``comparison`` (01); ``preprocessing`` and ``geometry`` (02); ``baselines``,
-``training`` and ``selection`` (03); ``euler``, ``solvers`` and ``reading_a_paper`` (05);
-``votes``, ``committee``, ``honesty`` and ``next_galaxy`` (06); ``surveys``, ``fine_tuning``,
-``self_training`` and ``many_gpus`` (07).
+A file is found by its name: ``n03_training.py`` holds exercises of notebook 03, in ``EXERCISES``.
 """
 
+import re
 from functools import cache
 from importlib import import_module
+from pkgutil import iter_modules
 
-from galhelpers.course.checks import Exercise
+from galhelpers.exercises.exercise import Exercise
 
-# Modules by notebook: only those of the notebook asked for are imported.
-MODULES = {
-    "01": ("data", "comparison"),
-    "02": ("preprocessing", "geometry"),
-    "03": ("baselines", "training", "selection"),
-    "05": ("euler", "solvers", "reading_a_paper"),
-    "06": ("votes", "committee", "honesty", "next_galaxy"),
-    "07": ("surveys", "fine_tuning", "self_training", "many_gpus"),
-}
+MODULES = sorted(m.name for m in iter_modules(__path__) if re.match(r"n\d\d_", m.name))
 
 
 @cache
 def exercises_of(notebook: str) -> tuple[Exercise, ...]:
-    """Exercises of a notebook such as ``"03"``, in order."""
-    modules = [import_module(f"{__name__}.{name}") for name in MODULES[notebook]]
+    """Exercises of a notebook such as ``"03"``, in order; imports only its files."""
+    names = [name for name in MODULES if name.startswith(f"n{notebook}_")]
+    modules = [import_module(f"{__name__}.{name}") for name in names]
     return tuple(sorted((e for m in modules for e in m.EXERCISES), key=lambda e: e.id))
 
 
 def all_exercises() -> tuple[Exercise, ...]:
     """Every exercise of the course, in order."""
-    return tuple(e for notebook in MODULES for e in exercises_of(notebook))
+    notebooks = sorted({name[1:3] for name in MODULES})
+    return tuple(e for notebook in notebooks for e in exercises_of(notebook))
 
 
 def find(number: str) -> Exercise:
@@ -97,7 +90,7 @@ def find(number: str) -> Exercise:
         When there is no such exercise; the message lists those there are.
     """
     wanted = str(number).strip().zfill(4)
-    known = {e.id: e for e in exercises_of(wanted[:2])} if wanted[:2] in MODULES else {}
+    known = {e.id: e for e in exercises_of(wanted[:2])}
     if wanted not in known:
         valid = ", ".join(e.id for e in all_exercises())
         raise ValueError(f"There is no exercise {number!r}. Choose one of: {valid}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.course.checks import Answer, Exercise, as_array, as_items, close
+from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, close
 
 # 07.1 --------------------------------------------------------------------------------------------
 

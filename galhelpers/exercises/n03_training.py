@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from galhelpers.course.checks import Answer, Exercise, NotYet, describe
+from galhelpers.exercises.exercise import Answer, Exercise, NotYet, describe
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Pairs = Iterable[tuple[torch.Tensor, torch.Tensor]]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from galhelpers.course.checks import Answer, Exercise, as_array, as_number, close
+from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_number, close
 
 Batches = list[tuple[np.ndarray, np.ndarray]]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln, gammaln, xlogy
 
-from galhelpers.course.checks import Answer, Exercise, close
-from galhelpers.course.exercises.votes import any_number
+from galhelpers.exercises.exercise import Answer, Exercise, close
+from galhelpers.exercises.n06_likelihoods import any_number
 
 # 06.7 --------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from galhelpers.course.checks import (
+from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
     NotYet,

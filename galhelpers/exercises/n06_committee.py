@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betainc, betaincinv, ndtri
 
-from galhelpers.course.checks import Answer, Exercise, as_array, as_items, as_number, close
+from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, as_number, close
 
 # 06.3 --------------------------------------------------------------------------------------------
 

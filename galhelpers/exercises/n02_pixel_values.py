@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from galhelpers.course.checks import Answer, Exercise, as_array, as_items, close
+from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, close
 
 # 02.2 --------------------------------------------------------------------------------------------
 

@@ -8,7 +8,15 @@ from unittest import mock
 
 import numpy as np
 
-from galhelpers.course.checks import Answer, Exercise, NotYet, as_array, as_number, close, describe
+from galhelpers.exercises.exercise import (
+    Answer,
+    Exercise,
+    NotYet,
+    as_array,
+    as_number,
+    close,
+    describe,
+)
 
 # 01.1 --------------------------------------------------------------------------------------------
 
