@@ -1,4 +1,4 @@
-"""The exercises of every notebook: question, stub, hints, solution, check and wrong answers.
+"""The exercises of every notebook: question, stub, hints, solution and check.
 
 Those of notebook 03 are repairs of real flaws in a published Kaggle notebook, "Galaxy Imagery
 Classification" (LinNet, ConvNet, DenseNet121 and ResNet18 on the 37 Galaxy Zoo fractions). Its

@@ -101,8 +101,6 @@ class Exercise:
         Gets an `Answer`; returns None when it is right, else the diagnosis (or raises `NotYet`).
     lesson
         One sentence said after "Correct."
-    wrong
-        Typical wrong answers: name -> (answer, a piece of the diagnosis it alone must get).
     """
 
     id: str
@@ -113,7 +111,6 @@ class Exercise:
     reference: Callable[..., Any]
     diagnose: Callable[[Answer], str | None]
     lesson: str
-    wrong: Mapping[str, tuple[Any, str]]
     _hinted: int = field(default=0, init=False)
 
     @property

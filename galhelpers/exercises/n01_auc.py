@@ -198,33 +198,6 @@ AUC = Exercise(
     lesson=(
         "It is Mann and Whitney's U over n m, so a rank test tells how far from 0.5 chance goes."
     ),
-    wrong={
-        "ties count 0": (
-            lambda r, s: (s[~np.isnan(s), None] > r[~np.isnan(r)]).mean(),
-            "count them as nothing",
-        ),
-        "ties count 1": (
-            lambda r, s: (s[~np.isnan(s), None] >= r[~np.isnan(r)]).mean(),
-            "count each as a whole",
-        ),
-        "swapped": (lambda r, s: auc(s, r), "*real* galaxy has the larger value"),
-        "difference of means": (
-            lambda r, s: np.nanmean(s) - np.nanmean(r),
-            "fluxes become magnitudes",
-        ),
-        "accuracy": (_best_cut, "accuracy of the best cut"),
-        "per cent": (lambda r, s: 100 * auc(r, s), "a percentage"),
-        "folded": (lambda r, s: max(auc(r, s), 1 - auc(r, s)), "do not fold it up"),
-        "NaN kept": (
-            lambda r, s: np.mean((s[:, None] > r) + 0.5 * (s[:, None] == r)),
-            "comparison with NaN is False",
-        ),
-        "NaN spreads": (
-            lambda r, s: np.mean((np.sign(s[:, None] - r) + 1) / 2),
-            "you give NaN",
-        ),
-        "element by element": (lambda r, s: np.mean(s > r), "raised ValueError"),
-    },
 )
 
 EXERCISES = (AUC,)

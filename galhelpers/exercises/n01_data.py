@@ -1,7 +1,6 @@
 """Exercises of notebook 01: vote fractions, class selection, positions on the sky, splits."""
 
 import builtins
-import random
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -81,18 +80,6 @@ CUMULATIVE = Exercise(
     reference=to_cumulative,
     diagnose=_check_cumulative,
     lesson="The answers of a question sum to the share that was asked it, not to 1.",
-    wrong={
-        "not multiplied": (lambda first, rounded: rounded, "How many were asked?"),
-        "wrong parent": (lambda first, rounded: rounded * first[:, 1:2], "Which answer leads"),
-        "renormalised": (
-            lambda first, rounded: np.nan_to_num(
-                (cumulative := rounded * first[:, :1]) / cumulative.sum(1, keepdims=True)
-            ),
-            "Was everybody asked",
-        ),
-        "column by column": (lambda first, rounded: rounded * first, "column by column"),
-        "wrong axis": (lambda first, rounded: first[:, 0] * rounded, "raised ValueError"),
-    },
 )
 
 # 01.2 --------------------------------------------------------------------------------------------
@@ -172,14 +159,6 @@ CIGAR = Exercise(
         "On cumulative fractions the first cut is even redundant: more than 0.5 of all volunteers "
         "cannot say cigar-shaped unless more than 0.5 said smooth."
     ),
-    wrong={
-        "at least": (lambda smooth, r: (smooth >= 0.469) & (r[:, 2] >= 0.5), "galaxy 239928"),
-        "or": (lambda smooth, r: (smooth > 0.469) | (r[:, 2] > 0.5), "or both?"),
-        "largest": (lambda smooth, r: r.argmax(axis=1) == 2, "being first is not enough"),
-        "and": (lambda smooth, r: smooth > 0.469 and r[:, 2] > 0.5, "raised ValueError"),
-        "wrong column": (lambda smooth, r: r[:, 0] > 0.5, "by hand"),
-        "row numbers": (lambda smooth, r: np.where(r[:, 2] > 0.5), "one True or False"),
-    },
 )
 
 # 01.3 --------------------------------------------------------------------------------------------
@@ -254,25 +233,6 @@ SEPARATION = Exercise(
     reference=separation,
     diagnose=_check_separation,
     lesson="astropy's SkyCoord.separation does this exactly, at any angle.",
-    wrong={
-        "no cosine": (
-            lambda a, b, c, d: 3600 * np.hypot((c - a + 180) % 360 - 180, d - b),
-            "as on the equator",
-        ),
-        "in degrees": (lambda a, b, c, d: separation(a, b, c, d) / 3600, "in which unit"),
-        "cosine of degrees": (
-            lambda a, b, c, d: 3600 * np.hypot(((c - a + 180) % 360 - 180) * np.cos(b), d - b),
-            "does np.cos expect",
-        ),
-        "no wrap": (
-            lambda a, b, c, d: 3600 * np.hypot((c - a) * np.cos(np.radians(b)), d - b),
-            "Where does RA start again",
-        ),
-        "sum of offsets": (
-            lambda a, b, c, d: separation(a, b, c, b) + separation(a, b, a, d),
-            "perpendicular offsets",
-        ),
-    },
 )
 
 # 01.4 --------------------------------------------------------------------------------------------
@@ -363,22 +323,6 @@ SPLIT = Exercise(
     reference=part_of,
     diagnose=_check_split,
     lesson="Such a split survives a longer catalogue, another order and another computer.",
-    wrong={
-        "random": (
-            lambda galaxy_id, seed: "test" if random.random() < 0.2 else "train",  # noqa: S311
-            "in another order",
-        ),
-        "modulo": (
-            lambda galaxy_id, seed: "test" if (int(galaxy_id) + seed) % 5 == 0 else "train",
-            "Survey ids have structure",
-        ),
-        "hash()": (
-            lambda galaxy_id, seed: "test" if hash(f"{galaxy_id}{seed}") % 5 == 0 else "train",
-            "another Python process",
-        ),
-        "no seed": (lambda galaxy_id, seed: part_of(galaxy_id, 0), "independent split"),
-        "returns a bool": (lambda galaxy_id, seed: True, 'expected "train" or "test"'),
-    },
 )
 
 EXERCISES = (CUMULATIVE, CIGAR, SEPARATION, SPLIT)

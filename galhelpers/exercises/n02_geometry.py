@@ -77,37 +77,6 @@ CROP = Exercise(
     reference=crop_box,
     diagnose=_check_crop,
     lesson="A crop given as a part of the field of view survives a change of resolution.",
-    wrong={
-        "fixed pixels": (
-            lambda width_px, fraction: crop_box(424, fraction),
-            "reaches beyond the image",
-        ),
-        "fixed size": (
-            lambda width_px, fraction: crop_box(width_px, 212 / width_px if width_px > 212 else 1),
-            "must keep the same part",
-        ),
-        "corner": (
-            lambda width_px, fraction: (
-                0,
-                0,
-                round(width_px * fraction),
-                round(width_px * fraction),
-            ),
-            "px at the left and",
-        ),
-        "area": (
-            lambda width_px, fraction: crop_box(width_px, fraction**0.5),
-            "the side or the area",
-        ),
-        "width and height": (
-            lambda width_px, fraction: (
-                *crop_box(width_px, fraction)[:2],
-                *[round(width_px * fraction)] * 2,
-            ),
-            "positions of its edges",
-        ),
-        "one number": (lambda width_px, fraction: width_px * fraction, "expected four numbers"),
-    },
 )
 
 # 02.4 --------------------------------------------------------------------------------------------
@@ -172,32 +141,6 @@ FRAME = Exercise(
     reference=frame_in_r90,
     diagnose=_check_frame,
     lesson="Galaxy Zoo 2 frames are 8.48 R90 wide, whatever the galaxy's size.",
-    wrong={
-        "diameter": (
-            lambda pixel_scale, petro_r90, width=424: width * pixel_scale / (2 * petro_r90),
-            "off by a factor 2",
-        ),
-        "inverted": (
-            lambda pixel_scale, petro_r90, width=424: petro_r90 / (width * pixel_scale),
-            "smaller than its galaxy",
-        ),
-        "no pixel scale": (
-            lambda pixel_scale, petro_r90, width=424: width / petro_r90,
-            "pixels by arcsec",
-        ),
-        "width ignored": (
-            lambda pixel_scale, petro_r90, width=424: 424 * pixel_scale / petro_r90,
-            "answer for 424 px",
-        ),
-        "default": (
-            lambda pixel_scale, petro_r90, width=160: width * pixel_scale / petro_r90,
-            "Is the default 424",
-        ),
-        "multiplied": (
-            lambda pixel_scale, petro_r90, width=424: width * pixel_scale * petro_r90,
-            "the unit of every quantity",
-        ),
-    },
 )
 
 # 02.5 --------------------------------------------------------------------------------------------
@@ -274,20 +217,6 @@ ROTATION = Exercise(
     reference=rotation_matrix,
     diagnose=_check_rotation,
     lesson="Lengths are kept, and the determinant is +1 for rotations, -1 for mirror images.",
-    wrong={
-        "radians": (lambda a, flip: rotation_matrix(np.degrees(a), flip), "which unit?"),
-        "clockwise": (lambda a, flip: rotation_matrix(-a, flip), "which sense?"),
-        "scaled": (lambda a, flip: 1.1 * rotation_matrix(a, flip), "gets length 1.100"),
-        "no flip": (lambda a, flip: rotation_matrix(a, False), "with and without flip"),
-        "half turn": (
-            lambda a, flip: rotation_matrix(a, False) * (-1 if flip else 1),
-            "that of a rotation",
-        ),
-        "mirrored last": (
-            lambda a, flip: np.diag([-1 if flip else 1, 1]) @ rotation_matrix(a, False),
-            "before or after turning",
-        ),
-    },
 )
 
 EXERCISES = (CROP, FRAME, ROTATION)

@@ -75,37 +75,6 @@ STATISTICS = Exercise(
     reference=channel_statistics,
     diagnose=_check_statistics,
     lesson="The same two triples belong in the checkpoint, beside the weights.",
-    wrong={
-        "per image": (
-            lambda images, is_train: (
-                (images[is_train] / 255).mean((2, 3)),
-                (images / 255).std((2, 3)),
-            ),
-            "got shape (5, 3)",
-        ),
-        "mean of the images' deviations": (
-            lambda images, is_train: (
-                (images[is_train] / 255).mean((0, 2, 3)),
-                (images[is_train] / 255).std((2, 3)).mean(0),
-            ),
-            "average of the images' own",
-        ),
-        "with the test images": (
-            lambda images, is_train: channel_statistics(images, np.ones(len(images), bool)),
-            "that of all 8 images",
-        ),
-        "0 to 255": (
-            lambda images, is_train: channel_statistics(images * 255.0, is_train),
-            "which scale",
-        ),
-        "one for all channels": (
-            lambda images, is_train: (
-                (images[is_train] / 255).mean(),
-                (images[is_train] / 255).std(),
-            ),
-            "one number for all",
-        ),
-    },
 )
 
 # 02.3 --------------------------------------------------------------------------------------------
@@ -185,38 +154,6 @@ STRETCH = Exercise(
     reference=stretch,
     diagnose=_check_stretch,
     lesson="Ratios of bands, the colours, are the same before and after, even in saturated cores.",
-    wrong={
-        "each band": (
-            lambda rgb, soft: np.minimum(np.arcsinh(rgb / soft), 1),
-            "a factor of its own",
-        ),
-        "clipped": (
-            lambda rgb, soft: np.clip(
-                rgb * np.arcsinh(rgb.mean(0) / soft) / rgb.mean(0),
-                0,
-                1,
-            ),
-            "yellow or white",
-        ),
-        "divided by the frame's maximum": (
-            lambda rgb, soft: (
-                (image := rgb * np.arcsinh(rgb.mean(0) / soft) / rgb.mean(0)) / image.max()
-            ),
-            "when a bright star is in the frame",
-        ),
-        "too bright": (
-            lambda rgb, soft: rgb * np.arcsinh(rgb.mean(0) / soft) / rgb.mean(0),
-            "a screen shows 0 to 1",
-        ),
-        "linear": (lambda rgb, soft: rgb / np.maximum(rgb.max(0), 1), "Compare with the formula"),
-        "0 / 0": (
-            lambda rgb, soft: (
-                (image := rgb * np.arcsinh(rgb.mean(0) / soft) / rgb.mean(0))
-                / np.maximum(image.max(0), 1)
-            ),
-            "found nan",
-        ),
-    },
 )
 
 EXERCISES = (STATISTICS, STRETCH)

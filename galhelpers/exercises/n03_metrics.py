@@ -3,7 +3,7 @@
 Each repairs a flaw of the published Kaggle notebook (see the package's docstring).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -82,22 +82,6 @@ RMSE = Exercise(
     reference=rmse,
     diagnose=_check_rmse,
     lesson="Sums can be collected batch by batch; roots and means of unequal batches cannot.",
-    wrong={
-        "mean of roots": (
-            lambda batches: np.mean([np.sqrt(((p - t) ** 2).mean()) for p, t in batches]),
-            "in which order",
-        ),
-        "batches weigh the same": (
-            lambda batches: np.sqrt(np.mean([((p - t) ** 2).mean() for p, t in batches])),
-            "galaxy of a small batch",
-        ),
-        "no root": (lambda batches: rmse(batches) ** 2, "*root* mean square"),
-        "sum over answers": (lambda batches: rmse(batches) * np.sqrt(37), "Mean of what?"),
-        "an error for each answer": (
-            lambda batches: np.sqrt(((batches[0][0] - batches[0][1]) ** 2).mean(axis=0)),
-            "expected one number",
-        ),
-    },
 )
 
 # 03.2 --------------------------------------------------------------------------------------------
@@ -117,34 +101,6 @@ def get_accuracy(
             correct[q] += (right & was_asked).sum()
             asked[q] += was_asked.sum()
     return np.divide(correct, asked, out=np.full(len(asked), np.nan), where=asked > 0)
-
-
-def _flawed(flaw: str) -> Callable[..., np.ndarray]:
-    """Give the reference with one flaw put back."""
-
-    def accuracy(batches: Batches, sizes: list[int], parents: list[int | None]) -> np.ndarray:
-        starts = np.arange(len(sizes)) if flaw == "offset" else np.cumsum([0, *sizes[:-1]])
-        axis = None if flaw == "one arg-max" else 1
-        right, asked = [], []
-        for outputs, labels in batches:
-            judge = outputs if flaw == "asked by the model" else labels
-            masks = [
-                np.ones(len(labels), bool)
-                if parent is None or flaw == "everybody"
-                else (judge[:, parent] > 0.5 if flaw == "more than" else judge[:, parent] >= 0.5)
-                for parent in parents
-            ]
-            columns = [slice(start, start + n) for start, n in zip(starts, sizes, strict=True)]
-            hits = [outputs[:, c].argmax(axis) == labels[:, c].argmax(axis) for c in columns]
-            right.append([(hit & mask).sum() for hit, mask in zip(hits, masks, strict=True)])
-            asked.append([mask.sum() for mask in masks])
-        if flaw == "number of batches":
-            return np.sum(right, axis=0) / len(batches)
-        if flaw == "mean of batches":
-            return np.mean(np.divide(right, asked), axis=0)
-        return np.nan_to_num(np.sum(right, axis=0) / np.sum(asked, axis=0))
-
-    return accuracy
 
 
 def _check_accuracy(ask: Answer) -> str | None:
@@ -248,16 +204,6 @@ ACCURACY = Exercise(
     reference=get_accuracy,
     diagnose=_check_accuracy,
     lesson="Test a metric on a case you can count on your fingers before you believe a network's.",
-    wrong={
-        "offset": (_flawed("offset"), "Which columns did each question read"),
-        "one arg-max": (_flawed("one arg-max"), "Print its shape"),
-        "number of batches": (_flawed("number of batches"), "A share of what"),
-        "mean of batches": (_flawed("mean of batches"), "Does each galaxy weigh"),
-        "everybody": (_flawed("everybody"), "about the other five"),
-        "asked by the model": (_flawed("asked by the model"), "or the model's"),
-        "more than": (_flawed("more than"), "exactly 0.5"),
-        "nobody": (_flawed("nobody"), "Is that known"),
-    },
 )
 
 EXERCISES = (RMSE, ACCURACY)

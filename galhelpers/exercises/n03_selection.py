@@ -124,18 +124,6 @@ STOP = Exercise(
     reference=stop_epoch,
     diagnose=_check_stop,
     lesson="Patience counts from the best epoch, and the best epoch's weights are restored.",
-    wrong={
-        "published rule": (_published, "two rises in a row"),
-        "against the previous": (_against_previous, "the one before it"),
-        "never reset": (_never_reset, "counting after a new best"),
-        "one late": (_late, "more than the patience allows"),
-        "last weights": (lambda v, p: (stop_epoch(v, p)[0],) * 2, "keep its weights"),
-        "looks ahead": (
-            lambda v, p: (stop_epoch(v, p)[0], int(np.argmin(v))),
-            "which was never trained",
-        ),
-        "one early": (lambda v, p: stop_epoch(v, max(p - 1, 1)), "Count by hand"),
-    },
 )
 
 # 03.6 --------------------------------------------------------------------------------------------
@@ -203,14 +191,6 @@ REPORT = Exercise(
     reference=report,
     diagnose=_check_report,
     lesson="The test set answers one question, once: how good is what you chose without it?",
-    wrong={
-        "best test": (lambda v, t: (int(np.argmax(t)), t.max()), "took part in the selection"),
-        "validation score": (lambda v, t: (int(np.argmax(v)), v.max()), "better, or luckier"),
-        "another model's": (lambda v, t: (int(np.argmax(v)), t.max()), "publish another model's"),
-        "as a loss": (lambda v, t: (int(np.argmin(v)), t[np.argmin(v)]), "accuracies or losses"),
-        "mean": (lambda v, t: (int(np.argmax(v)), t.mean()), "no test score of model"),
-        "score only": (lambda v, t: t[np.argmax(v)], "expected two values"),
-    },
 )
 
 # 03.7 --------------------------------------------------------------------------------------------
@@ -293,28 +273,6 @@ PREPARE = Exercise(
     reference=make_prepare,
     diagnose=_check_prepare,
     lesson="Statistics belong to the training images, and travel with the model.",
-    wrong={
-        "own statistics": (
-            lambda train: lambda images: make_prepare(images)(images),
-            "prepared alone differs",
-        ),
-        "test not normalised": (
-            lambda train: (
-                lambda images: make_prepare(train)(images) if len(images) == 20 else images / 255
-            ),
-            "in another way",
-        ),
-        "255 twice": (
-            lambda train: lambda images: make_prepare(train / 255)(images / 255 / 255),
-            "How often is 255",
-        ),
-        "only scaled": (lambda train: lambda images: images / 255, "merely on the scale"),
-        "all channels": (
-            lambda train: lambda images: (images - train.mean()) / train.std(),
-            "all together",
-        ),
-        "not a function": (lambda train: make_prepare(train)(train), "expected a function"),
-    },
 )
 
 EXERCISES = (STOP, REPORT, PREPARE)

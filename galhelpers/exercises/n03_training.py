@@ -126,25 +126,6 @@ def _check_epoch(ask: Answer) -> str | None:
     return None
 
 
-def _epoch_without(flaw: str) -> Callable[..., None]:
-    def train(model: nn.Module, optimizer: Any, batches: Pairs, loss_function: Loss) -> None:
-        if flaw != "train mode":
-            model.train()
-        for images, targets in batches:
-            optimizer.zero_grad()
-            output = model(images)
-            loss = loss_function(output.detach() if flaw == "graph" else output, targets)
-            loss.backward()
-            if flaw == "gradients":
-                optimizer.zero_grad()
-            if flaw != "steps":
-                optimizer.step()
-            if flaw == "other batches":
-                return
-
-    return train
-
-
 EPOCH = Exercise(
     id="03.3",
     title="Train for one epoch",
@@ -170,20 +151,6 @@ EPOCH = Exercise(
     reference=train_one_epoch,
     diagnose=_check_epoch,
     lesson="model.train() belongs at the start of each epoch, beside the loop that needs it.",
-    wrong={
-        "evaluation mode": (_epoch_without("train mode"), "in evaluation mode"),
-        "no zero_grad": (_accumulated, "backward() adds"),
-        "no step": (_epoch_without("steps"), "made 0 steps"),
-        "cleared too late": (_epoch_without("gradients"), "found no gradients"),
-        "detached": (_epoch_without("graph"), "raised RuntimeError"),
-        "one batch": (_epoch_without("other batches"), "was called 1 times"),
-        "other loss": (
-            lambda model, optimizer, batches, loss_function: train_one_epoch(
-                model, optimizer, batches, nn.functional.l1_loss
-            ),
-            "with the loss as given",
-        ),
-    },
 )
 
 # 03.4 --------------------------------------------------------------------------------------------
@@ -262,20 +229,6 @@ SNAPSHOT = Exercise(
     reference=snapshot,
     diagnose=_check_snapshot,
     lesson="A name in Python is not a copy: only clone, deepcopy or a file keeps the best.",
-    wrong={
-        "live": (lambda model: model.state_dict(), "hands out the live tensors"),
-        "dict()": (lambda model: dict(model.state_dict()), "whose tensors"),
-        "copy.copy": (lambda model: copy.copy(model.state_dict()), "how deep"),
-        "parameters only": (
-            lambda model: {name: p.detach().clone() for name, p in model.named_parameters()},
-            "more than its parameters",
-        ),
-        "the model": (lambda model: copy.deepcopy(model), "expected a dictionary"),
-        "arrays": (
-            lambda model: {k: v.numpy().copy() for k, v in model.state_dict().items()},
-            "will want a torch tensor",
-        ),
-    },
 )
 
 EXERCISES = (EPOCH, SNAPSHOT)

@@ -103,32 +103,6 @@ def _check_graph(ask: Answer) -> str | None:
     return None
 
 
-def _chain_with(flaw: str) -> Callable[[Slope, Any, int], Any]:
-    def chain(f: Slope, y0: Any, n: int) -> Any:
-        h, y = 1 / n, y0.clone() if flaw == "overwritten" and torch.is_tensor(y0) else y0
-        for i in range(n):
-            t = {"step numbers": i, "late": (i + 1) * h, "no clock": 0}.get(flaw, i * h)
-            change = f(t, y0 if flaw == "from y0" else y) * (1 if flaw == "length 1" else h)
-            if flaw in ("overwritten", "in place"):
-                y += change
-            elif flaw == "no skip":
-                y = change
-            else:
-                y = y + change
-            if flaw == "detached" and torch.is_tensor(y) and i < n - 1:
-                y = y.detach()
-        return y.detach() if flaw == "cut" and torch.is_tensor(y) else y
-
-    return chain
-
-
-def _by_heun(f: Slope, y: Any, n: int) -> Any:
-    for i in range(n):
-        k1 = f(i / n, y)
-        y = y + (k1 + f((i + 1) / n, y + k1 / n)) / 2 / n
-    return y
-
-
 CHAIN = Exercise(
     id="05.1",
     title="A residual block is an Euler step",
@@ -159,20 +133,6 @@ CHAIN = Exercise(
         "With n = 1 it is a residual block; with n = 6 it is six that share their weights, each "
         "adding a sixth of f."
     ),
-    wrong={
-        "no skip": (_chain_with("no skip"), "what became of its input"),
-        "Heun": (_by_heun, "you asked f 8 times"),
-        "step numbers": (_chain_with("step numbers"), "the numbers of the steps"),
-        "late": (_chain_with("late"), "where each step ends"),
-        "no clock": (_chain_with("no clock"), "begins where the one before it ended"),
-        "length 1": (_chain_with("length 1"), "as if each were the whole"),
-        "from y0": (_chain_with("from y0"), "Has the state not moved on"),
-        "six blocks at most": (lambda f, y0, n: euler_chain(f, y0, min(n, 6)), "half the error"),
-        "in place": (_chain_with("in place"), "y0 is not what it was"),
-        "overwritten": (_chain_with("overwritten"), "back-propagation fails"),
-        "cut": (_chain_with("cut"), "cut your result off"),
-        "detached": (_chain_with("detached"), "a part of the way only"),
-    },
 )
 
 # 05.4 --------------------------------------------------------------------------------------------
@@ -296,19 +256,6 @@ GRADIENT = Exercise(
     reference=aca_gradient,
     diagnose=_check_gradient,
     lesson="It is the exact derivative of what was computed, to rounding, however long the steps.",
-    wrong={
-        "true solution": (_exact, "Whose loss was computed"),
-        "the loss": (_back_with("the loss"), "start from L itself"),
-        "no 2": (_back_with("no 2"), "derivative of a square"),
-        "solved backwards": (_back_with("backwards"), "stored on the way"),
-        "slope first": (_back_with("slope first"), "begins at which z"),
-        "one step": (_back_with("one step"), "In how many does it"),
-        "in forward order": (_back_with("in forward order"), "met the slope first"),
-        "swapped": (lambda k, z0, steps: aca_gradient(k, z0, steps)[::-1], "were the two asked"),
-        "no chain rule": (_back_with("no chain"), "has another dL/dz0"),
-        "autograd": (_by_autograd, "raised RuntimeError"),
-        "one derivative": (lambda k, z0, steps: aca_gradient(k, z0, steps)[0], "expected two"),
-    },
 )
 
 EXERCISES = (CHAIN, GRADIENT)

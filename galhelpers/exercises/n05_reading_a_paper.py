@@ -126,32 +126,6 @@ TABLE = Exercise(
     reference=overall_and_macro,
     diagnose=_check_table,
     lesson="0.911, 0.921, 0.930 overall is much alike; 0.781, 0.795, 0.847 shows who finds cigars.",
-    wrong={
-        name: (lambda m, rule=MISREAD[name][0]: (overall_and_macro(m)[0], rule(m)), fragment)
-        for name, fragment in {
-            "precision": "called* by each name",
-            "against the rest": "found or missed",
-            "weighted": "whose galaxies are few",
-            "median": "no failure in one class",
-        }.items()
-    }
-    | {
-        "of 2,879": (
-            lambda m: (np.diag(m).sum() / 2879, overall_and_macro(m)[1]),
-            "know of the others",
-        ),
-        "per cent": (lambda m: [100 * share for share in overall_and_macro(m)], "a percentage"),
-        "swapped": (lambda m: overall_and_macro(m)[::-1], "in the other order"),
-        "mean of the cells": (
-            lambda m: (np.diag(m).mean() / m.sum(), overall_and_macro(m)[1]),
-            "altogether",
-        ),
-        "best class": (
-            lambda m: (overall_and_macro(m)[0], _recalls(m).max()),
-            "a plain mean of those",
-        ),
-        "one number": (lambda m: np.diag(m).sum() / m.sum(), "expected two numbers"),
-    },
 )
 
 # 05.6 --------------------------------------------------------------------------------------------
@@ -255,27 +229,6 @@ SURPRISE = Exercise(
     reference=surprise,
     diagnose=_check_surprise,
     lesson="NODE: up to 5.5 deviations for ten splits, 1.7 for one. It looks like one split.",
-    wrong={
-        flaw: (_surprise_with(flaw), message)
-        for flaw, message in {
-            "one split": "a mean of ten stray?",
-            "no root": "a tenth as far",
-            "wider": "less certain than one",
-            "variance": "counted in galaxies",
-            "binomial": "cannot come again",
-            "Poisson": "another class less",
-            "n": "over n - 1",
-            "sign": "should be positive",
-            "no sign": "no minus signs",
-            "equal classes": "How many in a thousand",
-        }.items()
-    }
-    | {
-        "not scaled": (
-            lambda row_sums, sizes, n_test, n_splits: row_sums - n_test * sizes / sizes.sum(),
-            "Try four galaxies",
-        )
-    },
 )
 
 # 05.7 --------------------------------------------------------------------------------------------
@@ -380,22 +333,6 @@ BONUS = Exercise(
     reference=test_selection_bonus,
     diagnose=_check_bonus,
     lesson="It is never negative, grows with the epochs looked at, and little of it is skill.",
-    wrong={
-        name: (CHOICES[name][0], fragment)
-        for name, fragment in {
-            "two sets": "Both should be test",
-            "last epoch": "What was validation for",
-            "all pairs": "print its shape",
-            "one epoch": "its own validation is best",
-            "one run": "The bonus is wanted in each run",
-            "sign": "less than nothing",
-            "sum": "grows with their number",
-            "lowest": "Is it a loss",
-            "per cent": "per cent, from",
-            "tied": "the last of several",
-        }.items()
-    }
-    | {"for each run": (lambda v, t: t.max(axis=1) - v.max(axis=1), "expected one number")},
 )
 
 EXERCISES = (TABLE, SURPRISE, BONUS)

@@ -152,13 +152,6 @@ def _check_information(ask: Answer) -> str | None:
     return None
 
 
-def _plain_products(a: np.ndarray, b: np.ndarray, n: int) -> float:
-    p = _outcomes(a, b, n)
-    mean = p.mean(axis=0)
-    with np.errstate(all="ignore"):
-        return float((p * np.log(p)).sum(axis=1).mean() - (mean * np.log(mean)).sum())
-
-
 INFORMATION = Exercise(
     id="06.7",
     title="Which galaxy next?",
@@ -191,22 +184,6 @@ INFORMATION = Exercise(
         "From 0 to ln(passes). Of two passes with one mean, one sure and one not, a single vote "
         "tells nothing, and two tell something."
     ),
-    wrong=GAINS
-    | {
-        "0 ln 0": (_plain_products, "what is 0 ln 0"),
-        "entropy of the means": (
-            lambda a, b, n: float(_entropy(np.array([np.mean(a / (a + b)), np.mean(b / (a + b))]))),
-            "two passes sure of opposite answers",
-        ),
-        "a prior vote": (
-            lambda a, b, n: information(a, b, n) if n else information(a, b, 1),
-            "What do no votes tell",
-        ),
-        "for each pass": (
-            lambda a, b, n: _entropy(_outcomes(a, b, n)),
-            "expected one number, in nats",
-        ),
-    },
 )
 
 EXERCISES = (INFORMATION,)

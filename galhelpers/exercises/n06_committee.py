@@ -157,17 +157,6 @@ INTERVAL = Exercise(
     reference=mixture_interval,
     diagnose=_check_interval,
     lesson="Probabilities may be averaged, quantiles may not: the mean goes inside.",
-    wrong=NARROW
-    | {
-        "coarse grid": (
-            lambda a, b, level: tuple(np.round(mixture_interval(a, b, level), 1)),
-            "right to 0.001",
-        ),
-        "width": (
-            lambda a, b, level: np.subtract(*mixture_interval(a, b, level)[::-1]),
-            "expected two numbers",
-        ),
-    },
 )
 
 # 06.4 --------------------------------------------------------------------------------------------
@@ -281,13 +270,6 @@ SHARE = Exercise(
     reference=share_asked,
     diagnose=_check_share,
     lesson="Down the tree in each pass, then across passes: so parent and child stay a pair.",
-    wrong=WAYS_DOWN
-    | {
-        "over galaxies": (lambda f, e: (f * (1 - e)).mean(axis=1), "got shape (6,)"),
-        "no mean": (lambda f, e: f * (1 - e), "got shape (6, 2)"),
-        "one number": (lambda f, e: (f * (1 - e)).mean(), "got shape ()"),
-        "squared": (lambda f, e: (f**2 * (1 - e)).mean(axis=0), "of 100 people, how many"),
-    },
 )
 
 EXERCISES = (INTERVAL, SHARE)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln, binom, digamma, gamma, gammaln, xlog1py, xlogy
+from scipy.special import betaln, digamma, gammaln, xlog1py, xlogy
 
 from galhelpers.exercises.exercise import Answer, Exercise, NotYet, as_array, close, describe
 
@@ -149,20 +149,6 @@ def _check_certain(ask: Answer) -> str | None:
     return None
 
 
-def _by_powers(k: Any, n: Any, rho: Any) -> Any:
-    return -np.log(binom(n, k) * rho**k * (1 - rho) ** (n - k))
-
-
-def _plain_logarithms(k: Any, n: Any, rho: Any) -> Any:
-    with np.errstate(all="ignore"):
-        return -(_orders(k, n) + k * np.log(rho) + (n - k) * np.log1p(-np.asarray(rho)))
-
-
-def _through_the_fraction(k: Any, n: Any, rho: Any) -> Any:
-    fraction = np.divide(k, n)
-    return -_orders(k, n) - n * (xlogy(fraction, rho) + xlog1py(1 - fraction, -rho))
-
-
 BINOMIAL = Exercise(
     id="06.1",
     title="From cross-entropy to counted votes",
@@ -191,17 +177,6 @@ BINOMIAL = Exercise(
     reference=binomial_nll,
     diagnose=_check_binomial,
     lesson="The term without rho moves no weight, but without it the values are no probabilities.",
-    wrong=LOOK_ALIKES
-    | {
-        "sum": (lambda k, n, rho: np.sum(binomial_nll(k, n, rho)), "shape (3, 4), got shape ()"),
-        "0 ln 0": (_plain_logarithms, "the limit of x ln x"),
-        "no votes": (_through_the_fraction, "Who was there"),
-        "clipped": (
-            lambda k, n, rho: binomial_nll(k, n, np.clip(rho, 1e-7, 1 - 1e-7)),
-            "to please the logarithm",
-        ),
-        "powers": (_by_powers, "where should the logarithm be taken"),
-    },
 )
 
 # 06.2 --------------------------------------------------------------------------------------------
@@ -321,11 +296,6 @@ def _check_beta_binomial(ask: Answer) -> str | None:
     return None
 
 
-def _in_gammas(k: Any, n: Any, a: Any, b: Any) -> Any:
-    ratio = gamma(k + a) * gamma(n - k + b) / gamma(n + a + b)
-    return -np.log(binom(n, k) * ratio * gamma(a + b) / gamma(a) / gamma(b))
-
-
 BETA_BINOMIAL = Exercise(
     id="06.2",
     title="A network that does not know rho",
@@ -353,19 +323,6 @@ BETA_BINOMIAL = Exercise(
     reference=beta_binomial_nll,
     diagnose=_check_beta_binomial,
     lesson="With a = b = 1 it is ln(n + 1), every k alike; with large a + b it is the binomial.",
-    wrong=AVERAGES
-    | {
-        "overflow": (_in_gammas, "leave the floats"),
-        "sum": (lambda *x: np.sum(beta_binomial_nll(*x)), "shape (3, 4), got shape ()"),
-        "rounded": (
-            lambda k, n, a, b: beta_binomial_nll(np.rint(k), np.rint(n), a, b),
-            "as for 2 of 7",
-        ),
-        "at least one": (
-            lambda k, n, a, b: beta_binomial_nll(k, np.maximum(n, 1), a, b),
-            "must not enter a loss",
-        ),
-    },
 )
 
 EXERCISES = (BINOMIAL, BETA_BINOMIAL)

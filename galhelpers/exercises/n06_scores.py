@@ -154,28 +154,6 @@ FLOOR = Exercise(
     reference=noise_floor,
     diagnose=_check_floor,
     lesson="Mean square error less floor squared is what a better network could still gain.",
-    wrong=FLOORS
-    | {
-        "few kept": (
-            lambda v: np.sqrt(
-                np.mean(
-                    (p := v / v.sum(1, keepdims=True)) * (1 - p) / (v.sum(1, keepdims=True) - 1)
-                )
-            ),
-            "where N is 0 or 1",
-        ),
-        "along galaxies": (
-            lambda v: np.sqrt(np.mean((p := v / v.sum(axis=0)) * (1 - p) / (v.sum(axis=0) - 1))),
-            "as a table the root of 1/8",
-        ),
-        "0 for none": (lambda v: np.nan_to_num(noise_floor(v)), "would be a claim"),
-        "for each answer": (
-            lambda v: np.sqrt(
-                (_parts(v)[0] * (1 - _parts(v)[0]) / (_parts(v)[1] - 1)).mean(axis=0)
-            ),
-            "expected one number, an RMSE",
-        ),
-    },
 )
 
 
@@ -327,25 +305,6 @@ ACCURACY = Exercise(
     reference=accuracy_among_asked,
     diagnose=_check_accuracy,
     lesson="Without its 'boxy' row the same table of his gives 82%, not 25%. Say how many counted.",
-    wrong=MISCOUNTS
-    | {
-        "tied to the table": (
-            lambda e, v, least: accuracy_among_asked(e, v[:, ::-1], least),
-            "one argmax of what was expected",
-        ),
-        "0 for none": (
-            lambda e, v, least: np.nan_to_num(accuracy_among_asked(e, v, least)),
-            "nothing to be right on",
-        ),
-        "divided by none": (
-            lambda e, v, least: (
-                int(_right(e, v)[v.sum(axis=1) >= least].sum())
-                / int((v.sum(axis=1) >= least).sum())
-            ),
-            "raised ZeroDivisionError",
-        ),
-        "for each galaxy": (lambda e, v, least: _right(e, v), "expected one number, a share"),
-    },
 )
 
 

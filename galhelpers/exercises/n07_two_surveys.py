@@ -159,31 +159,6 @@ FRAME = Exercise(
     reference=same_frame,
     diagnose=_check_frame,
     lesson="First the same sky, then the same pixels; resizing alone does only the second.",
-    wrong={
-        name: (lambda n, s, to, rule=rule: ((c := rule(n, s)), to / c), message)
-        for name, (rule, message) in CROPS.items()
-    }
-    | {
-        "zoom inverse": (
-            lambda n, s, to: ((c := same_frame(n, s, to)[0]), c / to),
-            "a few pixels must become many",
-        ),
-        "zoom of the cutout": (
-            lambda n, s, to: (same_frame(n, s, to)[0], to / n),
-            "What is left after",
-        ),
-        "zoom in pixels": (lambda n, s, to: (same_frame(n, s, to)[0], to + 0 * n), "which factor"),
-        "zoom of the scales": (
-            lambda n, s, to: (same_frame(n, s, to)[0], s / s[0] + 0 * n),
-            "crop times zoom makes",
-        ),
-        "swapped": (lambda n, s, to: same_frame(n, s, to)[::-1], "in the other order"),
-        "half a field": (
-            lambda n, s, to: ((c := same_frame(n, s, to)[0] / 2), to / c),
-            "equal fields were asked for",
-        ),
-        "crops only": (lambda n, s, to: same_frame(n, s, to)[0], "expected two arrays"),
-    },
 )
 
 # 07.5 --------------------------------------------------------------------------------------------
@@ -377,22 +352,6 @@ LEAK = Exercise(
     reference=leaked,
     diagnose=_check_leak,
     lesson="Names differ from survey to survey; the sky is the same. Match before you split.",
-    wrong=MATCHES
-    | {
-        "training rows": (lambda train, test, r: leaked(test, train, r), "Which of the two sets"),
-        "row numbers": (
-            lambda train, test, r: np.flatnonzero(leaked(train, test, r)),
-            "expected one True or False",
-        ),
-        "distances": (
-            lambda train, test, r: np.hypot(*_offsets(train, test)).min(axis=1),
-            "for the first. Expected",
-        ),
-        "on the edge": (
-            lambda train, test, r: leaked(train, test, 0.9 * r),
-            "whose nearest training galaxy",
-        ),
-    },
 )
 
 EXERCISES = (FRAME, LEAK)

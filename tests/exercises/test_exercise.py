@@ -52,7 +52,6 @@ def small():
         reference=double,
         diagnose=diagnose,
         lesson="It doubles.",
-        wrong={},
     )
 
 

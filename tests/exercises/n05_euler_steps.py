@@ -1,0 +1,95 @@
+"""Answers to the exercises of n05_euler_steps.py: wrong ones, and other right ones."""
+
+import numpy as np
+import torch
+
+from galhelpers.exercises.n05_euler_steps import (
+    _back_with,
+    _by_autograd,
+    _exact,
+    aca_gradient,
+    euler_chain,
+)
+
+
+def _chain_with(flaw):
+    def chain(f, y0, n):
+        h, y = 1 / n, y0.clone() if flaw == "overwritten" and torch.is_tensor(y0) else y0
+        for i in range(n):
+            t = {"step numbers": i, "late": (i + 1) * h, "no clock": 0}.get(flaw, i * h)
+            change = f(t, y0 if flaw == "from y0" else y) * (1 if flaw == "length 1" else h)
+            if flaw in ("overwritten", "in place"):
+                y += change
+            elif flaw == "no skip":
+                y = change
+            else:
+                y = y + change
+            if flaw == "detached" and torch.is_tensor(y) and i < n - 1:
+                y = y.detach()
+        return y.detach() if flaw == "cut" and torch.is_tensor(y) else y
+
+    return chain
+
+
+def _by_heun(f, y, n):
+    for i in range(n):
+        k1 = f(i / n, y)
+        y = y + (k1 + f((i + 1) / n, y + k1 / n)) / 2 / n
+    return y
+
+
+WRONG = {
+    "05.1": {
+        "no skip": (_chain_with("no skip"), "what became of its input"),
+        "Heun": (_by_heun, "you asked f 8 times"),
+        "step numbers": (_chain_with("step numbers"), "the numbers of the steps"),
+        "late": (_chain_with("late"), "where each step ends"),
+        "no clock": (_chain_with("no clock"), "begins where the one before it ended"),
+        "length 1": (_chain_with("length 1"), "as if each were the whole"),
+        "from y0": (_chain_with("from y0"), "Has the state not moved on"),
+        "six blocks at most": (lambda f, y0, n: euler_chain(f, y0, min(n, 6)), "half the error"),
+        "in place": (_chain_with("in place"), "y0 is not what it was"),
+        "overwritten": (_chain_with("overwritten"), "back-propagation fails"),
+        "cut": (_chain_with("cut"), "cut your result off"),
+        "detached": (_chain_with("detached"), "a part of the way only"),
+    },
+    "05.4": {
+        "true solution": (_exact, "Whose loss was computed"),
+        "the loss": (_back_with("the loss"), "start from L itself"),
+        "no 2": (_back_with("no 2"), "derivative of a square"),
+        "solved backwards": (_back_with("backwards"), "stored on the way"),
+        "slope first": (_back_with("slope first"), "begins at which z"),
+        "one step": (_back_with("one step"), "In how many does it"),
+        "in forward order": (_back_with("in forward order"), "met the slope first"),
+        "swapped": (lambda k, z0, steps: aca_gradient(k, z0, steps)[::-1], "were the two asked"),
+        "no chain rule": (_back_with("no chain"), "has another dL/dz0"),
+        "autograd": (_by_autograd, "raised RuntimeError"),
+        "one derivative": (lambda k, z0, steps: aca_gradient(k, z0, steps)[0], "expected two"),
+    },
+}
+
+
+def _euler_by_recursion(f, y0, n):
+    steps = [(i / n, 1 / n) for i in range(n)]
+    go = lambda y, rest: go(y + rest[0][1] * f(rest[0][0], y), rest[1:]) if rest else y  # noqa: E731
+    return go(y0, steps)
+
+
+def _euler_with_torch_times(f, y0, n):
+    y = y0 * 1
+    for t in torch.linspace(0, 1, n + 1)[:-1]:
+        y = y + f(t, y) / n
+    return y
+
+
+def _derivatives_carried_forward(k, z0, steps):
+    z, by_z0, by_k = z0, 1.0, 0.0
+    for h in steps:
+        z, by_z0, by_k = z + h * k * z, by_z0 * (1 + h * k), by_k * (1 + h * k) + h * z
+    return np.array([2 * z * by_z0, 2 * z * by_k])
+
+
+RIGHT = {
+    "05.1": [_euler_by_recursion, _euler_with_torch_times],
+    "05.4": [_derivatives_carried_forward],
+}

@@ -1,0 +1,46 @@
+"""Answers to the exercises of n06_active_learning.py: wrong ones, and other right ones."""
+
+import numpy as np
+import torch
+from scipy.stats import betabinom
+
+from galhelpers.exercises.n06_active_learning import GAINS, _entropy, _outcomes, information
+
+
+def _plain_products(a, b, n):
+    p = _outcomes(a, b, n)
+    mean = p.mean(axis=0)
+    with np.errstate(all="ignore"):
+        return float((p * np.log(p)).sum(axis=1).mean() - (mean * np.log(mean)).sum())
+
+
+WRONG = {
+    "06.7": GAINS
+    | {
+        "0 ln 0": (_plain_products, "what is 0 ln 0"),
+        "entropy of the means": (
+            lambda a, b, n: float(_entropy(np.array([np.mean(a / (a + b)), np.mean(b / (a + b))]))),
+            "two passes sure of opposite answers",
+        ),
+        "a prior vote": (
+            lambda a, b, n: information(a, b, n) if n else information(a, b, 1),
+            "What do no votes tell",
+        ),
+        "for each pass": (
+            lambda a, b, n: _entropy(_outcomes(a, b, n)),
+            "expected one number, in nats",
+        ),
+    },
+}
+
+
+def _information_by_scipy(a, b, n):
+    p = np.array([betabinom.pmf(np.arange(n + 1), n, *pair) for pair in zip(a, b, strict=True)])
+    mean = p.mean(axis=0)
+    each = p * np.log(np.where(p > 0, p / np.where(mean > 0, mean, 1), 1))  # Kullback and Leibler
+    return torch.tensor(each.sum(axis=1).mean())
+
+
+RIGHT = {
+    "06.7": [_information_by_scipy],
+}

@@ -1,0 +1,88 @@
+"""Answers to the exercises of n06_scores.py: wrong ones, and other right ones."""
+
+import numpy as np
+import torch
+
+from galhelpers.exercises.n06_scores import (
+    FLOORS,
+    MISCOUNTS,
+    _parts,
+    _right,
+    accuracy_among_asked,
+    noise_floor,
+)
+
+WRONG = {
+    "06.5": FLOORS
+    | {
+        "few kept": (
+            lambda v: np.sqrt(
+                np.mean(
+                    (p := v / v.sum(1, keepdims=True)) * (1 - p) / (v.sum(1, keepdims=True) - 1)
+                )
+            ),
+            "where N is 0 or 1",
+        ),
+        "along galaxies": (
+            lambda v: np.sqrt(np.mean((p := v / v.sum(axis=0)) * (1 - p) / (v.sum(axis=0) - 1))),
+            "as a table the root of 1/8",
+        ),
+        "0 for none": (lambda v: np.nan_to_num(noise_floor(v)), "would be a claim"),
+        "for each answer": (
+            lambda v: np.sqrt(
+                (_parts(v)[0] * (1 - _parts(v)[0]) / (_parts(v)[1] - 1)).mean(axis=0)
+            ),
+            "expected one number, an RMSE",
+        ),
+    },
+    "06.6": MISCOUNTS
+    | {
+        "tied to the table": (
+            lambda e, v, least: accuracy_among_asked(e, v[:, ::-1], least),
+            "one argmax of what was expected",
+        ),
+        "0 for none": (
+            lambda e, v, least: np.nan_to_num(accuracy_among_asked(e, v, least)),
+            "nothing to be right on",
+        ),
+        "divided by none": (
+            lambda e, v, least: (
+                int(_right(e, v)[v.sum(axis=1) >= least].sum())
+                / int((v.sum(axis=1) >= least).sum())
+            ),
+            "raised ZeroDivisionError",
+        ),
+        "for each galaxy": (lambda e, v, least: _right(e, v), "expected one number, a share"),
+    },
+}
+
+
+def _accuracy_by_loops(expected, votes, at_least):
+    right = [
+        list(e).index(max(e)) == list(v).index(max(v))
+        for e, v in zip(expected, votes, strict=True)
+        if sum(v) >= at_least
+    ]
+    return np.mean(right)  # of an empty list it is NaN
+
+
+def _floor_by_nanmean(votes):
+    people = votes.sum(axis=1, keepdims=True)
+    fraction = votes / people
+    return np.nanmean(fraction * (1 - fraction) / (people - 1)) ** 0.5
+
+
+def _floor_by_sample_variance(votes):
+    """Each vote is a 0 or a 1: their sample variance, over N, is that of the mean."""
+    found = []
+    for row in votes.astype(int):
+        if row.sum() >= 2:
+            each = np.repeat(np.eye(len(row)), row, axis=0)
+            found.append(each.var(axis=0, ddof=1) / len(each))
+    return np.sqrt(np.mean(found)) if found else torch.tensor(float("nan"))
+
+
+RIGHT = {
+    "06.5": [_floor_by_nanmean, _floor_by_sample_variance],
+    "06.6": [_accuracy_by_loops],
+}

@@ -1,0 +1,84 @@
+"""Answers to the exercises of n07_fine_tuning.py: wrong ones, and other right ones."""
+
+import numpy as np
+
+from galhelpers.exercises.n07_fine_tuning import moved
+
+
+def _changed(before, after, frozen, differ):
+    rests = [n for n in before if any(n == f or n.startswith(f + ".") for f in frozen)]
+    return [name for name in rests if differ(before[name], after[name])]
+
+
+def _differ(one, other):
+    return not np.array_equal(one, other)
+
+
+WRONG = {
+    "07.2": {
+        "weights only": (
+            lambda b, a, f: [n for n in moved(b, a, f) if n.endswith(("weight", "bias"))],
+            "no optimiser has touched it",
+        ),
+        "floats only": (
+            lambda b, a, f: [n for n in moved(b, a, f) if b[n].dtype.kind == "f"],
+            "a count of batches",
+        ),
+        "statistics only": (
+            lambda b, a, f: [n for n in moved(b, a, f) if ".norm." in n],
+            "changed places",
+        ),
+        "all changed": (
+            lambda b, a, f: [n for n in b if _differ(b[n], a[n])],
+            "was free to change",
+        ),
+        "no dot": (
+            lambda b, a, f: [
+                n for n in b if any(n.startswith(p) for p in f) and _differ(b[n], a[n])
+            ],
+            "only begin alike",
+        ),
+        "anywhere": (
+            lambda b, a, f: [
+                n for n in b if any(p + "." in n or n == p for p in f) and _differ(b[n], a[n])
+            ],
+            "stands in the middle",
+        ),
+        "below only": (
+            lambda b, a, f: [n for n in moved(b, a, f) if n not in f],
+            "an entry with just the name",
+        ),
+        "tolerance": (
+            lambda b, a, f: _changed(b, a, f, lambda x, y: not np.allclose(x, y)),
+            "leaves no tolerance",
+        ),
+        "grown": (
+            lambda b, a, f: _changed(b, a, f, lambda x, y: (y > x).any()),
+            "Its values fell",
+        ),
+        "all frozen": (
+            lambda b, a, f: _changed(b, a, f, lambda x, y: True),
+            "are what they were",
+        ),
+        "first value": (
+            lambda b, a, f: _changed(b, a, f, lambda x, y: x.flat[0] != y.flat[0]),
+            "not so its last",
+        ),
+        "modules": (
+            lambda b, a, f: sorted({n.split(".")[0] for n in moved(b, a, f)}),
+            "which is no entry of the state",
+        ),
+        "count": (lambda b, a, f: len(moved(b, a, f)), "expected a list of names"),
+    },
+}
+
+
+def _moved_by_bytes(before, after, frozen):
+    parents = {n: {n} | {n[:i] for i, c in enumerate(n) if c == "."} for n in before}
+    rests = {n for n in before if parents[n] & set(frozen)}
+    return {n for n in rests if before[n].tobytes() != after[n].tobytes()}
+
+
+RIGHT = {
+    "07.2": [_moved_by_bytes],
+}

@@ -1,0 +1,26 @@
+"""Answers to the exercises of n07_many_gpus.py: wrong ones, and other right ones."""
+
+import numpy as np
+import torch
+
+from galhelpers.exercises.n07_many_gpus import SHARES, efficiency
+
+WRONG = {
+    "07.6": SHARES
+    | {
+        "one number": (lambda g, s, e: efficiency(g, s, e).mean(), "got shape ()"),
+        "for each stage": (lambda g, s, e: s[0] / s / (g / g[0])[:, None], "got shape (7, 3)"),
+        "root": (lambda g, s, e: np.sqrt(efficiency(g, s, e)), "how long would each run"),
+    },
+}
+
+
+def _efficiency_by_loops(gpus, seconds, epochs):
+    time = [sum(s * e for s, e in zip(row, epochs[0], strict=True)) for row in seconds]
+    work = [gpu * one for gpu, one in zip(gpus, time, strict=True)]  # in GPU seconds
+    return torch.tensor([work[0] / one for one in work])
+
+
+RIGHT = {
+    "07.6": [_efficiency_by_loops],
+}
