@@ -293,9 +293,12 @@ def as_array(
     return array
 
 
-def as_number(value: Any, what: str = "one number") -> float:
-    """Turn a number, or an array or tensor that holds a single one, into a finite float."""
-    array = as_array(value, what=what)
+def as_number(value: Any, what: str = "one number", finite: bool = True) -> float:
+    """Turn a number, or an array or tensor that holds a single one, into a float.
+
+    It must be neither NaN nor infinite unless ``finite`` is False.
+    """
+    array = as_array(value, what=what, finite=finite)
     if array.size != 1:
         raise NotYet(f"expected {what}, got {describe(value)}")
     return float(array.reshape(()))
@@ -328,6 +331,29 @@ def close(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-6) -> bool:
     one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
     same_shape = one.shape == other.shape
     return same_shape and bool(np.allclose(one, other, rtol=rtol, atol=atol, equal_nan=True))
+
+
+# Comparing with the reference --------------------------------------------------------------------
+
+# Typical mistakes: name -> (a function that makes the mistake, what to say to the learner).
+Mistakes = Mapping[str, tuple[Callable[..., Any], str]]
+
+
+def name_mistake(
+    got: Any, inputs: tuple[Any, ...], mistakes: Mistakes, rtol: float = 1e-4, atol: float = 1e-6
+) -> str | None:
+    """Say which typical mistake leads from the inputs to a wrong answer.
+
+    The functions of ``mistakes`` are given ``inputs``, as the learner's was. The message of the
+    first that returns ``got``, a number or an array, is the diagnosis; None when none does.
+    """
+    for function, message in mistakes.values():
+        if close(got, function(*inputs), rtol, atol):
+            return message
+    return None
+
+
+# Words -------------------------------------------------------------------------------------------
 
 
 def describe(value: Any, limit: int = 80) -> str:

@@ -4,15 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from galhelpers.exercises.exercise import (
-    Answer,
-    Exercise,
-    NotYet,
-    as_array,
-    as_number,
-    close,
-    describe,
-)
+from galhelpers.exercises.exercise import Answer, Exercise, as_number, close
 
 # 01.5 --------------------------------------------------------------------------------------------
 
@@ -120,10 +112,8 @@ def _check_nan(ask: Answer, got: Got, rng: np.random.Generator) -> str | None:
     real, simulated = rng.normal(0, 1, 12), rng.normal(1, 1, 15)
     real[[2, 7]], simulated[[0, 5, 6]] = np.nan, np.nan
     seen = _seen(real, simulated) + ", five of them NaN"
-    value = as_array(ask(real, simulated, seen=seen), what=WHAT, finite=False)
-    if value.size != 1:
-        raise NotYet(f"expected {WHAT}, got {describe(value)}")
-    number, (larger, _, _) = float(value.reshape(())), _shares(real, simulated)
+    number = as_number(ask(real, simulated, seen=seen), WHAT, finite=False)
+    larger, _, _ = _shares(real, simulated)
     if np.isnan(number):
         return f"for {seen}, you give NaN. Leave out the galaxies that could not be measured"
     if close(number, larger):

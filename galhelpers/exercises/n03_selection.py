@@ -10,6 +10,7 @@ import numpy as np
 from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
+    Mistakes,
     as_array,
     as_items,
     as_number,
@@ -55,16 +56,21 @@ def _never_reset(losses: Sequence[float], patience: int) -> tuple[int, int]:
     return _best(losses, worse[patience - 1] if len(worse) >= patience else len(losses) - 1)
 
 
-def _late(losses: Sequence[float], patience: int) -> tuple[int, int]:
-    return stop_epoch(losses, patience + 1)
-
-
-SUSPECTS: tuple[tuple[Callable[..., tuple[int, int]], str], ...] = (
-    (_published, "two rises in a row, seen an epoch late, whatever the patience"),
-    (_against_previous, "you compare each loss with the one before it. Is that the best so far?"),
-    (_never_reset, "you go on counting after a new best. How long does patience last?"),
-    (_late, "one epoch more than the patience allows. Which epoch is the first without progress?"),
-)
+STOP_MISTAKES: Mistakes = {
+    "published rule": (_published, "two rises in a row, seen an epoch late, whatever the patience"),
+    "against the previous": (
+        _against_previous,
+        "you compare each loss with the one before it. Is that the best so far?",
+    ),
+    "never reset": (
+        _never_reset,
+        "you go on counting after a new best. How long does patience last?",
+    ),
+    "one late": (
+        lambda losses, patience: stop_epoch(losses, patience + 1),
+        "one epoch more than the patience allows. Which epoch is the first without progress?",
+    ),
+}
 
 
 def _check_stop(ask: Answer) -> str | None:
@@ -87,7 +93,7 @@ def _check_stop(ask: Answer) -> str | None:
     first = next(i for i in range(len(cases)) if got[i] != right[i])
     (curve, patience), (stopped, best) = cases[first], got[first]
     seen = f"for losses {curve} and patience {patience} you stop after epoch {stopped:g}"
-    for rule, message in SUSPECTS:
+    for rule, message in STOP_MISTAKES.values():
         if [g[0] for g in got] == [rule(*case)[0] for case in cases]:
             return f"{seen}: {message}"
     if [g[0] for g in got] != [r[0] for r in right]:

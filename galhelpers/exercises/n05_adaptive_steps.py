@@ -5,14 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import (
-    Answer,
-    Exercise,
-    as_array,
-    as_items,
-    as_number,
-    close,
-)
+from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, as_number, close
 
 Slope = Callable[[Any, Any], Any]
 

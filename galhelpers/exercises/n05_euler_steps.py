@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from galhelpers.exercises.exercise import Answer, Exercise, as_items, as_number, close, describe
+from galhelpers.exercises.exercise import (
+    Answer,
+    Exercise,
+    Mistakes,
+    as_items,
+    as_number,
+    close,
+    describe,
+    name_mistake,
+)
 
 Slope = Callable[[Any, Any], Any]
 
@@ -150,15 +159,6 @@ def aca_gradient(k: float, z0: float, steps: Sequence[float]) -> tuple[float, fl
     return slope, by_k
 
 
-def _by_autograd(k: float, z0: float, steps: Sequence[float]) -> tuple[float, float]:
-    pair = torch.tensor([z0, k], dtype=torch.float64, requires_grad=True)
-    z = pair[0]
-    for h in steps:
-        z = z + h * pair[1] * z
-    by_z0, by_k = torch.autograd.grad(z**2, pair)[0].tolist()
-    return by_z0, by_k
-
-
 def _back_with(flaw: str) -> Callable[..., tuple[float, float]]:
     """Give the way back with one flaw."""
 
@@ -175,7 +175,7 @@ def _back_with(flaw: str) -> Callable[..., tuple[float, float]]:
                 slope *= 1 + h * k
             share = slope * h * (z if flaw == "backwards" else before)
             by_k = share if flaw == "one step" else by_k + share
-            if flaw not in ("slope first", "no chain"):
+            if flaw != "slope first":
                 slope *= 1 + h * k
         return slope, by_k
 
@@ -187,18 +187,37 @@ def _exact(k: float, z0: float, steps: Sequence[float]) -> tuple[float, float]:
     return 2 * end**2 / z0, 2 * sum(steps) * end**2
 
 
-SUSPECTS = (
-    (_exact, "the gradient of the true solution. Whose loss was computed, its or Euler's?"),
-    (_back_with("the loss"), "you start from L itself. What is the derivative of z(T)^2 by z(T)?"),
-    (_back_with("no 2"), "half of it. What is the derivative of a square?"),
-    (
+GRADIENT_MISTAKES: Mistakes = {
+    "true solution": (
+        _exact,
+        "the gradient of the true solution. Whose loss was computed, its or Euler's?",
+    ),
+    "the loss": (
+        _back_with("the loss"),
+        "you start from L itself. What is the derivative of z(T)^2 by z(T)?",
+    ),
+    "no 2": (_back_with("no 2"), "half of it. What is the derivative of a square?"),
+    "solved backwards": (
         _back_with("backwards"),
         "states solved back from z(T). They were stored on the way: use them",
     ),
-    (_back_with("slope first"), "slope and state of one step's end. z + h k z begins at which z?"),
-    (_back_with("one step"), "the share of k in one step only. In how many does it take part?"),
-    (_back_with("in forward order"), "steps in forward order. Which one met the slope first?"),
-)
+    "slope first": (
+        _back_with("slope first"),
+        "slope and state of one step's end. z + h k z begins at which z?",
+    ),
+    "one step": (
+        _back_with("one step"),
+        "the share of k in one step only. In how many does it take part?",
+    ),
+    "in forward order": (
+        _back_with("in forward order"),
+        "steps in forward order. Which one met the slope first?",
+    ),
+    "swapped": (
+        lambda k, z0, steps: aca_gradient(k, z0, steps)[::-1],
+        "right numbers. In which order were the two asked for?",
+    ),
+}
 
 
 def _check_gradient(ask: Answer) -> str | None:
@@ -214,17 +233,13 @@ def _check_gradient(ask: Answer) -> str | None:
         with torch.no_grad():
             items = as_items(ask(k, z0, steps, seen=f"{told}, autograd off"), 2, what)
         got = [as_number(item, what) for item in items]
-        right = _by_autograd(k, z0, steps)
-        if close(got, right):
-            continue
-        shown = f"for {seen} you give {got[0]:.4g} and {got[1]:.4g}"
-        for rule, message in SUSPECTS:
-            if close(got, rule(k, z0, steps)):
-                return f"{shown}: {message}"
-        if close(got, right[::-1]):
-            return f"{shown}. In which order were the two asked for?"
-        which = "dL/dz0" if not close(got[0], right[0]) else "dL/dk"
-        return f"{shown}; autograd through these steps has another {which}. Try one step on paper"
+        right = aca_gradient(k, z0, steps)
+        if not close(got, right):
+            which = "dL/dk" if close(got[0], right[0]) else "dL/dz0"
+            return f"for {seen} you give {got[0]:.4g} and {got[1]:.4g}: " + (
+                name_mistake(got, (k, z0, steps), GRADIENT_MISTAKES)
+                or f"autograd through these steps has another {which}. Try one step on paper"
+            )
     return None
 
 

@@ -1,11 +1,19 @@
 """Exercises of notebook 05 on reading a paper: Gupta, Srijith & Desai 2022."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, as_number, close
+from galhelpers.exercises.exercise import (
+    Answer,
+    Exercise,
+    Mistakes,
+    as_array,
+    as_items,
+    as_number,
+    close,
+    name_mistake,
+)
 
 # Tables 1 to 3: mean confusion matrices, rows the volunteers' class, columns the network's, both
 # in the order round, in-between, cigar-shaped, edge-on, spiral.
@@ -45,7 +53,7 @@ def _one_against_rest(m: np.ndarray) -> float:
     return float(1 - np.mean(wrong / m.sum()))
 
 
-MISREAD: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
+MACRO_MISTAKES: Mistakes = {
     "precision": (
         lambda m: np.mean(np.diag(m) / m.sum(axis=0)),
         "the mean precision: shares of what the network *called* by each name. What are the rows?",
@@ -88,13 +96,10 @@ def _check_table(ask: Answer) -> str | None:
                 f"for {seen} your overall share is {overall:.4f}. Where do the galaxies stand that "
                 "are right, and how many are there altogether?"
             )
-        for rule, message in MISREAD.values():
-            if close(macro, rule(matrix)):
-                return f"for {seen} your second number, {macro:.4f}, is {message}"
         if not close(macro, right[1]):
-            return (
-                f"for {seen} your second number is {macro:.4f}. First one share for each row, then "
-                "a plain mean of those"
+            return f"for {seen} your second number, {macro:.4f}, is " + (
+                name_mistake(macro, (matrix,), MACRO_MISTAKES)
+                or "not that mean. First one share for each row, then a plain mean of those"
             )
     return None
 
@@ -163,41 +168,39 @@ def _surprise_with(flaw: str) -> Callable[..., np.ndarray]:
     return wrong
 
 
-MISTAKES = {
-    "one split": "as far out for ten splits as for one: how far does a mean of ten stray?",
-    "no root": "ten times as far out for ten splits: does a mean of ten stray a tenth as far?",
-    "wider": "nearer for ten splits than for one. Is a mean of ten less certain than one?",
-    "variance": "differences in units of a variance. A deviation is counted in galaxies",
-    "binomial": "a binomial spread, as if galaxies were put back. One drawn cannot come again",
-    "Poisson": "a Poisson spread; but n_test is fixed, so a class more is another class less",
-    "n": "a spread that is slightly too small: (n - n_test) / n, or over n - 1?",
-    "sign": "expected minus observed. Too many galaxies of a class should be positive",
-    "no sign": "no minus signs, though some classes have too few galaxies",
-    "equal classes": "classes of one size expected. How many in a thousand are cigar-shaped?",
+SURPRISE_MISTAKES: Mistakes = {
+    flaw: (_surprise_with(flaw), message)
+    for flaw, message in {
+        "one split": "as far out for ten splits as for one: how far does a mean of ten stray?",
+        "no root": "ten times as far out for ten splits: does a mean of ten stray a tenth as far?",
+        "wider": "nearer for ten splits than for one. Is a mean of ten less certain than one?",
+        "variance": "differences in units of a variance. A deviation is counted in galaxies",
+        "binomial": "a binomial spread, as if galaxies were put back. One drawn cannot come again",
+        "Poisson": "a Poisson spread; but n_test is fixed, so a class more is another class less",
+        "n": "a spread that is slightly too small: (n - n_test) / n, or over n - 1?",
+        "sign": "expected minus observed. Too many galaxies of a class should be positive",
+        "no sign": "no minus signs, though some classes have too few galaxies",
+        "equal classes": "classes of one size expected. How many in a thousand are cigar-shaped?",
+    }.items()
 }
 
 
 def _check_surprise(ask: Answer) -> str | None:
     node, resnet = (np.sum(TABLES[name], axis=1) for name in ("NODE", "ResNet"))
     few = np.array([3, 11, 6]), np.array([12, 20, 8])
-    cases = [
-        ("NODE's row sums and 10 splits", node, CLASS_SIZES, 2851, 10),
-        ("ResNet's row sums and 1 split", resnet, CLASS_SIZES, 2875, 1),
-        ("3, 11 and 6 of 12, 20 and 8 galaxies, 10 splits", *few, 20, 10),
-    ]
-    for seen, rows, sizes, n_test, n_splits in cases:
-        what = f"one number for each class, shape ({len(sizes)},)"
-        got = as_array(ask(rows, sizes, n_test, n_splits, seen=seen), (len(sizes),), what)
-        if close(got, surprise(rows, sizes, n_test, n_splits)):
-            continue
-        shown = f"for {seen} you give {got.round(2).tolist()}"
-        for flaw, message in MISTAKES.items():
-            if close(got, _surprise_with(flaw)(rows, sizes, n_test, n_splits)):
-                return f"{shown}: {message}"
-        return (
-            f"{shown}. Try four galaxies, two of each class, two of them tested: of the six pairs "
-            "one has 0 of a class, four have 1, one has 2; the standard deviation is 0.577"
-        )
+    for seen, case in {
+        "NODE's row sums and 10 splits": (node, CLASS_SIZES, 2851, 10),
+        "ResNet's row sums and 1 split": (resnet, CLASS_SIZES, 2875, 1),
+        "3, 11 and 6 of 12, 20 and 8 galaxies, 10 splits": (*few, 20, 10),
+    }.items():
+        shape = case[0].shape
+        got = as_array(ask(*case, seen=seen), shape, f"one number for each class, shape {shape}")
+        if not close(got, surprise(*case)):
+            return f"for {seen} you give {got.round(2).tolist()}: " + (
+                name_mistake(got, case, SURPRISE_MISTAKES)
+                or "try four galaxies, two of each class, two of them tested. Of the six pairs one "
+                "has 0 of a class, four have 1, one has 2: the standard deviation is 0.577"
+            )
     return None
 
 
@@ -241,8 +244,7 @@ def test_selection_bonus(validation: np.ndarray, test: np.ndarray) -> float:
     return float(np.mean(test.max(axis=1) - honest))
 
 
-Rule = Callable[[np.ndarray, np.ndarray], float]
-CHOICES: dict[str, tuple[Rule, str]] = {
+BONUS_MISTAKES: Mistakes = {
     "two sets": (
         lambda v, t: float(np.mean(t.max(axis=1) - v.max(axis=1))),
         "test against validation accuracy: one set may be the harder. Both should be test",
@@ -291,19 +293,15 @@ def _check_bonus(ask: Answer) -> str | None:
     for runs, epochs, decimals in ((4, 15, 5), (10, 6, 5), (6, 20, 2), (1, 5, 3)):
         learned = 0.92 - 0.4 * np.exp(-np.arange(epochs) / 2)
         validation, test = learned + rng.normal(0, 0.01, (2, runs, epochs))
-        validation, test = (validation - 0.01).round(decimals), test.round(5)
+        case = (validation - 0.01).round(decimals), test.round(5)
         seen = f"{runs} runs of {epochs} epochs"
-        got = as_number(ask(validation, test, seen=seen), "one number, the mean excess")
-        right = test_selection_bonus(validation, test)
-        if close(got, right):
-            continue
-        for rule, message in CHOICES.values():
-            if close(got, rule(validation, test)):
-                return f"for {seen} you give {got:.4f}: {message}"
-        return (
-            f"for {seen} you give {got:.4f}. Take one run: its best test accuracy, less that at "
-            "the epoch where its validation accuracy is highest"
-        )
+        got = as_number(ask(*case, seen=seen), "one number, the mean excess")
+        if not close(got, test_selection_bonus(*case)):
+            return f"for {seen} you give {got:.4f}: " + (
+                name_mistake(got, case, BONUS_MISTAKES)
+                or "take one run, its best test accuracy less that at the epoch where its "
+                "validation accuracy is highest"
+            )
     return None
 
 

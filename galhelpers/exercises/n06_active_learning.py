@@ -3,14 +3,12 @@
 Houlsby et al. 2011, arXiv:1112.5745 (BALD); Walmsley et al. 2020, MNRAS 491, 1554, with binomials.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.special import betaln, gammaln, xlogy
 
-from galhelpers.exercises.exercise import Answer, Exercise, close
-from galhelpers.exercises.n06_likelihoods import any_number
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, as_number, close, name_mistake
 
 # 06.7 --------------------------------------------------------------------------------------------
 
@@ -25,9 +23,6 @@ def information(a: np.ndarray, b: np.ndarray, n: int) -> float:
     p = np.exp(choose + betaln(k + a, n - k + b) - betaln(a, b))  # (passes, outcomes)
     mean = p.mean(axis=0)
     return xlogy(p, p).sum(axis=1).mean() - xlogy(mean, mean).sum()
-
-
-Gain = Callable[[np.ndarray, np.ndarray, int], Any]
 
 
 def _outcomes(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
@@ -58,7 +53,7 @@ def _one_mean_pass(a: np.ndarray, b: np.ndarray, n: int) -> float:
     return float(_entropy(single)[0] - _entropy(_outcomes(a, b, n)).mean())
 
 
-GAINS: dict[str, tuple[Gain, str]] = {
+INFORMATION_MISTAKES: Mistakes = {
     "mixture alone": (
         lambda a, b, n: float(_entropy(_outcomes(a, b, n).mean(axis=0))),
         "the entropy of the committee's forecast. It is high too where all agree that people are "
@@ -118,23 +113,20 @@ GAINS: dict[str, tuple[Gain, str]] = {
 
 def _check_information(ask: Answer) -> str | None:
     def got(a: Any, b: Any, n: int, seen: str) -> float:
-        return any_number(ask(np.array(a), np.array(b), n, seen=seen), "one number, in nats")
+        result = ask(np.array(a), np.array(b), n, seen=seen)
+        return as_number(result, "one number, in nats", finite=False)
 
     rng = np.random.default_rng(67)
     for passes, n in ((4, 6), (3, 1), (7, 40), (2, 15)):
         a, b = rng.gamma(2, 2, (2, passes))
         seen = f"{passes} passes and n = {n}"
         value = got(a, b, n, seen)
-        if close(value, information(a, b, n), rtol=1e-3):
-            continue
-        for rule, message in GAINS.values():
-            if close(value, rule(a, b, n), rtol=1e-3):
-                return f"for {seen} you give {value:.4g}: {message}"
-        return (
-            f"for {seen} you give {value:.4g}. Take two passes sure of opposite answers and one "
-            f"vote: it tells which is right, ln 2. Most that could be known here: "
-            f"{np.log(passes):.3f}"
-        )
+        if not close(value, information(a, b, n), rtol=1e-3):
+            return f"for {seen} you give {value:.4g}: " + (
+                name_mistake(value, (a, b, n), INFORMATION_MISTAKES, rtol=1e-3)
+                or "take two passes sure of opposite answers and one vote. It tells which is "
+                f"right: ln 2. Most that could be known here: {np.log(passes):.3f}"
+            )
     for a, b, n, seen, why in (
         ([3.0, 9.0], [5.0, 1.0], 0, "n = 0", "What do no votes tell?"),
         ([4.0] * 5, [7.0] * 5, 30, "five equal passes", "What could votes decide among them?"),

@@ -4,13 +4,21 @@ The faulty ways are those in the code of Zoobot (Walmsley et al. 2022, MNRAS 509
 galaxy-datasets, which holds its trees.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.special import betainc, betaincinv, ndtri
 
-from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, as_number, close
+from galhelpers.exercises.exercise import (
+    Answer,
+    Exercise,
+    Mistakes,
+    as_array,
+    as_items,
+    as_number,
+    close,
+    name_mistake,
+)
 
 # 06.3 --------------------------------------------------------------------------------------------
 
@@ -24,9 +32,6 @@ def mixture_interval(a: np.ndarray, b: np.ndarray, level: float) -> tuple[float,
         return brentq(lambda x: betainc(a, b, x).mean() - q, 0, 1, xtol=1e-6)
 
     return quantile((1 - level) / 2), quantile((1 + level) / 2)
-
-
-Interval = Callable[[np.ndarray, np.ndarray, float], Any]
 
 
 def _ends(a: Any, b: Any, level: float) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +55,7 @@ def _one_beta(a: np.ndarray, b: np.ndarray, level: float) -> Any:
     return _ends(mean * total, (1 - mean) * total, level)
 
 
-NARROW: dict[str, tuple[Interval, str]] = {
+INTERVAL_MISTAKES: Mistakes = {
     "median of ends": (
         lambda a, b, level: tuple(np.median(end) for end in _ends(a, b, level)),
         "the median of the passes' own ends, as in Zoobot. What became of their disagreement?",
@@ -116,15 +121,14 @@ def _check_interval(ask: Answer) -> str | None:
         low, high = (as_number(end, what) for end in as_items(ask(a, b, level, seen=seen), 2, what))
         if close([low, high], mixture_interval(a, b, level), rtol=0, atol=1.5e-3):
             continue
-        below, above = betainc(a, b, np.clip(low, 0, 1)), betainc(b, a, np.clip(1 - high, 0, 1))
-        inside = max(1 - below.mean() - above.mean(), 0)
+        below = betainc(a, b, np.clip(low, 0, 1)).mean()
+        above = betainc(b, a, np.clip(1 - high, 0, 1)).mean()
+        inside = max(1 - below - above, 0)
         start = f"for {seen} you give {low:.3f} to {high:.3f}, with {inside:.0%} of the mixture: "
-        for rule, message in NARROW.values():
-            if close([low, high], rule(a, b, level), rtol=0, atol=5e-4):
-                return start + message
-        return (
-            f"{start}{below.mean():.1%} lies below it and {above.mean():.1%} above. As much on "
-            "either side was asked for, with ends right to 0.001"
+        return start + (
+            name_mistake([low, high], (a, b, level), INTERVAL_MISTAKES, rtol=0, atol=5e-4)
+            or f"{below:.1%} lies below it and {above:.1%} above. As much on either side was asked "
+            "for, with ends right to 0.001"
         )
     return None
 
@@ -167,8 +171,7 @@ def share_asked(featured: np.ndarray, edge_on: np.ndarray) -> np.ndarray:
     return (featured * (1 - edge_on)).mean(axis=0)
 
 
-Share = Callable[[np.ndarray, np.ndarray], Any]
-WAYS_DOWN: dict[str, tuple[Share, str]] = {
+SHARE_MISTAKES: Mistakes = {
     "product of means": (
         lambda f, e: f.mean(axis=0) * (1 - e.mean(axis=0)),
         "a product of means. Is a pass that sees a disk the one that sees it edge-on? Within a "
@@ -223,24 +226,21 @@ def _check_share(ask: Answer) -> str | None:
     # Passes that see a disk see its arms as well, so not the edge: the two are correlated.
     sees = rng.uniform(0.05, 0.95, (5, 4))
     torn = sees, (0.9 - 0.8 * sees + rng.uniform(0, 0.1, (5, 4)))
-    for name, (featured, edge_on) in {
+    for name, case in {
         "6 passes of one opinion": agreed,
         "5 passes that disagree": torn,
         "3 other passes": tuple(rng.uniform(0.01, 0.99, (2, 3, 7))),
     }.items():
-        n = featured.shape[1]
-        what = f"one share for each galaxy, shape ({n},)"
+        n = case[0].shape[1]
         seen = f"{name}, {n} galaxies"
-        got = as_array(ask(featured, edge_on, seen=seen), (n,), what)
-        right = share_asked(featured, edge_on)
-        if close(got, right):
-            continue
-        first = "the knife's edge" if n == 2 else "the first galaxy"
-        shown = f"for {seen}, you give {got[0]:.3g} for {first}: "
-        for rule, message in WAYS_DOWN.values():
-            if close(got, rule(featured, edge_on)):
-                return shown + message
-        return f"{shown}of 100 people, how many say featured, and how many of those 'not edge-on'?"
+        what = f"one share for each galaxy, shape ({n},)"
+        got = as_array(ask(*case, seen=seen), (n,), what)
+        if not close(got, share_asked(*case)):
+            first = "the knife's edge" if n == 2 else "the first galaxy"
+            return f"for {seen}, you give {got[0]:.3g} for {first}: " + (
+                name_mistake(got, case, SHARE_MISTAKES)
+                or "of 100 people, how many say featured, and how many of those 'not edge-on'?"
+            )
     return None
 
 

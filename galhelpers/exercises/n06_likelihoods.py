@@ -4,34 +4,22 @@ Walmsley et al. 2020, MNRAS 491, 1554 (binomial, one question); Walmsley et al. 
 3966 (Dirichlet-multinomial, all questions; with two answers it is the beta-binomial of 06.2).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln, xlog1py, xlogy
 
-from galhelpers.exercises.exercise import Answer, Exercise, NotYet, as_array, close, describe
+from galhelpers.exercises.exercise import (
+    Answer,
+    Exercise,
+    Mistakes,
+    as_array,
+    as_number,
+    close,
+    name_mistake,
+)
 
-Surprise = Callable[..., Any]
 WHAT = "one number, a surprise in nats"
-
-
-def any_number(value: Any, what: str) -> float:
-    """Turn one number into a float, like ``as_number``, but let NaN and infinity pass."""
-    array = as_array(value, what=what, finite=False)
-    if array.size != 1:
-        raise NotYet(f"expected {what}, got {describe(value)}")
-    return float(array.reshape(()))
-
-
-def _name_the_flaw(
-    got: float, case: tuple[float, ...], suspects: dict[str, tuple[Surprise, str]]
-) -> str | None:
-    for rule, message in suspects.values():
-        if close(got, rule(*case)):
-            return message
-    return None
-
 
 # 06.1 --------------------------------------------------------------------------------------------
 
@@ -53,7 +41,7 @@ def _bell_curve(k: Any, n: Any, rho: Any) -> Any:
     return (k - n * rho) ** 2 / (2 * variance) + np.log(2 * np.pi * variance) / 2
 
 
-LOOK_ALIKES: dict[str, tuple[Surprise, str]] = {
+BINOMIAL_MISTAKES: Mistakes = {
     "fraction": (
         lambda k, n, rho: (binomial_nll(k, n, rho) + _orders(k, n)) / n,
         "the cross-entropy of the fraction k/n, the same for 7 of 10 as for 700 of 1,000. Where "
@@ -101,16 +89,14 @@ LOOK_ALIKES: dict[str, tuple[Surprise, str]] = {
 
 
 def _check_binomial(ask: Answer) -> str | None:
-    for k, n, rho in ((7, 10, 0.6), (2, 9, 0.35), (1, 1, 0.2), (0, 4, 0.3)):
-        seen = f"{k} of {n} votes and rho = {rho}"
-        got = any_number(ask(k, n, rho, seen=seen), WHAT)
-        if not close(got, binomial_nll(k, n, rho)):
-            flaw = _name_the_flaw(got, (k, n, rho), LOOK_ALIKES)
-            if flaw:
-                return f"for {seen} you give {got:.4g}: {flaw}"
-            return (
-                f"for {seen} you give {got:.4g}. Try two people and rho = 1/2: of four equally "
-                "likely pairs of answers two have one yes, so k = 1 has the surprise ln 2"
+    for case in ((7, 10, 0.6), (2, 9, 0.35), (1, 1, 0.2), (0, 4, 0.3)):
+        seen = "{} of {} votes and rho = {}".format(*case)
+        got = as_number(ask(*case, seen=seen), WHAT, finite=False)
+        if not close(got, binomial_nll(*case)):
+            return f"for {seen} you give {got:.4g}: " + (
+                name_mistake(got, case, BINOMIAL_MISTAKES)
+                or "try two people and rho = 1/2. Of four equally likely pairs of answers two have "
+                "one yes, so k = 1 has the surprise ln 2"
             )
     many, rhos = np.array([[0], [3], [12]]), np.array([0.1, 0.25, 0.5, 0.9])
     seen = "k of shape (3, 1), n = 12 and rho of shape (4,)"
@@ -125,22 +111,22 @@ def _check_certain(ask: Answer) -> str | None:
     """Ask about shares of 0 and 1, about no votes, and about many."""
     for k, n, rho in ((0, 5, 0.0), (5, 5, 1.0)):
         seen = f"{k} of {n} votes and rho = {rho:g}"
-        got = any_number(ask(k, n, rho, seen=seen), WHAT)
+        got = as_number(ask(k, n, rho, seen=seen), WHAT, finite=False)
         if np.isnan(got):
             return f"for {seen} you give NaN: 0 times ln 0. What is the limit of x ln x at 0?"
         if not close(got, 0, atol=1e-4):
             return f"for {seen} you give {got:.4g}, though nothing else could have come"
-    got = any_number(ask(0, 0, 0.3, seen="0 of 0 votes"), WHAT)
+    got = as_number(ask(0, 0, 0.3, seen="0 of 0 votes"), WHAT, finite=False)
     if not close(got, 0):
         return f"for 0 of 0 votes you give {got:.4g}. Who was there to surprise you?"
-    got = any_number(ask(1, 5, 0.0, seen="1 of 5 votes and rho = 0"), WHAT)
+    got = as_number(ask(1, 5, 0.0, seen="1 of 5 votes and rho = 0"), WHAT, finite=False)
     if got != np.inf:
         return (
             f"rho = 0 says that nobody ever would, one of 5 did, and you give {got:.4g}. Has rho "
             "been moved away from 0 to please the logarithm?"
         )
     seen = "1,400 of 2,000 votes and rho = 0.65"
-    got = any_number(ask(1400, 2000, 0.65, seen=seen), WHAT)
+    got = as_number(ask(1400, 2000, 0.65, seen=seen), WHAT, finite=False)
     if not close(got, binomial_nll(1400, 2000, 0.65)):
         return (
             f"for {seen} you give {got:.4g}. A factor of the probability is too large or too small "
@@ -200,7 +186,7 @@ def _density(k: Any, n: Any, a: Any, b: Any) -> Any:
     return betaln(a, b) - xlogy(a - 1, fraction) - xlog1py(b - 1, -fraction)
 
 
-AVERAGES: dict[str, tuple[Surprise, str]] = {
+BETA_BINOMIAL_MISTAKES: Mistakes = {
     "expected share": (
         lambda k, n, a, b: binomial_nll(k, n, a / (a + b)),
         "the binomial at the expected share, a/(a + b). Then a pass with a + b = 5 and one with "
@@ -257,33 +243,31 @@ AVERAGES: dict[str, tuple[Surprise, str]] = {
 
 
 def _check_beta_binomial(ask: Answer) -> str | None:
-    for k, n, a, b in ((7, 10, 3.0, 2.0), (1, 8, 0.4, 2.5), (4, 6, 1.0, 1.0), (30, 40, 7e5, 3e5)):
+    for case in ((7, 10, 3.0, 2.0), (1, 8, 0.4, 2.5), (4, 6, 1.0, 1.0), (30, 40, 7e5, 3e5)):
+        k, n, a, b = case
         seen = f"{k} of {n} votes, a = {a:g} and b = {b:g}"
-        got = any_number(ask(k, n, a, b, seen=seen), WHAT)
-        if not close(got, beta_binomial_nll(k, n, a, b)):
-            flaw = _name_the_flaw(got, (k, n, a, b), AVERAGES)
-            if flaw:
-                return f"for {seen} you give {got:.4g}: {flaw}"
+        got = as_number(ask(*case, seen=seen), WHAT, finite=False)
+        if not close(got, beta_binomial_nll(*case)):
+            hint = "try one vote. It is a yes with the expected share, a/(a + b)"
             if a > 1e3:
-                return (
-                    f"for {seen} you give {got:.4g}. So sure a pass is almost a binomial one, "
-                    f"{binomial_nll(k, n, a / (a + b)):.4g}. Did a power or a Γ leave the floats?"
+                almost = binomial_nll(k, n, a / (a + b))
+                hint = (
+                    f"so sure a pass is almost a binomial one, {almost:.4g}. Did a power or a Γ "
+                    "leave the floats?"
                 )
-            return (
-                f"for {seen} you give {got:.4g}. Try one vote: it is a yes with the expected "
-                "share, a/(a + b)"
-            )
+            mistake = name_mistake(got, case, BETA_BINOMIAL_MISTAKES) or hint
+            return f"for {seen} you give {got:.4g}: {mistake}"
     votes, many = np.array([[0.0], [3.0], [9.0]]), np.array([0.5, 1.0, 4.0, 30.0])
     seen = "k of shape (3, 1), n = 9, a of shape (4,) and b = 2"
     what = f"for {seen} an array of shape (3, 4)"
     table = as_array(ask(votes, 9.0, many, 2.0, seen=seen), (3, 4), what)
     if not close(table, beta_binomial_nll(votes, 9.0, many, 2.0)):
         return f"single numbers are right, but not {seen}. Where do the shapes get lost?"
-    got = any_number(ask(0, 0, 3.0, 2.0, seen="0 of 0 votes"), WHAT)
+    got = as_number(ask(0, 0, 3.0, 2.0, seen="0 of 0 votes"), WHAT, finite=False)
     if not close(got, 0, atol=1e-9):
         return f"for 0 of 0 votes you give {got:.4g}. A question not asked must not enter a loss"
     seen = "2.5 of 7.2 votes, a = 3 and b = 2"
-    got = any_number(ask(2.5, 7.2, 3.0, 2.0, seen=seen), WHAT)
+    got = as_number(ask(2.5, 7.2, 3.0, 2.0, seen=seen), WHAT, finite=False)
     if close(got, beta_binomial_nll(2, 7, 3.0, 2.0)):
         return (
             f"for {seen} you give {got:.4g}, as for 2 of 7 (Zoobot's `.int()` does so too). Half a "

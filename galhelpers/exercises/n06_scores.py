@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, close
-from galhelpers.exercises.n06_likelihoods import any_number
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, as_number, close, name_mistake
 
 # 06.5 --------------------------------------------------------------------------------------------
 
@@ -23,20 +22,19 @@ def noise_floor(votes: np.ndarray) -> float:
     return float(np.sqrt(np.mean(p * (1 - p) / (people - 1))))
 
 
-Floor = Callable[[np.ndarray], Any]
-
-
 def _parts(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     people = votes.sum(axis=1, keepdims=True)
     many = people[:, 0] >= 2
     return votes[many] / people[many], people[many]
 
 
-def _from_variance(variance: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Floor:
+def _from_variance(
+    variance: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray], Any]:
     return lambda votes: np.sqrt(np.mean(variance(*_parts(votes))))
 
 
-def _few_have(value: float) -> Floor:
+def _few_have(value: float) -> Callable[[np.ndarray], Any]:
     """Give the floor when galaxies with fewer than two votes have a fixed variance."""
 
     def floor(votes: np.ndarray) -> float:
@@ -47,7 +45,7 @@ def _few_have(value: float) -> Floor:
     return floor
 
 
-FLOORS: dict[str, tuple[Floor, str]] = {
+FLOOR_MISTAKES: Mistakes = {
     "biased": (
         _from_variance(lambda p, n: p * (1 - p) / n),
         "k/N put for the true share, which makes it too low. For two people and a share of 1/2, "
@@ -109,20 +107,19 @@ def _check_floor(ask: Answer) -> str | None:
         votes = rng.multinomial(people, rng.dirichlet(np.ones(answers), n)).astype(float)
         few = int((people < 2).sum())
         seen = f"{n} galaxies, {few} with fewer than two votes, and {answers} answers"
-        got = any_number(ask(votes, seen=seen), what)
-        if close(got, noise_floor(votes)):
-            continue
-        if np.isnan(got) or np.isinf(got):
+        got = as_number(ask(votes, seen=seen), what, finite=False)
+        if not np.isfinite(got):
             return f"for {seen} you give {got}. What is p, or N - 1, where N is 0 or 1?"
-        for rule, message in FLOORS.values():
-            if close(got, rule(votes)):
-                return f"for {seen} you give {got:.4g}: {message}"
-        return (
-            f"for {seen} you give {got:.4g}. Two people look at a galaxy whose true share is 1/2: "
-            "(2, 0), (1, 1), (1, 1) or (0, 2). For these four as a table the root of 1/8 is right"
-        )
+        if not close(got, noise_floor(votes)):
+            return f"for {seen} you give {got:.4g}: " + (
+                name_mistake(got, (votes,), FLOOR_MISTAKES)
+                or "let two people look at a galaxy whose true share is 1/2. They vote "
+                "(2, 0), (1, 1), (1, 1) or (0, 2): as a table these have the floor root of 1/8"
+            )
     seen = "three galaxies with no vote or one"
-    got = any_number(ask(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), seen=seen), what)
+    got = as_number(
+        ask(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), seen=seen), what, finite=False
+    )
     if not np.isnan(got):
         return f"for {seen} you give {got:.4g}; NaN was asked for. A floor of 0 would be a claim"
     return None
@@ -167,9 +164,6 @@ def accuracy_among_asked(expected: np.ndarray, votes: np.ndarray, at_least: floa
     return float(right[asked].mean()) if asked.any() else float("nan")
 
 
-Score = Callable[[np.ndarray, np.ndarray, float], Any]
-
-
 def _right(expected: np.ndarray, votes: np.ndarray) -> np.ndarray:
     return expected.argmax(axis=1) == votes.argmax(axis=1)
 
@@ -190,7 +184,7 @@ def _by_votes(expected: np.ndarray, votes: np.ndarray, at_least: float) -> float
     return float(np.average(_right(expected, votes), weights=people * (people >= at_least)))
 
 
-MISCOUNTS: dict[str, tuple[Score, str]] = {
+ACCURACY_MISTAKES: Mistakes = {
     "everybody": (
         lambda e, v, least: _right(e, v).mean(),
         "every galaxy counted. What is argmax([0, 0, 0]), and who has said so?",
@@ -258,21 +252,18 @@ def _check_accuracy(ask: Answer) -> str | None:
     rng, what = np.random.default_rng(63), "one number, a share"
     for n, answers, least, scale in ((90, 3, 5, 1), (40, 2, 3, 1), (60, 6, 2.5, 0.5), (5, 4, 1, 1)):
         expected, votes = _draw(rng, n, answers)
-        votes = votes * scale  # weighted votes need not be whole
+        case = expected, votes * scale, least  # weighted votes need not be whole
         unasked = int((votes.sum(axis=1) == 0).sum())
         seen = f"{n} galaxies, {unasked} without a vote, {answers} answers and at_least = {least}"
-        got = any_number(ask(expected, votes, least, seen=seen), what)
-        if close(got, accuracy_among_asked(expected, votes, least)):
-            continue
-        for rule, message in MISCOUNTS.values():
-            if close(got, rule(expected, votes, least)):
-                return f"for {seen} you give {got:.3f}: {message}"
-        return (
-            f"for {seen} you give {got:.3f}. First who was asked often enough; then, for each of "
-            "those, one argmax of what was expected and one of the votes"
-        )
+        got = as_number(ask(*case, seen=seen), what, finite=False)
+        if not close(got, accuracy_among_asked(*case)):
+            return f"for {seen} you give {got:.3f}: " + (
+                name_mistake(got, case, ACCURACY_MISTAKES)
+                or "first who was asked often enough; then, for each of those, one argmax of what "
+                "was expected and one of the votes"
+            )
     seen = "12 galaxies, of which none has 30 votes, and at_least = 30"
-    got = any_number(ask(*_draw(rng, 12, 3), 30, seen=seen), what)
+    got = as_number(ask(*_draw(rng, 12, 3), 30, seen=seen), what, finite=False)
     if not np.isnan(got):
         return f"for {seen} you give {got:.3g}. Is that known, if there was nothing to be right on?"
     return None

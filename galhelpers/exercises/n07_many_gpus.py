@@ -5,11 +5,10 @@ stages of fine-tuning on 1 to 64 GPUs, each stopped early at an epoch of its own
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, as_array, close
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, as_array, close, name_mistake
 
 GPUS = np.array([1, 2, 4, 8, 16, 32, 64])
 SECONDS = np.array([
@@ -27,18 +26,15 @@ def efficiency(gpus: np.ndarray, seconds: np.ndarray, epochs: np.ndarray) -> np.
     return (time[0] / time) / (gpus / gpus[0])
 
 
-Share = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
-
-
 def _ideal(gpus: np.ndarray, time: np.ndarray) -> np.ndarray:
     return time[0] / time / (gpus / gpus[0])
 
 
-def _from_time(time: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Share:
+def _from_time(time: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
     return lambda g, s, e: _ideal(g, time(s, e))
 
 
-SHARES: dict[str, tuple[Share, str]] = {
+EFFICIENCY_MISTAKES: Mistakes = {
     "as published": (
         _from_time(lambda s, e: (s * e).sum(axis=1)),
         "times of runs that went through different numbers of epochs. Did the GPUs choose to stop "
@@ -111,23 +107,20 @@ def _check_efficiency(ask: Answer) -> str | None:
     rng = np.random.default_rng(77)
     some = np.array([2, 6, 12])
     times = rng.uniform(80, 300, 4) / some[:, None] ** rng.uniform(0.6, 1, (3, 4))
-    cases = [
-        ("the slides' table", GPUS, SECONDS, EPOCHS),
-        ("the same from 4 GPUs on", GPUS[2:], SECONDS[2:], EPOCHS[2:]),
-        ("2, 6 and 12 GPUs, four stages", some, times, rng.integers(1, 20, (3, 4))),
-    ]
-    for seen, gpus, seconds, epochs in cases:
+    for seen, case in {
+        "the slides' table": (GPUS, SECONDS, EPOCHS),
+        "the same from 4 GPUs on": (GPUS[2:], SECONDS[2:], EPOCHS[2:]),
+        "2, 6 and 12 GPUs, four stages": (some, times, rng.integers(1, 20, (3, 4))),
+    }.items():
+        gpus = case[0]
         what = f"one share for each run, shape ({len(gpus)},)"
-        got = as_array(ask(gpus, seconds, epochs, seen=seen), (len(gpus),), what)
-        if close(got, efficiency(gpus, seconds, epochs)):
-            continue
-        start = (
-            f"for {seen} you give {got[1]:.3g} for {gpus[1]} GPUs, {got[-1]:.3g} for {gpus[-1]}: "
-        )
-        for rule, message in SHARES.values():
-            if close(got, rule(gpus, seconds, epochs)):
-                return start + message
-        return f"{start}how long would each run take for the first run's epochs?"
+        got = as_array(ask(*case, seen=seen), (len(gpus),), what)
+        if not close(got, efficiency(*case)):
+            shown = f"{got[1]:.3g} for {gpus[1]} GPUs, {got[-1]:.3g} for {gpus[-1]}"
+            return f"for {seen} you give {shown}: " + (
+                name_mistake(got, case, EFFICIENCY_MISTAKES)
+                or "how long would each run take for the first run's epochs?"
+            )
     return None
 
 

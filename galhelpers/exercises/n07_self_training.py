@@ -11,7 +11,16 @@ import numpy as np
 from scipy.special import softmax
 from scipy.stats import norm, t, ttest_ind
 
-from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, as_number, close
+from galhelpers.exercises.exercise import (
+    Answer,
+    Exercise,
+    Mistakes,
+    as_array,
+    as_items,
+    as_number,
+    close,
+    name_mistake,
+)
 
 # 07.3 --------------------------------------------------------------------------------------------
 
@@ -61,7 +70,7 @@ def _on(rows: Callable[[np.ndarray, np.ndarray, int], np.ndarray]) -> Gain:
     return gain
 
 
-OWN: dict[str, tuple[Gain, str]] = {
+OWN_MISTAKES: Mistakes = {
     "after's": (
         _on(lambda b, a, n: _sure(a, n)),
         "both networks on the galaxies of which the second is surest. Each has its own",
@@ -104,7 +113,7 @@ OWN: dict[str, tuple[Gain, str]] = {
         "the second network's accuracy. What had the first one?",
     ),
 }  # fmt: skip
-BOTH: dict[str, tuple[Gain, str]] = {
+EVERYWHERE_MISTAKES: Mistakes = {
     "common": (
         _on(lambda b, a, n: np.intersect1d(_sure(b, n), _sure(a, n))),
         "that on galaxies of which both are sure, the easy ones again. The second is on all",
@@ -145,18 +154,14 @@ def _check_gains(ask: Answer) -> str | None:
         if close([everywhere, own], right):
             return f"for {seen} both numbers are right, in the other order"
         if not close(own, right[0]):
-            start = f"for {seen} your first gain is {own:+.4f}: "
-            for rule, message in OWN.values():
-                if close(own, rule(*case)):
-                    return start + message
-            return (
-                start + "for each network its own n surest, then the share of those that is right"
+            return f"for {seen} your first gain is {own:+.4f}: " + (
+                name_mistake(own, case, OWN_MISTAKES)
+                or "for each network its own n surest, then the share of those that is right"
             )
-        start = f"for {seen} your second gain is {everywhere:+.4f}: "
-        for rule, message in BOTH.values():
-            if close(everywhere, rule(*case)):
-                return start + message
-        return start + "the share of all galaxies that is right, after minus before"
+        return f"for {seen} your second gain is {everywhere:+.4f}: " + (
+            name_mistake(everywhere, case, EVERYWHERE_MISTAKES)
+            or "the share of all galaxies that is right, after minus before"
+        )
     return None
 
 
@@ -229,7 +234,7 @@ def _unpaired(with_pseudo: np.ndarray, *controls: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
-VERDICTS: dict[str, tuple[Verdict, str]] = {
+VERDICT_MISTAKES: Mistakes = {
     "rows swapped": (
         lambda w, o, r: verdict(w, r, o),
         "the rows in the other order: first `without`, then `random`",
@@ -307,14 +312,12 @@ def _check_verdict(ask: Answer) -> str | None:
         arms = shared + rng.normal(0, 0.004, (3, seeds)) + np.array([[0.006], [0.0], [0.004]])
         seen = f"three arms of {seeds} seeds"
         got = as_array(ask(*arms, seen=seen), (2, 3), what)
-        if close(got, verdict(*arms)):
-            continue
-        mean, low, high = got[0]
-        start = f"for {seen} your first row is {mean:.4f}, {low:.4f} to {high:.4f}: "
-        for rule, message in VERDICTS.values():
-            if close(got, rule(*arms), atol=1e-8):
-                return start + message
-        return start + "one difference for each seed, their mean, and Student's t with n - 1"
+        if not close(got, verdict(*arms)):
+            first = "{:.4f}, {:.4f} to {:.4f}".format(*got[0])
+            return f"for {seen} your first row is {first}: " + (
+                name_mistake(got, tuple(arms), VERDICT_MISTAKES)
+                or "one difference for each seed, their mean, and Student's t with n - 1"
+            )
     one = np.array([[0.982], [0.971], [0.979]])
     got = as_array(ask(*one, seen="a single seed"), (2, 3), what, finite=False)
     if not np.isnan(got[:, 1:]).all():

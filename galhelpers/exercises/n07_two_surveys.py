@@ -4,12 +4,19 @@ Both follow Khan, Huerta et al. 2019 (Physics Letters B 795, 248) and the code a
 with it (DL_DES): a network trained on SDSS classifies pictures of the Dark Energy Survey (DES).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, close
+from galhelpers.exercises.exercise import (
+    Answer,
+    Exercise,
+    Mistakes,
+    as_array,
+    as_items,
+    close,
+    name_mistake,
+)
 
 # 07.1 --------------------------------------------------------------------------------------------
 
@@ -23,8 +30,7 @@ def same_frame(
     return crops, n_pixels / crops
 
 
-Crops = Callable[[np.ndarray, np.ndarray], np.ndarray]
-CROPS: dict[str, tuple[Crops, str]] = {
+CROP_MISTAKES: Mistakes = {
     "same pixels": (
         lambda n, s: np.repeat(n.min(axis=1, keepdims=True), len(s), axis=1),
         "the same number of pixels in each survey. How much sky is in one pixel of each?",
@@ -66,7 +72,7 @@ CROPS: dict[str, tuple[Crops, str]] = {
         "whole pixels, so the fields differ again a little. Resampling copes with fractions",
     ),
 }
-ZOOMS: dict[str, tuple[Callable[[np.ndarray, np.ndarray, int], np.ndarray], str]] = {
+ZOOM_MISTAKES: Mistakes = {
     "inverse": (
         lambda n, crops, to: crops / to,
         "small where a few pixels must become many. A zoom of 2 makes twice the pixels",
@@ -115,19 +121,15 @@ def _check_frame(ask: Answer) -> str | None:
         if not close(crops, right):
             fields = ", ".join(f"{f:.1f}" for f in crops[0] * scales)
             start = f"for {seen} your first crops show {fields} arcsec: "
-            for rule, message in CROPS.values():
-                if close(crops, rule(sides, scales)):
-                    return start + message
-            return start + "equal fields were asked for, as wide as all cutouts of that galaxy show"
-        for wrong_zoom, message in ZOOMS.values():
-            if not close(zooms, right_zooms) and close(zooms, wrong_zoom(sides, crops, to)):
-                return (
-                    f"for {seen} the crops are right, the first zoom {zooms[0, 0]:.3g}: {message}"
-                )
+            return start + (
+                name_mistake(crops, (sides, scales), CROP_MISTAKES)
+                or "equal fields were asked for, as wide as all cutouts of that galaxy show"
+            )
         if not close(zooms, right_zooms):
-            return (
-                f"for {seen} the crops are right, but crop times zoom makes "
-                f"{crops[0, 0] * zooms[0, 0]:.1f} pixels"
+            pixels = crops[0, 0] * zooms[0, 0]
+            return f"for {seen} the crops are right, the first zoom {zooms[0, 0]:.3g}: " + (
+                name_mistake(zooms, (sides, crops, to), ZOOM_MISTAKES)
+                or f"crop times zoom makes {pixels:.1f} pixels"
             )
     return None
 
@@ -172,9 +174,6 @@ def leaked(train: np.ndarray, test: np.ndarray, radius: float) -> np.ndarray:
     return (3600 * np.hypot(east, north) <= radius).any(axis=1)
 
 
-Match = Callable[[np.ndarray, np.ndarray, float], Any]
-
-
 def _offsets(
     train: np.ndarray, test: np.ndarray, wrap: bool = True, cosine: str = "radians"
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +208,7 @@ def _row_by_row(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
     return np.append(near, np.zeros(len(test) - n, dtype=bool))
 
 
-MATCHES: dict[str, tuple[Match, str]] = {
+LEAK_MISTAKES: Mistakes = {
     "kept": (
         lambda train, test, r: ~leaked(train, test, r),
         "the rows to keep. Those to leave out should be True",
@@ -312,14 +311,13 @@ def _check_leak(ask: Answer) -> str | None:
         right = leaked(train, test, r)
         if (got == right).all():
             continue
-        start = f"for {seen} you mark {got.sum():.0f} of them: "
-        for rule, message in MATCHES.values():
-            if (got == rule(train, test, r)).all():
-                return start + message
         first = int((got != right).nonzero()[0][0])
         apart = np.hypot(*_offsets(train, test[first : first + 1])).min()
         which = "leave out" if got[first] else "keep"
-        return f'{start}you {which} row {first}, whose nearest training galaxy is {apart:.2f}" away'
+        return f"for {seen} you mark {got.sum():.0f} of them: " + (
+            name_mistake(got, (train, test, r), LEAK_MISTAKES)
+            or f'you {which} row {first}, whose nearest training galaxy is {apart:.2f}" away'
+        )
     return None
 
 

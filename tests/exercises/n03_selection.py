@@ -3,21 +3,11 @@
 import numpy as np
 import torch
 
-from galhelpers.exercises.n03_selection import (
-    _against_previous,
-    _late,
-    _never_reset,
-    _published,
-    make_prepare,
-    stop_epoch,
-)
+from galhelpers.exercises.n03_selection import STOP_MISTAKES, make_prepare, stop_epoch
 
 WRONG = {
-    "03.5": {
-        "published rule": (_published, "two rises in a row"),
-        "against the previous": (_against_previous, "the one before it"),
-        "never reset": (_never_reset, "counting after a new best"),
-        "one late": (_late, "more than the patience allows"),
+    "03.5": STOP_MISTAKES
+    | {
         "last weights": (lambda v, p: (stop_epoch(v, p)[0],) * 2, "keep its weights"),
         "looks ahead": (
             lambda v, p: (stop_epoch(v, p)[0], int(np.argmin(v))),

@@ -3,13 +3,7 @@
 import numpy as np
 import torch
 
-from galhelpers.exercises.n05_euler_steps import (
-    _back_with,
-    _by_autograd,
-    _exact,
-    aca_gradient,
-    euler_chain,
-)
+from galhelpers.exercises.n05_euler_steps import GRADIENT_MISTAKES, aca_gradient, euler_chain
 
 
 def _chain_with(flaw):
@@ -38,6 +32,22 @@ def _by_heun(f, y, n):
     return y
 
 
+def _without_chain_rule(k, z0, steps):
+    states = [z0]
+    for h in steps:
+        states.append(states[-1] + h * k * states[-1])
+    slope = 2 * states[-1]
+    return slope, slope * sum(h * z for h, z in zip(steps, states, strict=False))
+
+
+def _by_autograd(k, z0, steps):
+    pair = torch.tensor([z0, k], dtype=torch.float64, requires_grad=True)
+    z = pair[0]
+    for h in steps:
+        z = z + h * pair[1] * z
+    return torch.autograd.grad(z**2, pair)[0].tolist()
+
+
 WRONG = {
     "05.1": {
         "no skip": (_chain_with("no skip"), "what became of its input"),
@@ -53,16 +63,9 @@ WRONG = {
         "cut": (_chain_with("cut"), "cut your result off"),
         "detached": (_chain_with("detached"), "a part of the way only"),
     },
-    "05.4": {
-        "true solution": (_exact, "Whose loss was computed"),
-        "the loss": (_back_with("the loss"), "start from L itself"),
-        "no 2": (_back_with("no 2"), "derivative of a square"),
-        "solved backwards": (_back_with("backwards"), "stored on the way"),
-        "slope first": (_back_with("slope first"), "begins at which z"),
-        "one step": (_back_with("one step"), "In how many does it"),
-        "in forward order": (_back_with("in forward order"), "met the slope first"),
-        "swapped": (lambda k, z0, steps: aca_gradient(k, z0, steps)[::-1], "were the two asked"),
-        "no chain rule": (_back_with("no chain"), "has another dL/dz0"),
+    "05.4": GRADIENT_MISTAKES
+    | {
+        "no chain rule": (_without_chain_rule, "has another dL/dz0"),
         "autograd": (_by_autograd, "raised RuntimeError"),
         "one derivative": (lambda k, z0, steps: aca_gradient(k, z0, steps)[0], "expected two"),
     },

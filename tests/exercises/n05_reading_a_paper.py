@@ -6,22 +6,16 @@ from scipy.stats import hypergeom
 from sklearn.metrics import balanced_accuracy_score
 
 from galhelpers.exercises.n05_reading_a_paper import (
-    CHOICES,
-    MISREAD,
-    _recalls,
-    _surprise_with,
+    BONUS_MISTAKES,
+    MACRO_MISTAKES,
+    SURPRISE_MISTAKES,
     overall_and_macro,
 )
 
 WRONG = {
     "05.5": {
-        name: (lambda m, rule=MISREAD[name][0]: (overall_and_macro(m)[0], rule(m)), fragment)
-        for name, fragment in {
-            "precision": "called* by each name",
-            "against the rest": "found or missed",
-            "weighted": "whose galaxies are few",
-            "median": "no failure in one class",
-        }.items()
+        name: (lambda m, macro=macro: (overall_and_macro(m)[0], macro(m)), message)
+        for name, (macro, message) in MACRO_MISTAKES.items()
     }
     | {
         "of 2,879": (
@@ -35,47 +29,19 @@ WRONG = {
             "altogether",
         ),
         "best class": (
-            lambda m: (overall_and_macro(m)[0], _recalls(m).max()),
+            lambda m: (overall_and_macro(m)[0], (np.diag(m) / m.sum(axis=1)).max()),
             "a plain mean of those",
         ),
         "one number": (lambda m: np.diag(m).sum() / m.sum(), "expected two numbers"),
     },
-    "05.6": {
-        flaw: (_surprise_with(flaw), message)
-        for flaw, message in {
-            "one split": "a mean of ten stray?",
-            "no root": "a tenth as far",
-            "wider": "less certain than one",
-            "variance": "counted in galaxies",
-            "binomial": "cannot come again",
-            "Poisson": "another class less",
-            "n": "over n - 1",
-            "sign": "should be positive",
-            "no sign": "no minus signs",
-            "equal classes": "How many in a thousand",
-        }.items()
-    }
+    "05.6": SURPRISE_MISTAKES
     | {
         "not scaled": (
             lambda row_sums, sizes, n_test, n_splits: row_sums - n_test * sizes / sizes.sum(),
-            "Try four galaxies",
+            "four galaxies",
         )
     },
-    "05.7": {
-        name: (CHOICES[name][0], fragment)
-        for name, fragment in {
-            "two sets": "Both should be test",
-            "last epoch": "What was validation for",
-            "all pairs": "print its shape",
-            "one epoch": "its own validation is best",
-            "one run": "The bonus is wanted in each run",
-            "sign": "less than nothing",
-            "sum": "grows with their number",
-            "lowest": "Is it a loss",
-            "per cent": "per cent, from",
-            "tied": "the last of several",
-        }.items()
-    }
+    "05.7": BONUS_MISTAKES
     | {"for each run": (lambda v, t: t.max(axis=1) - v.max(axis=1), "expected one number")},
 }
 

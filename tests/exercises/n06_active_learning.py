@@ -4,7 +4,12 @@ import numpy as np
 import torch
 from scipy.stats import betabinom
 
-from galhelpers.exercises.n06_active_learning import GAINS, _entropy, _outcomes, information
+from galhelpers.exercises.n06_active_learning import (
+    INFORMATION_MISTAKES,
+    _entropy,
+    _outcomes,
+    information,
+)
 
 
 def _plain_products(a, b, n):
@@ -15,7 +20,7 @@ def _plain_products(a, b, n):
 
 
 WRONG = {
-    "06.7": GAINS
+    "06.7": INFORMATION_MISTAKES
     | {
         "0 ln 0": (_plain_products, "what is 0 ln 0"),
         "entropy of the means": (

@@ -5,10 +5,10 @@ import torch
 from scipy.special import betainc
 from scipy.stats import beta
 
-from galhelpers.exercises.n06_committee import NARROW, WAYS_DOWN, mixture_interval
+from galhelpers.exercises.n06_committee import INTERVAL_MISTAKES, SHARE_MISTAKES, mixture_interval
 
 WRONG = {
-    "06.3": NARROW
+    "06.3": INTERVAL_MISTAKES
     | {
         "coarse grid": (
             lambda a, b, level: tuple(np.round(mixture_interval(a, b, level), 1)),
@@ -19,7 +19,7 @@ WRONG = {
             "expected two numbers",
         ),
     },
-    "06.4": WAYS_DOWN
+    "06.4": SHARE_MISTAKES
     | {
         "over galaxies": (lambda f, e: (f * (1 - e)).mean(axis=1), "got shape (6,)"),
         "no mean": (lambda f, e: f * (1 - e), "got shape (6, 2)"),

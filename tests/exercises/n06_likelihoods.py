@@ -8,8 +8,8 @@ from scipy.special import comb, gamma, gammaln, xlog1py, xlogy
 from scipy.stats import beta, binom
 
 from galhelpers.exercises.n06_likelihoods import (
-    AVERAGES,
-    LOOK_ALIKES,
+    BETA_BINOMIAL_MISTAKES,
+    BINOMIAL_MISTAKES,
     _orders,
     beta_binomial_nll,
     binomial_nll,
@@ -36,7 +36,7 @@ def _in_gammas(k, n, a, b):
 
 
 WRONG = {
-    "06.1": LOOK_ALIKES
+    "06.1": BINOMIAL_MISTAKES
     | {
         "sum": (lambda k, n, rho: np.sum(binomial_nll(k, n, rho)), "shape (3, 4), got shape ()"),
         "0 ln 0": (_plain_logarithms, "the limit of x ln x"),
@@ -47,7 +47,7 @@ WRONG = {
         ),
         "powers": (_by_powers, "where should the logarithm be taken"),
     },
-    "06.2": AVERAGES
+    "06.2": BETA_BINOMIAL_MISTAKES
     | {
         "overflow": (_in_gammas, "leave the floats"),
         "sum": (lambda *x: np.sum(beta_binomial_nll(*x)), "shape (3, 4), got shape ()"),

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from galhelpers.exercises.n06_scores import (
-    FLOORS,
-    MISCOUNTS,
+    ACCURACY_MISTAKES,
+    FLOOR_MISTAKES,
     _parts,
     _right,
     accuracy_among_asked,
@@ -13,7 +13,7 @@ from galhelpers.exercises.n06_scores import (
 )
 
 WRONG = {
-    "06.5": FLOORS
+    "06.5": FLOOR_MISTAKES
     | {
         "few kept": (
             lambda v: np.sqrt(
@@ -25,7 +25,7 @@ WRONG = {
         ),
         "along galaxies": (
             lambda v: np.sqrt(np.mean((p := v / v.sum(axis=0)) * (1 - p) / (v.sum(axis=0) - 1))),
-            "as a table the root of 1/8",
+            "root of 1/8",
         ),
         "0 for none": (lambda v: np.nan_to_num(noise_floor(v)), "would be a claim"),
         "for each answer": (
@@ -35,7 +35,7 @@ WRONG = {
             "expected one number, an RMSE",
         ),
     },
-    "06.6": MISCOUNTS
+    "06.6": ACCURACY_MISTAKES
     | {
         "tied to the table": (
             lambda e, v, least: accuracy_among_asked(e, v[:, ::-1], least),

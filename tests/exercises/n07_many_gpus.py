@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from galhelpers.exercises.n07_many_gpus import SHARES, efficiency
+from galhelpers.exercises.n07_many_gpus import EFFICIENCY_MISTAKES, efficiency
 
 WRONG = {
-    "07.6": SHARES
+    "07.6": EFFICIENCY_MISTAKES
     | {
         "one number": (lambda g, s, e: efficiency(g, s, e).mean(), "got shape ()"),
         "for each stage": (lambda g, s, e: s[0] / s / (g / g[0])[:, None], "got shape (7, 3)"),

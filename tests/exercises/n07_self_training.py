@@ -4,20 +4,26 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_rel
 
-from galhelpers.exercises.n07_self_training import BOTH, OWN, VERDICTS, gains, verdict
+from galhelpers.exercises.n07_self_training import (
+    EVERYWHERE_MISTAKES,
+    OWN_MISTAKES,
+    VERDICT_MISTAKES,
+    gains,
+    verdict,
+)
 
 WRONG = {
     "07.3": {
         name: (lambda b, a, y, n, rule=rule: (rule(b, a, y, n), gains(b, a, y, n)[1]), message)
-        for name, (rule, message) in OWN.items()
+        for name, (rule, message) in OWN_MISTAKES.items()
     }
     | {
         "both sure": (
-            lambda b, a, y, n: (gains(b, a, y, n)[0], BOTH["common"][0](b, a, y, n)),
+            lambda b, a, y, n: (gains(b, a, y, n)[0], EVERYWHERE_MISTAKES["common"][0](b, a, y, n)),
             "of which both are sure",
         ),
         "left out": (
-            lambda b, a, y, n: (gains(b, a, y, n)[0], BOTH["rest"][0](b, a, y, n)),
+            lambda b, a, y, n: (gains(b, a, y, n)[0], EVERYWHERE_MISTAKES["rest"][0](b, a, y, n)),
             "on the galaxies left out",
         ),
         "twice": (lambda b, a, y, n: (gains(b, a, y, n)[0],) * 2, "the first again"),
@@ -32,7 +38,7 @@ WRONG = {
         "swapped": (lambda b, a, y, n: gains(b, a, y, n)[::-1], "in the other order"),
         "one number": (lambda b, a, y, n: gains(b, a, y, n)[0], "expected two numbers"),
     },
-    "07.4": VERDICTS
+    "07.4": VERDICT_MISTAKES
     | {
         "0 for one seed": (
             lambda w, o, r: np.nan_to_num(verdict(w, o, r)),

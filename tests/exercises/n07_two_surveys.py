@@ -6,12 +6,18 @@ from astropy import units
 from astropy.coordinates import SkyCoord
 from scipy.spatial import KDTree
 
-from galhelpers.exercises.n07_two_surveys import CROPS, MATCHES, _offsets, leaked, same_frame
+from galhelpers.exercises.n07_two_surveys import (
+    CROP_MISTAKES,
+    LEAK_MISTAKES,
+    _offsets,
+    leaked,
+    same_frame,
+)
 
 WRONG = {
     "07.1": {
         name: (lambda n, s, to, rule=rule: ((c := rule(n, s)), to / c), message)
-        for name, (rule, message) in CROPS.items()
+        for name, (rule, message) in CROP_MISTAKES.items()
     }
     | {
         "zoom inverse": (
@@ -34,7 +40,7 @@ WRONG = {
         ),
         "crops only": (lambda n, s, to: same_frame(n, s, to)[0], "expected two arrays"),
     },
-    "07.5": MATCHES
+    "07.5": LEAK_MISTAKES
     | {
         "training rows": (lambda train, test, r: leaked(test, train, r), "Which of the two sets"),
         "row numbers": (
