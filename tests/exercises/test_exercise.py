@@ -20,6 +20,7 @@ from galhelpers.exercises.exercise import (
     as_items,
     as_number,
     describe,
+    name_mistake,
     unharmed,
     untouched,
 )
@@ -74,8 +75,9 @@ def test_four_outcomes_each_one_line(small, capsys):
         return y.doubled
 
     line = out(capsys, small, broken)
-    assert line.startswith("Not yet: your function raised AttributeError: 'numpy.ndarray' object")
-    assert "(line 3 of the function) for input ndarray of shape (3,)" in line
+    assert line.startswith("Not yet: ")
+    for fact in ("AttributeError", "'numpy.ndarray' object", "line 3", "shape (3,)"):
+        assert fact in line
     assert "\n" not in line
 
 
@@ -124,8 +126,9 @@ def test_a_faulty_stub_is_recognised_by_its_code_not_by_its_text():
 @pytest.mark.parametrize("answer", [np.zeros(3), 3, "double", None, [double], itertools.count()])
 def test_something_that_is_no_function(small, capsys, answer):
     line = out(capsys, small, answer)
-    assert line.startswith("Not yet: this exercise is answered by a function")
-    assert "without parentheses" in line
+    assert line.startswith("Not yet: ")
+    assert "double" in line
+    assert "a function" in line
     assert "\n" not in line
 
 
@@ -211,7 +214,10 @@ def test_strange_answers_get_one_line(small, capsys, name):
 def test_a_surprised_check_still_gives_one_line(small, capsys):
     small.diagnose = lambda ask: {}["missing"]
     line = out(capsys, small, double)
-    assert line.startswith("Not yet: what double gives could not be checked (KeyError: 'missing')")
+    assert line.startswith("Not yet: ")
+    assert "double" in line
+    assert "KeyError: 'missing'" in line
+    assert "could not be checked" in line  # the words by which the other tests know this case
 
 
 def test_kind_to_lists_tensors_series_and_numbers():
@@ -229,11 +235,30 @@ def test_kind_to_lists_tensors_series_and_numbers():
         assert as_number(value) == 1
     for value in ((1, 2), [1, 2], np.array([1, 2]), torch.tensor([1, 2])):
         assert as_items(value, 2, "two") == [1, 2]
-    with pytest.raises(NotYet, match=r"expected two, got \(1, 2, 3\)"):
+    with pytest.raises(NotYet, match=r"two.*\(1, 2, 3\)"):
         as_items((1, 2, 3), 2, "two")
-    with pytest.raises(NotYet, match=r"found nan at index \[1\]"):
+    with pytest.raises(NotYet, match=r"nan.*\[1\]"):
         as_array([1, np.nan])
     assert np.isnan(as_array([1, np.nan], finite=False)[1])
+    with pytest.raises(NotYet, match="inf"):
+        as_number(np.inf)
+    assert as_number(torch.tensor([np.inf]), finite=False) == np.inf
+
+
+def test_the_first_mistake_that_gives_the_answer_is_named():
+    mistakes = {
+        "sum": (lambda x, n: (x + n).sum(), "a sum"),
+        "added": (lambda x, n: x + n, "added"),
+        "negative": (lambda x, n: -n * x, "the sign"),
+        "also added": (lambda x, n: n + x, "too late"),
+    }
+    x = np.array([1.0, 3.0])
+    assert name_mistake(8, (x, 2), mistakes) == "a sum"
+    assert name_mistake([3, 5 + 1e-5], (x, 2), mistakes) == "added"
+    assert name_mistake(-2 * x, (x, 2), mistakes) == "the sign"
+    assert name_mistake([3.1, 5], (x, 2), mistakes) is None
+    assert name_mistake([3.1, 5], (x, 2), mistakes, rtol=0, atol=0.2) == "added"
+    assert name_mistake(2 * x, (x, 2), {}) is None
 
 
 def _harmful(x):
@@ -345,7 +370,7 @@ def test_copies_go_in_unless_asked_otherwise():
 def test_the_same_exercise_each_time_and_forgiving_numbers():
     assert exercise("01.1") is exercise(" 1.1") is exercise(1.1)
     for number in ("01.9", "09.1", "x", ""):
-        with pytest.raises(ValueError, match=r"There is no exercise .* 01.1, 01.2"):
+        with pytest.raises(ValueError, match=rf"{number}.* 01.1, 01.2"):
             exercise(number)
 
 

@@ -134,32 +134,27 @@ def test_hints_end(exercise):
     assert "no further hints" in lines[-1]
 
 
-def _endless(*inputs):
-    while True:
-        yield inputs
+# What a function may give in place of numbers. Generators and errors are no check's affair:
+# test_exercise.py asks about them once.
+STRANGE = [
+    itertools.count(),
+    "text",
+    (itertools.count(),) * 2,
+    [None] * 4,
+    {},
+    float("nan"),
+    torch.zeros(2, requires_grad=True),
+    lambda *more: itertools.count(),
+]
 
 
 @each
-@pytest.mark.parametrize(
-    "answer",
-    [
-        _endless,
-        lambda *inputs: itertools.count(),
-        lambda *inputs: "text",
-        lambda *inputs: (itertools.count(),) * 2,
-        lambda *inputs: [None] * 4,
-        lambda *inputs: {},
-        lambda *inputs: float("nan"),
-        lambda *inputs: torch.zeros(2, requires_grad=True),
-        lambda *inputs: lambda *more: itertools.count(),
-        lambda *inputs: 1 / 0,
-    ],
-)
-def test_strange_answers_get_one_line_from_every_check(exercise, answer):
-    line = printed(exercise.check, answer)
-    assert line.startswith("Not yet: ")
-    assert "\n" not in line
-    assert "could not be checked" not in line
+def test_strange_answers_get_one_line_from_every_check(exercise):
+    for value in STRANGE:
+        line = printed(exercise.check, lambda *inputs, value=value: value)
+        assert line.startswith("Not yet: "), value
+        assert "\n" not in line, value
+        assert "could not be checked" not in line, value
 
 
 @each
@@ -570,8 +565,11 @@ def kernel():
         manager.cleanup_resources()
 
 
-@each
-def test_stub_solution_and_error_in_a_real_kernel(kernel, exercise):
+# The notebooks' tests run every stub in a kernel. Here: plain numpy, a stub with faulty code, and
+# torch objects that are not copied.
+@pytest.mark.parametrize("number", ["01.1", "03.2", "03.3"])
+def test_stub_solution_and_error_in_a_real_kernel(kernel, number):
+    exercise = find(number)
     assert _outputs(kernel, exercise.cell).startswith("Not attempted yet. ")
     check = f'\nexercise("{exercise.id}").check({exercise.name})'
     assert _outputs(kernel, printed(exercise.solution) + check).startswith("Correct. ")
