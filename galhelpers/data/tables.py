@@ -1,0 +1,274 @@
+"""Published tables of galaxies: CSV, FITS and Parquet files as pandas tables.
+
+Identifiers need care. SDSS objids have 18 digits and a 64-bit float keeps 16, so an objid that went
+through a float names another object. Here identifiers are text from the first moment on.
+"""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.io import fits
+from astropy.table import Table
+
+from galhelpers.paths import short
+
+IDENTIFIERS = (
+    *("asset_id", "objid", "dr7objid", "dr8objid", "iauname"),
+    *("id", "id_str", "galaxyid", "name"),
+)
+"""Columns that name a galaxy, in lower case. They are read as text."""
+
+POSITION_COLUMNS = {
+    "id": ("id", "galaxyid", "objid", "dr7objid", "iauname", "asset_id", "id_str", "name"),
+    "ra": ("ra", "raj2000", "_raj2000", "radeg"),
+    "dec": ("dec", "de", "dej2000", "_dej2000", "dedeg"),
+    "petro_r90": ("petro_r90", "petror90_r", "petror90", "petro90_r"),
+    "pixel_scale": ("pixel_scale",),
+    "class_id": ("class_id",),
+}
+"""Names, in lower case, that published tables give each column. The first that is there counts."""
+
+
+class TableError(ValueError):
+    """A table is not what it should be; the message names the columns or the rows."""
+
+
+def column_names(path: str | Path) -> list[str]:
+    """Give the names of a table's columns as published. Its rows are not read.
+
+    Raises
+    ------
+    TableError
+        For a file that is no table.
+    """
+    path = Path(path)
+    with _readable(path) as kind:
+        if kind == "csv":
+            header = pd.read_csv(path, sep=_separator(path), nrows=0, index_col=False)
+            return [str(name) for name in header.columns]
+        if kind == "parquet":
+            return list(pq.read_schema(path).names)
+        with fits.open(path) as hdus:
+            # The first part of a FITS file is an image, though mostly an empty one.
+            return list(hdus[1].columns.names)
+
+
+def read_table(path: str | Path, columns: Iterable[str] | None = None) -> pd.DataFrame:
+    """Read a table of galaxies.
+
+    Parameters
+    ----------
+    path
+        A CSV file (with commas, semicolons, tabs or spaces), FITS or Parquet, by its suffix. CSV
+        and FITS may be packed: ``.csv.gz``. VOTables are refused, because a VOTable may name an
+        address from which the reader would fetch its rows.
+    columns
+        Names of the columns to read. By default all that have one value a row.
+
+    Returns
+    -------
+    DataFrame
+        Columns named as published. Identifiers (``IDENTIFIERS``, in any case) are text, ``""``
+        where they are missing.
+
+    Raises
+    ------
+    TableError
+        For a file that is no table, for missing columns, and for identifiers that were stored as
+        floats and lost digits.
+    FileNotFoundError
+        Where there is no such file.
+    """
+    path = Path(path)
+    present = column_names(path)
+    wanted = present if columns is None else list(dict.fromkeys(columns))
+    check_columns(wanted, present, short(path))
+    with _readable(path) as kind:
+        table = _READERS[kind](path, wanted)
+    for name in table.columns:
+        if str(name).lower() in IDENTIFIERS:
+            table[name] = as_text(table[name], f"{short(path)}, column {name}")
+    return table
+
+
+def check_columns(wanted: Iterable[str], present: Iterable[str], where: str) -> None:
+    """Raise ``TableError`` when a table lacks columns. The message names up to five of them."""
+    present = list(present)
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise TableError(
+            f"{where} should have the columns {', '.join(missing[:5])}{more}. It has "
+            f"{len(present)} columns: {', '.join(present[:12])}{', ...' if present[12:] else ''}."
+        )
+
+
+def as_text(column: pd.Series, where: str) -> pd.Series:
+    """Turn identifiers into text, ``""`` where they are missing.
+
+    Parameters
+    ----------
+    column
+        Identifiers of n galaxies: text, bytes or numbers.
+    where
+        File and column, for the message.
+
+    Raises
+    ------
+    TableError
+        For numbers that may have lost digits in a float.
+    """
+    advice = "Take the table from its publisher: a spreadsheet or a float has shortened the numbers"
+    if column.dtype.kind == "f":
+        known = column.dropna()
+        # Above 2^53 neighbouring whole numbers are one and the same float.
+        lost = known[(known % 1 != 0) | (known.abs() > 2**53)]
+        if len(lost):
+            raise TableError(f"{where}: expected all digits of {lost.iloc[0]!r}. {advice}.")
+        column = column.astype("Int64")
+    text = column.map(lambda name: name.decode() if isinstance(name, bytes) else name)
+    text = text.astype("string").fillna("").str.strip().astype(object)
+    lost = text[text.str.fullmatch(r"\d\.?\d*[eE]\+?\d+")]
+    if len(lost):
+        raise TableError(f"{where}: expected all digits of {lost.iloc[0]}. {advice}.")
+    return text
+
+
+def degrees(column: pd.Series, hours: bool) -> np.ndarray:
+    """Read angles as degrees: numbers as they are, or text such as ``"-10:22:25.7"``.
+
+    Parameters
+    ----------
+    column
+        Angles of n galaxies: degrees, or sexagesimal with colons.
+    hours
+        Whether sexagesimal text counts hours (right ascension): 1 h is 15 degrees.
+
+    Returns
+    -------
+    ndarray of float64
+        (n,) degrees; NaN where the column has nothing, or no angle.
+    """
+    if not column.astype("string").str.contains(":").any():
+        return pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    text = column.astype("string").str.strip()
+    parts = text.str.lstrip("+-").str.split(":", n=2, expand=True).reindex(columns=range(3))
+    numbers = parts.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    # The sign stands before the degrees even where they are 0: -00:30:00 lies south.
+    sign = np.where(text.str.startswith("-").fillna(False), -1.0, 1.0)
+    return sign * (numbers @ np.array([1, 1 / 60, 1 / 3600])) * (15.0 if hours else 1.0)
+
+
+def read_positions(path: str | Path) -> pd.DataFrame:
+    """Read identifiers and positions of galaxies from a table that anybody made.
+
+    Parameters
+    ----------
+    path
+        A table that `read_table` reads, with columns for identifier, right ascension and
+        declination, called by one of ``POSITION_COLUMNS``. Angles are degrees, or sexagesimal text
+        with hours of right ascension.
+
+    Returns
+    -------
+    DataFrame
+        ``id`` (text), ``ra``, ``dec`` (degrees), and where the table has them ``petro_r90``
+        (arcsec), ``pixel_scale`` (arcsec per pixel) and ``class_id`` (0 to 4 for one of the five
+        classes, -1 for none).
+
+    Raises
+    ------
+    TableError
+        For a table that cannot be read, has no rows, or lacks a column.
+    FileNotFoundError
+        Where there is no such file.
+    """
+    present = {name.lower(): name for name in reversed(column_names(path))}
+    chosen = {}
+    for column, names in POSITION_COLUMNS.items():
+        found = [present[name] for name in names if name in present]
+        if found:
+            chosen[found[0]] = column
+        elif column in ("id", "ra", "dec"):
+            raise TableError(
+                f"{short(path)} should have a column {' or '.join(names)}; it has "
+                f"{', '.join(column_names(path)[:12])}."
+            )
+    table = read_table(path, chosen).rename(columns=chosen)
+    if table.empty:
+        raise TableError(f"{short(path)} should have a row for each galaxy; it has none.")
+    ra, dec = degrees(table["ra"], hours=True), degrees(table["dec"], hours=False)
+    table = table.assign(id=as_text(table["id"], f"{short(path)}, column id"), ra=ra, dec=dec)
+    if "class_id" in table:
+        numbers = pd.to_numeric(table["class_id"], errors="coerce")
+        if not numbers.isin(range(-1, 5)).all():
+            return table.drop(columns="class_id")  # a column of this name that means other classes
+    return table
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[str]:
+    """Give a file's format, and say of whatever its reader stumbles over that it is no table."""
+    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    kind = {"txt": "csv", "tsv": "csv", "fit": "fits"}.get(kind, kind)
+    if kind not in _READERS:
+        raise TableError(
+            f"Expected a table as .csv, .fits or .parquet, got {path.name}. Other formats, such as "
+            "VOTable, can be saved as one of these by the program that made them."
+        )
+    try:
+        yield kind
+    except TableError:
+        raise
+    except (ValueError, TypeError, IndexError, AttributeError, EOFError, OSError,
+            zlib.error, pa.ArrowException) as error:  # fmt: skip
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # a missing file or a broken disk says it best itself
+        raise TableError(
+            f"{short(path)} should be a table, {kind.upper()} in UTF-8, and cannot be read: "
+            f"{error}. Fetch or save it again."
+        ) from error
+
+
+def _separator(path: Path) -> str:
+    """Give the mark that separates most names of the header."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        header = file.readline(1 << 20).decode()
+    most = max(",;\t", key=header.count)
+    return most if most in header else r"\s+"
+
+
+def _read_csv(path: Path, wanted: list[str]) -> pd.DataFrame:
+    text = {name: str for name in wanted if name.lower() in IDENTIFIERS}
+    # index_col: a comma at the end of each row must not move the columns.
+    return pd.read_csv(path, usecols=wanted, dtype=text, sep=_separator(path), index_col=False)
+
+
+def _read_parquet(path: Path, wanted: list[str]) -> pd.DataFrame:
+    schema = pq.read_schema(path)
+    flat = [name for name in wanted if not pa.types.is_nested(schema.field(name).type)]
+    # integer_object_nulls: whole numbers with gaps would become floats and lose digits.
+    return pq.read_table(path, columns=flat).to_pandas(
+        integer_object_nulls=True, ignore_metadata=True
+    )
+
+
+def _read_fits(path: Path, wanted: list[str]) -> pd.DataFrame:
+    table = Table.read(path, format="fits", hdu=1)
+    table.convert_bytestring_to_unicode()
+    flat = [name for name in wanted if table[name].ndim == 1 and table[name].dtype.kind != "O"]
+    return table[flat].to_pandas()
+
+
+_READERS: dict[str, Callable[[Path, list[str]], pd.DataFrame]] = {
+    "csv": _read_csv,
+    "parquet": _read_parquet,
+    "fits": _read_fits,
+}
