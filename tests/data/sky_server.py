@@ -4,32 +4,28 @@
 
     with SkyServer() as sky:
         monkeypatch.setenv("GALHELPERS_URL_SDSS", sky.url)
-        monkeypatch.setenv("GALHELPERS_URL_LEGACY_SURVEY", sky.url)
+        monkeypatch.setenv("GALHELPERS_URL_LEGACY", sky.url)
         sky.fault(ra, dec, "503")  # once; then the picture comes
         sky.fault(ra, dec, "html", forever=True)
 
-It speaks ImgCutout/getjpeg, viewer/cutout.jpg, viewer/cutout.fits, and the cross-identification
-that astroquery asks for radii.
+It speaks ImgCutout/getjpeg, viewer/cutout.jpg, and the cross-identification that astroquery asks
+for radii.
 """
 
 import collections
 import csv
-import gzip
 import io
 import json
 import re
-import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
-from astropy.io import fits
-from PIL import Image, ImageDraw
+from PIL import Image
 
 N_PICTURES = 8
-FOOTPRINT = "Requested (ra, dec) is outside the SDSS footprint."
 
 
 def jpeg(pixels: np.ndarray, quality: int = 90) -> bytes:
@@ -46,52 +42,17 @@ def galaxy(size: int, seed: int) -> np.ndarray:
     return np.clip(light + rng.normal(12, 4, (size, size, 3)), 0, 255).astype(np.uint8)
 
 
-def message(size: int, background: str = "black", text: str = FOOTPRINT) -> bytes:
-    """A picture of an error message, a short one where there is little room."""
-    text = "No image" if size < 100 else text
-    picture = Image.new("RGB", (size, size), background)
-    ink = "black" if background == "white" else "white"
-    words, line, y = text.split(), "", 8
-    draw = ImageDraw.Draw(picture)
-    for word in [*words, ""]:
-        if not word or draw.textlength(f"{line} {word}") > size - 16:
-            draw.text((8, y), line, fill=ink)
-            line, y = "", y + 12
-        line = f"{line} {word}".strip()
-    return jpeg(np.asarray(picture))
-
-
-def half_empty(size: int, share: float = 0.5, slope: float = 0.0) -> bytes:
-    """The edge of the survey runs through the frame."""
-    pixels = galaxy(size, 1)
-    y, x = np.mgrid[:size, :size] / size
-    pixels[(y + slope * (x - 0.5)) < share] = 0
-    return jpeg(pixels)
-
-
-def gigantic() -> bytes:
-    """A JPEG whose header claims 65,000 x 65,000 pixels."""
-    content = bytearray(jpeg(galaxy(64, 1)))
-    at = content.find(b"\xff\xc0")
-    content[at + 5 : at + 9] = struct.pack(">HH", 65000, 65000)
-    return bytes(content)
-
-
 class SkyServer:
     """A threaded server; `requests` counts what was asked for, ``times`` when."""
 
-    def __init__(self, outside=None):
-        self.outside = outside or (lambda ra, dec: False)
+    def __init__(self):
         self.requests = collections.Counter()
         self.times = []
-        self.connections = 0
-        self.busiest = 0
+        self.queries = []
         self.retry_after = "0"
         self.objects = []  # rows of (ra, dec, petroR90_r) that the cross-identification knows
         self.table_faults = []
-        self.encodings = set()  # what Accept-Encoding said
         self.sent_for_nothing = 0  # bytes of the faults that have no end
-        self._busy = 0
         self._faults = {}
         self._lock = threading.Lock()
         self._pictures = {}
@@ -136,27 +97,11 @@ class SkyServer:
             self._pictures[size] = [jpeg(galaxy(size, seed)) for seed in range(N_PICTURES)]
         return self._pictures[size][round(float(ra) * 1e4 + float(dec) * 1e4) % N_PICTURES]
 
-    def image(self, ra, dec, size, bands="grz"):
-        """The same as FITS."""
-        flux = galaxy(size, round(float(ra))).transpose(2, 0, 1)[: len(bands)].astype("f4") / 100
-        return _fits(flux)
-
-    def enter(self, key):
+    def note(self, key, query):
         with self._lock:
             self.requests[key] += 1
             self.times.append((time.monotonic(), key))
-            self._busy += 1
-            self.busiest = max(self.busiest, self._busy)
-
-    def leave(self):
-        with self._lock:
-            self._busy -= 1
-
-
-def _fits(data):
-    out = io.BytesIO()
-    fits.PrimaryHDU(data).writeto(out)
-    return out.getvalue()
+            self.queries.append(query)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -164,10 +109,6 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1  # one packet an answer
     server_sky = None
-
-    def setup(self):
-        super().setup()
-        self.server_sky.connections += 1
 
     def log_message(self, *_):
         pass
@@ -178,87 +119,50 @@ class _Handler(BaseHTTPRequestHandler):
         if "x_results" in parts.path.lower():
             rows = [{"name": name} for name in ("ra", "dec", "petroR90_r")]
             return self.answer(json.dumps([{"Rows": rows}]).encode(), "application/json")
-        if not parts.path.endswith(("/ImgCutout/getjpeg", "/cutout.jpg", "/cutout.fits")):
+        if not parts.path.endswith(("/ImgCutout/getjpeg", "/cutout.jpg")):
             return self.answer(b"no such page", "text/plain", 404)
         key = self.server_sky.key(query["ra"], query["dec"])
-        self.server_sky.enter(key)
-        try:
-            return self.cutout(query, key, parts.path.endswith(".fits"))
-        finally:
-            self.server_sky.leave()
+        self.server_sky.note(key, query)
+        return self.cutout(query, key)
 
-    def cutout(self, query, key, as_fits):
+    def cutout(self, query, key):
         sky = self.server_sky
         size = int(query.get("size") or query["width"])
-        ra, dec = query["ra"], query["dec"]
         kind = sky.fault_now(key)
-        if not kind and sky.outside(float(ra), float(dec)):
-            kind = "error image"
-        if as_fits:
-            return self.answer(self.fits_fault(kind, ra, dec, size), "image/fits")
-        good = sky.picture(ra, dec, size)
+        good = sky.picture(query["ra"], query["dec"], size)
         if kind == "drop":
             self.answer(good[: len(good) // 2], "image/jpeg", length=len(good))
             self.close_connection = True
             return None
-        if kind in ("large", "gzip", "drip"):
+        if kind in ("endless", "drip"):
             return self.without_end(kind)
-        sky.encodings.add(self.headers.get("Accept-Encoding"))
-        if kind == "compressed":
-            extra = {"Content-Encoding": "gzip"}
-            return self.answer(gzip.compress(good), "image/jpeg", extra=extra)
-        if kind == "slow":
-            time.sleep(0.4)
         if kind == "404 footprint":
-            return self.answer(b"", "text/plain", 404, reason=f"NOT FOUND. {FOOTPRINT}")
+            reason = "NOT FOUND. Requested (ra, dec) is outside the SDSS footprint."
+            return self.answer(b"", "text/plain", 404, reason=reason)
         if kind.isdigit():
             extra = {"Retry-After": sky.retry_after} if kind == "429" else {}
             return self.answer(b"<h1>Trouble</h1>", "text/html", int(kind), extra=extra)
-        if kind == "html":
-            page = b"<html><style>p{}</style><h1>SkyServer</h1><p>Down for maintenance</p></html>"
-            return self.answer(page, "text/html")
         contents = {
+            "html": lambda: b"<style>p{}</style><h1>SkyServer</h1><p>Down for maintenance</p>",
+            "nothing": lambda: b"",
             "truncated": lambda: good[: len(good) // 2],
-            "error image": lambda: message(size),
-            "white error image": lambda: message(size, "white"),
             "empty": lambda: jpeg(np.full((size, size, 3), 32, np.uint8)),
-            "half empty": lambda: half_empty(size, 0.6),
+            "white": lambda: jpeg(np.full((size, size, 3), 255, np.uint8)),
             "wrong size": lambda: jpeg(galaxy(size // 2, 0)),
             "grey": lambda: jpeg(galaxy(size, 0)[..., 0]),
-            "nothing": lambda: b"",
-            "gigantic": gigantic,
         }
         return self.answer(contents.get(kind, lambda: good)(), "image/jpeg")
 
     def without_end(self, kind):
         """600 MB, or a few bytes now and then; until the client hangs up."""
         self.close_connection = True
-        extra = {"Content-Encoding": "gzip"} if kind == "gzip" else {}
-        piece = gzip.compress(bytes(30 << 20), 1) if kind == "gzip" else bytes(1 << 20)
-        total = len(piece) if kind == "gzip" else 600 << 20
-        self.answer(b"", "image/jpeg", length=total, extra=extra)
-        for _ in range(1 if kind == "gzip" else 600):
-            piece = b"x" if kind == "drip" else piece
+        self.answer(b"", "image/jpeg", length=600 << 20)
+        piece = b"x" if kind == "drip" else bytes(1 << 20)
+        for _ in range(600):
             self.wfile.write(piece)
             self.wfile.flush()
             self.server_sky.sent_for_nothing += len(piece)
             time.sleep(0.02 if kind == "drip" else 0)
-
-    def fits_fault(self, kind, ra, dec, size):
-        sky = self.server_sky
-        good = sky.image(ra, dec, size)
-        holes = np.full((3, size, size), 0.5, "f4")
-        holes[:, 0, 0] = np.nan
-        half = np.ones((3, size, size), "f4")
-        half[:, : size // 2 + 1] = 0
-        return {
-            "truncated": good[: len(good) // 2 - 7],
-            "empty": _fits(np.zeros((3, size, size), "f4")),
-            "nan": _fits(holes),
-            "half empty": _fits(half),
-            "wrong size": sky.image(ra, dec, size // 2),
-            "html": b"<p>Down for maintenance</p>",
-        }.get(kind, good)
 
     def do_POST(self):
         """Cross-identification: positions are uploaded, the nearest objects come back."""
