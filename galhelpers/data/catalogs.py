@@ -1,4 +1,4 @@
-"""Catalogues: choosing galaxies, matching two surveys on the sky, splits that cannot leak."""
+"""Catalogs: choosing galaxies, matching two surveys on the sky, splits that cannot leak."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,16 +73,6 @@ def select_five_classes(
     return classes
 
 
-def five_class_ties(fractions: pd.DataFrame | np.ndarray) -> np.ndarray:
-    """Give the rows (counted from 0) whose class depends on ``>`` or ``>=``.
-
-    They sit exactly on a threshold: in Kaggle's training table GalaxyID 168266, 245304 (round)
-    and 239928 (cigar). Fractions must be as precise as published: do not round them to float32.
-    """
-    strict, inclusive = (select_five_classes(fractions, operator) for operator in (">", ">="))
-    return np.flatnonzero(strict != inclusive)
-
-
 def cross_match(
     ra1: Sequence[float] | np.ndarray,
     dec1: Sequence[float] | np.ndarray,
@@ -90,10 +80,10 @@ def cross_match(
     dec2: Sequence[float] | np.ndarray,
     max_separation_arcsec: float,
 ) -> pd.DataFrame:
-    """Find the same objects in two catalogues by their positions.
+    """Find the same objects in two catalogs by their positions.
 
     Two objects match when each is the other's nearest neighbour and they are close enough. So no
-    object is used twice, and the answer does not depend on which catalogue comes first.
+    object is used twice, and the answer does not depend on which catalog comes first.
 
     Parameters
     ----------
@@ -106,8 +96,8 @@ def cross_match(
     Returns
     -------
     DataFrame
-        ``index1``, ``index2`` (rows of the two catalogues, counted from 0) and
-        ``separation_arcsec``, one row a match, in the order of the first catalogue.
+        ``index1``, ``index2`` (rows of the two catalogs, counted from 0) and
+        ``separation_arcsec``, one row a match, in the order of the first catalog.
     """
     if not max_separation_arcsec > 0:
         raise ValueError(f"max_separation_arcsec must be positive, got {max_separation_arcsec}.")
@@ -197,7 +187,7 @@ def split_by_hash(
     """Divide galaxies into parts by a hash of their names.
 
     A galaxy's part depends on its name and the seed and on nothing else: not on the order of the
-    catalogue, nor on which other galaxies are in it. So galaxies added later do not move old ones
+    catalog, nor on which other galaxies are in it. So galaxies added later do not move old ones
     from training to test, and two notebooks agree without sharing a file.
 
     Parameters
@@ -283,7 +273,7 @@ def load_split(path: str | Path, ids: Sequence[object] | None = None) -> pd.Seri
         raise ValueError(
             f"{where} was made for other galaxies: {len(missing)} of yours are not in it"
             f"{_examples(missing)}, {len(extra)} in it are not yours{_examples(extra)}. "
-            "Split again, or load the catalogue it was made for."
+            "Split again, or load the catalog it was made for."
         )
     return split.loc[wanted]
 
@@ -291,18 +281,18 @@ def load_split(path: str | Path, ids: Sequence[object] | None = None) -> pd.Seri
 def _positions(
     ra: Sequence[float] | np.ndarray, dec: Sequence[float] | np.ndarray, which: str
 ) -> SkyCoord:
-    """Positions in degrees as astropy coordinates, with errors that name the catalogue."""
+    """Positions in degrees as astropy coordinates, with errors that name the catalog."""
     right_ascension, declination = np.atleast_1d(np.asarray(ra, float), np.asarray(dec, float))
     if right_ascension.shape != declination.shape or right_ascension.ndim != 1:
         raise ValueError(
-            f"The {which} catalogue needs as many ra as dec, got shapes "
+            f"The {which} catalog needs as many ra as dec, got shapes "
             f"{right_ascension.shape} and {declination.shape}."
         )
     good = np.isfinite(right_ascension) & (np.abs(declination) <= 90)
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
         raise ValueError(
-            f"The {which} catalogue has {np.sum(~good)} missing or impossible positions; "
+            f"The {which} catalog has {np.sum(~good)} missing or impossible positions; "
             f"row {row}: ra {right_ascension[row]}, dec {declination[row]}. "
             "Expected degrees; leave such rows out."
         )

@@ -133,7 +133,9 @@ def as_text(column: pd.Series, where: str) -> pd.Series:
         if len(lost):
             raise TableError(f"{where}: expected all digits of {lost.iloc[0]!r}. {advice}.")
         column = column.astype("Int64")
-    text = column.map(lambda name: name.decode() if isinstance(name, bytes) else name)
+    # As objects: pandas would make floats of whole numbers with a gap among them.
+    names = [name.decode() if isinstance(name, bytes) else name for name in column]
+    text = pd.Series(names, column.index, dtype=object)
     text = text.astype("string").fillna("").str.strip().astype(object)
     lost = text[text.str.fullmatch(r"\d\.?\d*[eE]\+?\d+")]
     if len(lost):
@@ -180,8 +182,8 @@ def read_positions(path: str | Path) -> pd.DataFrame:
     -------
     DataFrame
         ``id`` (text), ``ra``, ``dec`` (degrees), and where the table has them ``petro_r90``
-        (arcsec), ``pixel_scale`` (arcsec per pixel) and ``class_id`` (0 to 4 for one of the five
-        classes, -1 for none).
+        (arcsec), ``pixel_scale`` (arcsec per pixel) and ``class_id`` (as it stands in the
+        table).
 
     Raises
     ------
@@ -205,12 +207,7 @@ def read_positions(path: str | Path) -> pd.DataFrame:
     if table.empty:
         raise TableError(f"{short(path)} should have a row for each galaxy; it has none.")
     ra, dec = degrees(table["ra"], hours=True), degrees(table["dec"], hours=False)
-    table = table.assign(id=as_text(table["id"], f"{short(path)}, column id"), ra=ra, dec=dec)
-    if "class_id" in table:
-        numbers = pd.to_numeric(table["class_id"], errors="coerce")
-        if not numbers.isin(range(-1, 5)).all():
-            return table.drop(columns="class_id")  # a column of this name that means other classes
-    return table
+    return table.assign(id=as_text(table["id"], f"{short(path)}, column id"), ra=ra, dec=dec)
 
 
 @contextmanager
@@ -248,7 +245,8 @@ def _separator(path: Path) -> str:
 def _read_csv(path: Path, wanted: list[str]) -> pd.DataFrame:
     text = {name: str for name in wanted if name.lower() in IDENTIFIERS}
     # index_col: a comma at the end of each row must not move the columns.
-    return pd.read_csv(path, usecols=wanted, dtype=text, sep=_separator(path), index_col=False)
+    table = pd.read_csv(path, usecols=wanted, dtype=text, sep=_separator(path), index_col=False)
+    return table[wanted]
 
 
 def _read_parquet(path: Path, wanted: list[str]) -> pd.DataFrame:

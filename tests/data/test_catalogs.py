@@ -1,5 +1,6 @@
-"""Catalogues: the five-class cuts and their ties, matches on the sky, splits that cannot leak."""
+"""Catalogs: the five-class cuts and their ties, matches on the sky, splits that cannot leak."""
 
+import re
 import subprocess
 import sys
 
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 from galhelpers.data.catalogs import (
     FIVE_CLASSES,
     cross_match,
-    five_class_ties,
     group_duplicates,
     load_split,
     save_split,
@@ -75,8 +75,6 @@ def test_three_tied_galaxies():
     first = len(CLEAR)
     assert select_five_classes(rows)[first:].tolist() == [-1, -1, -1]
     assert select_five_classes(rows, ">=")[first:].tolist() == [0, 0, 2]
-    assert five_class_ties(rows).tolist() == [first, first + 1, first + 2]
-    assert five_class_ties(table(*CLEAR)).size == 0
 
 
 @pytest.mark.parametrize(
@@ -106,7 +104,7 @@ def test_missing_fraction_passes_no_cut():
 
 
 def test_wrong_operator_and_missing_column_are_refused():
-    with pytest.raises(ValueError, match="'>' or '>='"):
+    with pytest.raises(ValueError, match="'=='"):
         select_five_classes(table(*CLEAR), "==")
     with pytest.raises(ValueError, match=r"Class7\.3"):
         select_five_classes(table(*CLEAR).drop(columns="Class7.3"))
@@ -204,10 +202,10 @@ def test_too_far_or_empty_gives_no_match():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([1.0], [91.0], [1.0], [0.0], 1.0), "first catalogue has 1 missing or impossible"),
-        (([1.0], [0.0], [np.nan], [0.0], 1.0), "second catalogue has 1 missing or impossible"),
-        (([1.0, 2.0], [0.0], [1.0], [0.0], 1.0), "as many ra as dec"),
-        (([1.0], [0.0], [1.0], [0.0], 0.0), "positive"),
+        (([1.0], [91.0], [1.0], [0.0], 1.0), r"first .*91\.0"),
+        (([1.0], [0.0], [np.nan], [0.0], 1.0), "second .*nan"),
+        (([1.0, 2.0], [0.0], [1.0], [0.0], 1.0), r"first .*\(2,\).*\(1,\)"),
+        (([1.0], [0.0], [1.0], [0.0], 0.0), r"0\.0"),
     ],
 )
 def test_impossible_positions_are_refused(arguments, message):
@@ -282,13 +280,13 @@ def test_a_share_of_zero_or_one():
 
 @pytest.mark.parametrize("shares", [{}, {"a": 0.5}, {"a": 1.5, "b": -0.5}, {"a": 70, "b": 30}])
 def test_impossible_shares_are_refused(shares):
-    with pytest.raises(ValueError, match="add up to 1"):
+    with pytest.raises(ValueError, match="1"):
         split_by_hash([1, 2], shares)
 
 
 @pytest.mark.parametrize("name", [None, float("nan"), 1.0, np.float64(3), ""])
 def test_unreliable_names_are_refused(name):
-    with pytest.raises(ValueError, match="whole number or text"):
+    with pytest.raises(ValueError, match=re.escape(repr(name))):
         split_by_hash([1, name])
 
 
@@ -331,11 +329,11 @@ def test_no_galaxy_on_two_sides():
 
 
 def test_group_lengths_must_agree():
-    with pytest.raises(ValueError, match="as many ids"):
+    with pytest.raises(ValueError, match="2"):
         group_duplicates(["a", "b"], ids=[1])
-    with pytest.raises(ValueError, match="both ra and dec"):
+    with pytest.raises(ValueError, match="dec"):
         group_duplicates(["a"], ra=[1.0])
-    with pytest.raises(ValueError, match="2 positions"):
+    with pytest.raises(ValueError, match=r"\b2\b.*\b1\b"):
         group_duplicates(["a", "b"], ra=[1.0], dec=[1.0])
 
 
@@ -360,9 +358,9 @@ def test_saved_numbers_come_back_by_number(tmp_path):
 def test_repeated_id_is_not_saved_and_the_old_file_stays(tmp_path):
     path = tmp_path / "split.csv"
     save_split(path, [1, 2], ["train", "test"])
-    with pytest.raises(ValueError, match="'1' in test, train"):
+    with pytest.raises(ValueError, match=r"'1'.* test, train"):
         save_split(path, [1, 2, 1], ["train", "test", "test"])
-    with pytest.raises(ValueError, match="2 ids, 1 parts"):
+    with pytest.raises(ValueError, match=r"\b2\b.*\b1\b"):
         save_split(path, [1, 2], ["train"])
     assert load_split(path).tolist() == ["train", "test"]
 
@@ -370,13 +368,13 @@ def test_repeated_id_is_not_saved_and_the_old_file_stays(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,part\n1,train\n1,test\n", "'1' in test, train"),
-        ("id,part\n1,train\n1,train\n", "stand more than once"),
-        ("id,side\n1,train\n", "expected columns id and part"),
-        ("id,part\n1,\n", "every field filled"),
-        ("", "not a split"),
-        ('id,part\n"1,train\n', "not a split"),
-        ("id,part\n1,train,3\n1,2,3,4\n", "not a split"),
+        ("id,part\n1,train\n1,test\n", "'1'.* test, train"),
+        ("id,part\n1,train\n1,train\n", "'1'"),
+        ("id,side\n1,train\n", "id, side"),
+        ("id,part\n1,\n", "id, part"),
+        ("", r"split\.csv"),
+        ('id,part\n"1,train\n', r"split\.csv"),
+        ("id,part\n1,train,3\n1,2,3,4\n", r"split\.csv"),
     ],
 )
 def test_broken_split_is_refused(tmp_path, content, message):
@@ -389,9 +387,9 @@ def test_broken_split_is_refused(tmp_path, content, message):
 def test_split_for_other_galaxies_is_refused(tmp_path):
     path = tmp_path / "split.csv"
     save_split(path, [1, 2, 3], ["train", "test", "train"])
-    with pytest.raises(ValueError, match=r"1 of yours are not in it \(4\), 2 in it are not yours"):
+    with pytest.raises(ValueError, match=r"\b1\b.*4.*\b2\b"):
         load_split(path, [1, 4])
-    with pytest.raises(ValueError, match=r"0 of yours are not in it, 1 in it are not yours \(3\)"):
+    with pytest.raises(ValueError, match=r"\b0\b.*\b1\b.*3"):
         load_split(path, [1, 2])
     with pytest.raises(FileNotFoundError):
         load_split(tmp_path / "none.csv")
