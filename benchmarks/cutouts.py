@@ -1,4 +1,4 @@
-"""What a cutout costs us: CPU time and memory of 20,000 from a server on this computer.
+"""What a cutout costs us, and a job of 20,000 cutouts of which 1 % go wrong.
 
 Run it from the course folder, on a machine that does nothing else::
 
@@ -8,6 +8,10 @@ The server has a process of its own and sends pictures that it made beforehand, 
 counted, CPU time of the asking process, is ours: request, verification of the picture (decoded as a
 whole), and its file. Beside it a plain loop: one ``requests`` session, one thread, the answer
 written to a file without a look at it.
+
+In the job with faults every hundredth position is in trouble: a busy server or a broken connection
+once, or an error page, an empty or half a picture, a wrong size or a place outside the survey for
+ever. Afterwards every good picture must be on disk as it was sent, and every other galaxy listed.
 """
 
 import argparse
@@ -25,64 +29,108 @@ sys.path[:0] = [str(ROOT)]
 GROWTH_MB = 60
 """The largest resident memory may grow by so much, whatever the number of galaxies."""
 
+PASSING = ("503", "429", "drop")
+FOR_EVER = ("html", "empty", "truncated", "wrong size", "404 footprint", "grey")
+N = 20_000
+
+
+def positions(n: int, with_faults: bool):
+    """Give a table of n galaxies; those with faults lie in a part of the sky of their own."""
+    import numpy as np
+    import pandas as pd
+
+    rows = np.arange(n)
+    names = [f"g{row}" for row in rows]
+    dec = (20 if with_faults else -5) + rows / 1000
+    return pd.DataFrame({"id": names, "ra": 10 + rows / 1000, "dec": dec})
+
+
+def faults(n: int) -> dict[int, tuple[str, bool]]:
+    """Kind of fault, and whether it lasts, by row of the table."""
+    found = {}
+    for i, row in enumerate(range(50, n, 100)):
+        kinds = FOR_EVER if i % 2 else PASSING
+        found[row] = (kinds[i // 2 % len(kinds)], kinds is FOR_EVER)
+    return found
+
 
 def measure(kind: str, n: int, size: int, url: str, folder: Path) -> dict[str, float]:
     """CPU and wall milliseconds a cutout, and growth of the largest memory in MB."""
     import resource
 
-    import numpy as np
-    import pandas as pd
-
     os.environ["GALHELPERS_URL_SDSS"] = url
-    from galhelpers.data.web.cutouts import cutout_params, cutout_url, fetch_cutouts
-    from galhelpers.data.web.services import open_session
+    from galhelpers.data.cutouts import SERVICES, fetch_cutouts
+    from galhelpers.data.downloads import open_session
 
-    rows = np.arange(n)
-    table = pd.DataFrame({"id": [f"g{row}" for row in rows], "ra": 10 + rows / 1000,
-                          "dec": -5 + rows / 1000})  # fmt: skip
-    settings = {"size": size, "pixel_scale": 0.4, "per_second": np.inf, "progress": False}
+    table = positions(n, kind == "with faults")
+    settings = {"size": size, "pixel_scale": 0.4, "per_second": 1e9}
     # What the first call of anything costs is no part of the rate.
-    fetch_cutouts(table.head(50), folder / "warm", **settings)
+    fetch_cutouts(positions(50, False), folder / "warm", **settings)
 
     def peak() -> float:
         largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return largest / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
     before, cpu, wall = peak(), time.process_time(), time.perf_counter()
-    if kind == "fetch_cutouts":
-        report = fetch_cutouts(table, folder / "ours", **settings)
-        assert report.done == n
-    else:
+    if kind == "plain requests loop":
         (folder / "plain").mkdir()
-        base = cutout_url("sdss")
         with open_session() as session:
             for row in table.itertuples():
-                params = cutout_params("sdss", row.ra, row.dec, 0.4, size)
-                content = session.get(base, params=params, timeout=60).content
-                (folder / "plain" / f"{row.id}.jpg").write_bytes(content)
-    return {
+                params = {"ra": row.ra, "dec": row.dec, "scale": 0.4, "width": size, "height": size}
+                answer = session.get(url + SERVICES["sdss"].path, params=params, timeout=60)
+                (folder / "plain" / f"{row.id}.jpg").write_bytes(answer.content)
+    else:
+        report = fetch_cutouts(table, folder / "ours", **settings)
+    cost = {
         "cpu": 1000 * (time.process_time() - cpu) / n,
         "wall": 1000 * (time.perf_counter() - wall) / n,
         "growth": peak() - before,
     }
+    if kind != "plain requests loop":
+        check(table, report, folder / "ours", size, faults(n) if kind == "with faults" else {})
+    return cost
 
 
-def serve() -> None:
-    from tests.data.web.sky_server import SkyServer
+def check(table, report, folder: Path, size: int, wrong: dict[int, tuple[str, bool]]) -> None:
+    """Every good picture is there as it was sent, every other galaxy is listed with a reason."""
+    import pandas as pd
+
+    from tests.data.sky_server import SkyServer
+
+    bad = {f"g{row}" for row, (_, lasts) in wrong.items() if lasts}
+    assert (report.done, report.failed) == (len(table) - len(bad), len(bad)), report
+    if bad:
+        listed = pd.read_csv(folder / "failures.csv", dtype=str)
+        assert set(listed["id"]) == bad
+        assert listed["reason"].str.len().gt(0).all()
+    sent = SkyServer().picture
+    for row in table.itertuples():
+        file = folder / "images" / f"{row.id}.jpg"
+        if row.id in bad:
+            assert not file.exists(), row
+        else:
+            assert file.read_bytes() == sent(f"{row.ra:.6f}", f"{row.dec:.6f}", size), row
+
+
+def serve(n: int) -> None:
+    from tests.data.sky_server import SkyServer
 
     with SkyServer() as sky:
+        table = positions(n, True)
+        for row, (kind, lasts) in faults(n).items():
+            sky.fault(table["ra"][row], table["dec"][row], kind, forever=lasts)
         print(sky.url, flush=True)
         sys.stdin.read()  # until the other side is done
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=20_000)
+    parser.add_argument("--n", type=int, default=N)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--part", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        return serve()
+        return serve(args.n)
     if args.part:
         kind, n, size, url, folder = json.loads(args.part)
         print(json.dumps(measure(kind, n, size, url, Path(folder))))
@@ -93,11 +141,11 @@ def main() -> None:
     parts = [
         ("plain requests loop", few, 64),
         ("fetch_cutouts", few, 64),
-        ("fetch_cutouts", args.n, 64),
+        ("with faults", args.n, 64),
         ("plain requests loop", few, 424),
         ("fetch_cutouts", few, 424),
     ]
-    me = [sys.executable, __file__]
+    me = [sys.executable, __file__, "--n", str(args.n)]
     server = subprocess.Popen(
         [*me, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -107,7 +155,7 @@ def main() -> None:
         for kind, n, size in parts:
             with tempfile.TemporaryDirectory() as folder:
                 part = json.dumps([kind, n, size, url, folder])
-                out = subprocess.run([*me, "--part", part], check=True, capture_output=True)
+                out = subprocess.run([*me, "--part", part], check=True, stdout=subprocess.PIPE)
             found = json.loads(out.stdout)
             grown.append(found["growth"])
             row = f"{kind:24}{n:8,}{size:5}{found['cpu']:8.2f}{found['wall']:9.2f}"

@@ -11,6 +11,7 @@ fractions are multiplied down the tree.
 import itertools
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -221,11 +222,11 @@ def read_votes(
     answers = _answer_columns(spec, present)
     kind = kind or next(iter(answers), spec.kinds[0])
     if kind not in answers:
-        known = [meaning[0] for name in present if (meaning := spec.meaning(name))]
-        missing = [answer for answer in tree.columns if answer not in known]
+        known = [spec.meaning(name) for name in present]
+        missing = [answer for answer in tree.columns if (answer, kind) not in known]
         raise TableError(
             f"{short(path)} should have the {kind} of all {tree.n_answers} answers of the tree "
-            f"{tree.name}. It has nothing on {len(missing)} answers: {', '.join(missing[:5])}, ... "
+            f"{tree.name}; it lacks {len(missing)} answers: {', '.join(missing[:5])}, ... "
             f"Its columns: {', '.join(present[:8])}, ..."
         )
     others = _other_columns(spec, present, short(path))
@@ -237,35 +238,21 @@ def read_votes(
     numbers = {each: _numbers(table, names, short(path)) for each, names in answers.items()}
     counts = numbers.get("count")
     values = _shares(numbers[kind], tree) if kind == "count" else numbers[kind].copy()
-    stood_in: dict[str, int] = {}
+    stood_in: Counter[str] = Counter()
     for other in spec.kinds[spec.kinds.index(kind) + 1 :]:
         if other in numbers:
-            stood_in |= _stand_in(values, _shares(numbers[other], tree), tree)
+            stood_in.update(_stand_in(values, _shares(numbers[other], tree), tree))
     wrong = _wrong_rows(catalog, tree, values, kind, counts)
-    fractions = tree.to_cumulative(_shares(values, tree))
+    keep, left_out = _left_out(wrong, catalog["id"], max_wrong, short(path))
+    fractions = pd.DataFrame(tree.to_cumulative(_shares(values, tree)), columns=tree.published)
     votes = None
     if counts is not None:
         votes = pd.DataFrame(np.rint(np.nan_to_num(counts)).astype(np.int32), columns=tree.columns)
         if "n_votes" not in catalog:
             catalog["n_votes"] = votes.iloc[:, : tree.offsets[1]].sum(axis=1)
-
-    left_out = {
-        reason: {"rows": int(rows.sum()), "first": catalog["id"].iloc[int(rows.argmax())]}
-        for reason, rows in wrong.items()
-        if rows.any()
-    }
-    keep = ~np.any(list(wrong.values()), axis=0)
-    if (~keep).sum() > max_wrong * len(keep):
-        reasons = (f"{why}: {each['rows']:,} rows, the first is {each['first']!r}"
-                   for why, each in left_out.items())  # fmt: skip
-        raise TableError(
-            f"{short(path)}: {(~keep).sum():,} of {len(keep):,} rows are wrong, expected at most "
-            f"{max_wrong:.0%}. {'; '.join(reasons)}."
-        )
-    source = {"table": path.name, "rows": len(table), "kind": kind, "stood_in": stood_in,
+    source = {"table": path.name, "rows": len(table), "kind": kind, "stood_in": dict(stood_in),
               "left_out": left_out}  # fmt: skip
-    whole = VoteTable(catalog, tree, votes, pd.DataFrame(fractions, columns=tree.published), source)
-    return whole.select(keep)
+    return VoteTable(catalog, tree, votes, fractions, source).select(keep)
 
 
 def _answer_columns(spec: VoteColumns, present: list[str]) -> dict[Kind, list[str]]:
@@ -355,6 +342,28 @@ def _wrong_rows(
         off = (catalog["ra"] < 0) | (catalog["ra"] > 360) | (catalog["dec"].abs() > 90)
         wrong["a position that is not on the sky"] = off.to_numpy()
     return wrong
+
+
+def _left_out(
+    wrong: dict[str, np.ndarray], ids: pd.Series, max_wrong: float, where: str
+) -> tuple[np.ndarray, dict[str, dict[str, Any]]]:
+    """Give the mask (n,) of rows to keep, and what is wrong with the others; refuse too many."""
+    left_out = {
+        reason: {"rows": int(rows.sum()), "first": ids.iloc[int(rows.argmax())]}
+        for reason, rows in wrong.items()
+        if rows.any()
+    }
+    keep = ~np.any(list(wrong.values()), axis=0)
+    if (~keep).sum() > max_wrong * len(keep):
+        reasons = (
+            f"{reason}: {each['rows']:,} rows, the first is {each['first']!r}"
+            for reason, each in left_out.items()
+        )
+        raise TableError(
+            f"{where}: {(~keep).sum():,} of {len(keep):,} rows are wrong, expected at most "
+            f"{max_wrong:.0%}. {'; '.join(reasons)}."
+        )
+    return keep, left_out
 
 
 def weighted_votes(table: VoteTable) -> pd.DataFrame:

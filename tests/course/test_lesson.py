@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from galhelpers.course.lesson import Lesson
-from galhelpers.data.votes.galaxy_votes import votes_of
+from galhelpers.data.votes import votes_of
 from galhelpers.trees import DECALS
 
 

@@ -1,1 +1,0 @@
-"""Published tables of votes, in every layout there is, made into one shape."""
