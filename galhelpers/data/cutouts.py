@@ -26,7 +26,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageStat
 from tqdm.auto import tqdm
 
-from galhelpers.data.downloads import RETRY, TIMEOUT, FetchError, explain, only_one, open_session
+from galhelpers.data.downloads import (
+    RETRY,
+    TIMEOUT,
+    FetchError,
+    explain,
+    only_one,
+    open_session,
+    public,
+)
 from galhelpers.paths import atomic_write, is_portable
 
 MOST_BYTES = 32 << 20
@@ -181,9 +189,12 @@ def fetch_cutouts(
         shown = _read_rows(picture_list, Frame._fields)
         _write_rows(picture_list, Frame._fields, shown.values())
         todo = _missing(frames, shown, folder / "images")
+        there = len(frames) - len(todo)
         before = _read_rows(failure_list, ("id", "reason"))
         failures = {frame.id: before[frame.id][1] for frame in todo if frame.id in before}
-        there = len(frames) - len(todo)
+        impossible = {frame.id: reason for frame in todo if (reason := _impossible(frame))}
+        failures |= impossible
+        askable = [frame for frame in todo if frame.id not in impossible]
         with (
             open_session(connections=workers) as session,
             picture_list.open("a", newline="", encoding="utf-8") as pictures,
@@ -191,7 +202,7 @@ def fetch_cutouts(
         ):
             fetcher = _Fetcher(session, folder / "images", pictures, per_second)
             try:
-                _fetch_all(fetcher, todo, failures, there > 0, workers, bar)
+                _fetch_all(fetcher, askable, failures, there > 0, workers, bar)
             finally:
                 _write_rows(failure_list, ("id", "reason"), failures.items())
                 if not failures:
@@ -303,9 +314,6 @@ class _Fetcher:
         self.lock = threading.Lock()
 
     def __call__(self, frame: Frame) -> _Outcome:
-        reason = _impossible(frame)
-        if reason:
-            return _Outcome(reason, trouble=False)
         spec = SERVICES[frame.service]
         params = {
             "ra": f"{frame.ra:.6f}",
@@ -366,7 +374,7 @@ def _fetch_all(
 ) -> None:
     """Fetch pictures in a pool of threads and keep ``failures`` (reason by identifier) up to date.
 
-    ``works`` says whether the service has ever sent a picture.
+    ``works`` says whether the service has sent a picture before.
 
     Raises
     ------
@@ -375,7 +383,7 @@ def _fetch_all(
     """
     failed_before = set(failures)
     in_a_row = 0
-    reason = ""
+    trouble = ""
     pool = ThreadPoolExecutor(workers)
     try:
         # In portions: a hundred thousand waiting galaxies would take memory.
@@ -390,19 +398,22 @@ def _fetch_all(
                 if not outcome.trouble:
                     in_a_row, works = 0, True
                     continue
-                reason = outcome.reason
+                trouble = outcome.reason
                 # What failed before may fail for good, and says nothing about the service.
                 in_a_row += frame.id not in failed_before
                 if in_a_row >= GIVE_UP_AFTER:
-                    works = False
-                    break
+                    raise _down(trouble)
     finally:
         pool.shutdown(cancel_futures=True)
-    if reason and not works:
-        raise FetchError(
-            f"The image service does not work: {reason} Pictures that have arrived are kept; the "
-            "same command goes on from there."
-        )
+    if trouble and not works:
+        raise _down(trouble)
+
+
+def _down(trouble: str) -> FetchError:
+    return FetchError(
+        f"The image service does not work: {trouble} Pictures that have arrived are kept; the same "
+        "command goes on from there."
+    )
 
 
 def _judge(response: requests.Response, content: bytes, size: int) -> _Outcome:
@@ -433,7 +444,7 @@ def _first_words(content: bytes) -> str:
         return ""
     text = content[:2000].decode("utf-8", "replace")
     text = re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>", " ", text)
-    return " ".join(html.unescape(text).split())[:80]
+    return public(" ".join(html.unescape(text).split())[:80])
 
 
 def _impossible(frame: Frame) -> str:

@@ -199,12 +199,14 @@ def test_a_service_that_cannot_be_reached(monkeypatch, tmp_path):
             fetch_cutouts(galaxies(n), tmp_path, **FAST)
         assert "secret" not in str(caught.value)
         assert "secret" not in (tmp_path / "failures.csv").read_text()
+    with pytest.raises(FetchError, match=r"127\.0\.0\.1"):  # one has no radius, nothing came
+        fetch_cutouts(galaxies(2).assign(petro_r90=[10, np.nan]), tmp_path, **FAST)
     with pytest.raises(FetchError, match=r"127\.0\.0\.1"):
         sdss_radii(galaxies(2).drop(columns="petro_r90"))
 
 
 def test_a_service_that_stops_working_is_left_alone(sky, tmp_path):
-    table = galaxies(300)
+    table = galaxies(1200)
     for row in table[20:].itertuples():
         sky.fault(row.ra, row.dec, "html", forever=True)
     with pytest.raises(FetchError, match="Down for maintenance"):
