@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -72,18 +72,22 @@ class VoteColumns:
 # There is no answer 35, and answer 38 is the dust lane, which the tree lists after answer 24.
 _GZ2_NUMBERS = [*range(1, 25), 38, *range(25, 35), 36, 37]
 _GZ2_ANSWERS = {f"{n:02d}": answer for n, answer in zip(_GZ2_NUMBERS, GZ2.columns, strict=True)}
-_GZ2_NAME = re.compile(r"t\d\d_\w+?_a(\d\d)_\w+?_(debiased|weighted_fraction|fraction|count)")
+_GZ2_NAME = re.compile(
+    r"t\d\d_\w+?_a(?P<number>\d\d)_\w+?_(?P<kind>debiased|weighted_fraction|fraction|count)"
+)
 
 
 def _gz2_meaning(name: str) -> tuple[str, Kind] | None:
     match = _GZ2_NAME.fullmatch(name)
-    return (_GZ2_ANSWERS[match[1]], match[2]) if match else None  # type: ignore[return-value]
+    if match is None or match["number"] not in _GZ2_ANSWERS:
+        return None
+    return _GZ2_ANSWERS[match["number"]], cast("Kind", match["kind"])
 
 
 def _meanings(
     names: list[str], tree: Tree, endings: dict[Kind, str]
 ) -> Callable[[str], tuple[str, Kind] | None]:
-    """Columns that are called as the answers, with an ending for each kind of number."""
+    """Find the meaning of columns that are called as the answers, with an ending for the kind."""
     return {
         name + ending: (answer, kind)
         for kind, ending in endings.items()

@@ -329,6 +329,7 @@ def test_every_answer_of_the_numbered_columns_once():
         "t08_odd_feature_a24_merger_fraction": ("odd-feature_merger", "fraction"),
         "t11_arms_number_a37_cant_tell_count": ("spiral-arm-count_cant-tell", "count"),
         "t01_smooth_or_features_a01_smooth_flag": None,
+        "t11_arms_number_a35_unknown_count": None,
         "total_votes": None,
     }.items():
         assert COLUMNS["gz2"].meaning(name) == meaning
