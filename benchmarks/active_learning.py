@@ -22,7 +22,7 @@ from galhelpers.data.augment import Augment, to_float
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import load_images
-from galhelpers.data.sources.simulated import load_simulated
+from galhelpers.data.simulated import load_simulated
 from galhelpers.data.votes import votes_of
 from galhelpers.learning.active import STRATEGIES, labels_saved, learning_curves
 from galhelpers.learning.losses import vote_loss

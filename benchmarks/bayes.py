@@ -373,7 +373,7 @@ def run_side(python: Path, **job: Any) -> Any:
 
 def galaxies(n: int) -> tuple[list[str], list]:
     """Files of n simulated galaxies, and their votes; made when missing."""
-    from galhelpers.data.sources.simulated import load_simulated
+    from galhelpers.data.simulated import load_simulated
 
     found = load_simulated(RUNS / "bayes-galaxies", n, seed=0, telescope="decals")
     votes = found.tables["votes_decals"][list(DECALS.columns)]

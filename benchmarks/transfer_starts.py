@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.data.images import load_images
-from galhelpers.data.sources.simulated import load_simulated
+from galhelpers.data.simulated import load_simulated
 from galhelpers.data.votes import votes_of
 from galhelpers.learning.checkpoint import save_checkpoint
 from galhelpers.learning.losses import vote_loss

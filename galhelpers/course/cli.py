@@ -105,7 +105,6 @@ def _fetch_options(fetch: argparse.ArgumentParser) -> None:
     more.add_argument("--all", action="store_true", dest="everything", help="optional files too")
     more.add_argument("--config", default="", metavar="NAME", help="Hugging Face: tiny or default")
     more.add_argument("--revision", default="", metavar="COMMIT", help="Hugging Face: this commit")
-    more.add_argument("--mosaic", default="", metavar="FILE", help="FITS image to cut stamps from")
     more = fetch.add_argument_group("pictures from an image service")
     more.add_argument("--catalog", default="", metavar="FILE", help="table with id, ra, dec")
     more.add_argument("--cutouts", type=int, metavar="N", help="pictures of this many galaxies")
@@ -135,7 +134,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _datasets(arguments: argparse.Namespace) -> int:
-    from galhelpers.course.shelf import describe_dataset, describe_datasets
+    from galhelpers.course.datasets import describe_dataset, describe_datasets
 
     print(describe_dataset(arguments.name) if arguments.name else describe_datasets())
     return 0

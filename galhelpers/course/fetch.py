@@ -1,19 +1,63 @@
-"""Put a data set under the data root, checked, and say what is there now and how to cite it."""
+"""The command ``galhelpers fetch``: terms first, then files and pictures, then how to cite them."""
 
+import datetime
+import hashlib
+import json
 import os
 import shlex
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from galhelpers.course.fetch_plan import Choices, checked_choices
+import pandas as pd
+
+from galhelpers.data.dataset import load_dataset
+from galhelpers.data.downloads import FetchError, only_one
 from galhelpers.data.manifest import (
     DatasetEntry,
     ManifestError,
     UnknownDatasetError,
     load_manifest,
 )
+from galhelpers.data.readers import CATALOG, SOURCE
 from galhelpers.paths import UserError, default_data_root, short
+
+DOWNLOADS = "downloads"
+"""Folder in a data set's folder that keeps the files as they were published."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What can be chosen about a data set; each has a use for some of it.
+
+    Attributes
+    ----------
+    n, seed, telescope, size, balanced
+        Simulated survey, as for ``load_simulated``; ``seed`` also draws galaxies for ``cutouts``.
+    everything
+        Fetch the optional files too.
+    config, revision
+        Part and commit of a Hugging Face repository.
+    catalog
+        Path of a table with positions, for an image service.
+    cutouts
+        Number of galaxies to ask pictures for; None asks for all of ``catalog``.
+    per_second
+        Requests a second to an image service, at most.
+    """
+
+    n: int = 4000
+    seed: int = 0
+    telescope: str = "sdss"
+    size: int = 424
+    balanced: bool = False
+    everything: bool = False
+    config: str = ""
+    revision: str = ""
+    catalog: str = ""
+    cutouts: int | None = None
+    per_second: float = 5.0
 
 
 def fetch(
@@ -32,13 +76,13 @@ def fetch(
     progress : bool
         Show progress bars.
     **choices
-        Fields of ``Choices``.
+        Fields of `Choices`.
 
     Raises
     ------
     UserError
         For an unknown data set or an impossible choice.
-    galhelpers.data.web.services.FetchError
+    galhelpers.data.downloads.FetchError
         When something could not be fetched; the message says what to do.
     """
     try:
@@ -46,78 +90,279 @@ def fetch(
     except (ManifestError, UnknownDatasetError) as error:
         raise UserError(str(error)) from None
     root = Path(data_root).expanduser() if data_root else default_data_root()
-    wanted = checked_choices(entry, choices)
-    if entry.kind == "simulated":
-        _simulated(entry, root, wanted)
+    wanted = _checked(entry, choices)
+    if entry.is_made_here:
+        _make_simulated(entry, root, wanted)
         return
-    if entry.kind == "folder":
-        raise UserError(by_hand(entry, root))
-    from galhelpers.course.fetch_files import fetch_published  # the web: late, for quick messages
-    from galhelpers.course.fetch_pictures import pictures_of_catalogue
-    from galhelpers.data.web.intact import one_at_a_time
-
-    folder = root / entry.name
+    if not entry.is_fetched:
+        steps = entry.by_hand or f"It comes from {entry.origin}."
+        raise UserError(
+            f"{name} can be got by hand. {steps} Put it in {short(root / name)}. Size: "
+            f"{entry.size_display}"
+        )
     began = time.perf_counter()
-    _announce(entry)
+    print(f"{entry.name}: {entry.title}")
+    _say("from", entry.origin)
+    _say("size", entry.size_display)
+    _say("licence", entry.licence)
+    if entry.terms:
+        _say("TERMS", entry.terms)
+    if entry.unverified:
+        _say("unverified", entry.unverified)
+    folder = root / entry.name
     # One process at a time makes a data set: tables of two must not be mixed.
-    with one_at_a_time(folder / "source.json", f"fetch of {entry.name}"):
-        work = pictures_of_catalogue if entry.kind == "cutouts" else fetch_published
-        notes = work(entry, folder, wanted, progress)
+    with only_one(folder / "fetch", entry.name):
+        if entry.reader == "positions":
+            notes = _pictures_of_table(entry, folder, wanted, progress)
+        else:
+            notes = _published(entry, folder, wanted, progress)
+            if wanted.cutouts:
+                notes = _pictures_of_set(entry, folder, wanted, progress)
     _summary(entry, root, notes, time.perf_counter() - began)
 
 
-def by_hand(entry: DatasetEntry, root: Path) -> str:
-    """Say how to get a data set without this command."""
-    steps = entry.by_hand or f"It comes from {entry.where}."
-    place = short(root / entry.name)
-    return f"{entry.name} can be got by hand. {steps} Put it in {place}. Size: {entry.size_display}"
+def _checked(entry: DatasetEntry, choices: dict[str, Any]) -> Choices:
+    """Refuse choices that do not exist, are impossible, or that this data set ignores."""
+    defaults = asdict(Choices())
+    unknown = sorted(set(choices) - set(defaults))
+    if unknown:
+        raise UserError(f"There is no choice {unknown[0]!r}. Choices: {', '.join(defaults)}.")
+    used = {
+        "n": entry.is_made_here,
+        "telescope": entry.is_made_here,
+        "size": entry.is_made_here,
+        "balanced": entry.is_made_here,
+        "seed": entry.is_made_here or entry.cutouts,
+        "everything": entry.files,
+        "config": entry.hub,
+        "revision": entry.hub,
+        "catalog": entry.reader == "positions",
+        "cutouts": entry.cutouts,
+        "per_second": entry.cutouts,
+    }
+    for name, value in choices.items():
+        if value != defaults[name] and not used[name]:
+            option = {"everything": "all", "per_second": "per-second"}.get(name, name)
+            known = ", ".join(name for name, is_used in used.items() if is_used) or "nothing"
+            raise UserError(f"{entry.name} has no use for --{option}. What it knows: {known}.")
+    wanted = Choices(**choices)
+    if entry.hub and wanted.config not in ("", *entry.hub.configs):
+        known = " or ".join(entry.hub.configs)
+        raise UserError(f"{entry.name} has no part {wanted.config!r}: --config {known}.")
+    if wanted.cutouts is not None and wanted.cutouts < 1:
+        raise UserError(f"Expected --cutouts of 1 or more, got {wanted.cutouts}.")
+    if not wanted.per_second > 0:
+        raise UserError(f"Expected --per-second above 0, got {wanted.per_second:g}.")
+    return wanted
 
 
-def _announce(entry: DatasetEntry) -> None:
-    """Say what is going to happen, and under which terms, before anything is downloaded."""
-    print(f"{entry.name}: {entry.title}")
-    print(f"  from:       {entry.where}")
-    print(f"  size:       {entry.size_display}")
-    print(f"  licence:    {entry.licence}")
-    if entry.terms:
-        print(f"  TERMS:      {entry.terms}")
-    if entry.unverified:
-        print(f"  unverified: {entry.unverified}")
+def _published(entry: DatasetEntry, folder: Path, wanted: Choices, progress: bool) -> list[str]:
+    """Download what others published, and make it readable; give notes for the user."""
+    from galhelpers.data.convert import convert  # h5py, pyarrow: late, for quick messages
+    from galhelpers.data.fetch import fetch_files, fetch_hub
+
+    downloads = folder / DOWNLOADS
+    if _is_complete(entry, folder, wanted):
+        return [f"Already here. To make it anew, delete {short(folder / SOURCE)}."]
+    if entry.hub:
+        # The commit that was fetched first is kept: two commits must not be mixed.
+        revision = wanted.revision or _record(folder).get("revision", "")
+        files, facts = fetch_hub(entry, downloads, wanted.config, revision, progress)
+        _say("commit", facts["revision"])
+    else:
+        files, facts = fetch_files(entry, downloads, wanted.everything, _say, progress)
+    source = _source(entry) | facts
+    try:
+        return convert(entry, folder, files, source, progress)
+    except ValueError as error:
+        raise FetchError(
+            f"{error} If a file arrived damaged, delete it in {short(downloads)} and give the same "
+            "command again."
+        ) from error
+
+
+def _is_complete(entry: DatasetEntry, folder: Path, wanted: Choices) -> bool:
+    """Say whether all that is wanted is there and readable."""
+    record = _record(folder)
+    names = {file["name"] for file in record.get("files", [])}
+    expected = {file.name for file in entry.files if wanted.everything or not file.optional}
+    if not record or expected - names:
+        return False
+    if wanted.config not in ("", record.get("config")) or wanted.revision not in (
+        "",
+        record.get("revision"),
+    ):
+        return False
+    try:
+        galaxies = load_dataset(entry.name, folder.parent)
+    except (OSError, ValueError):
+        return False
+    # A picture that is named and gone is under its path, one that never was under its identifier.
+    lost = galaxies.problems["file"].astype(str).str.contains("/")
+    return len(galaxies) > 0 and not lost.any()
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """Read what an earlier run wrote down; empty where there is nothing."""
+    try:
+        record: dict[str, Any] = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record
+
+
+def _source(entry: DatasetEntry) -> dict[str, Any]:
+    """Write down where a data set comes from; stays with it on disk."""
+    return {
+        "dataset": entry.name,
+        "title": entry.title,
+        "where": entry.origin,
+        "files": [],
+        "fetched": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "licence": entry.licence,
+        "citation": list(entry.citation),
+    }
+
+
+def _pictures_of_table(
+    entry: DatasetEntry, folder: Path, wanted: Choices, progress: bool
+) -> list[str]:
+    """Ask an image service for the galaxies of a user's own table; give notes for the user."""
+    from galhelpers.data.catalogs import FIVE_CLASSES
+    from galhelpers.data.tables import read_positions
+
+    if not wanted.catalog:
+        raise UserError(
+            f"{entry.name} needs a table of positions: --catalog FILE (CSV, FITS or Parquet) with "
+            "columns id, ra and dec in degrees."
+        )
+    catalog = read_positions(Path(wanted.catalog).expanduser())
+    catalog = catalog if wanted.cutouts is None else catalog.head(wanted.cutouts)
+    # A column class_id that holds something else than the five classes is not ours.
+    known = range(-1, len(FIVE_CLASSES))
+    if "class_id" not in catalog or not catalog["class_id"].isin(known).all():
+        catalog = catalog.assign(class_id=-1)
+    names = [*FIVE_CLASSES, ""]
+    catalog["class_name"] = [names[int(i)] for i in catalog["class_id"]]
+    source = _source(entry) | {"catalog": Path(wanted.catalog).name}
+    return _ask_service(
+        entry, folder, catalog.assign(file=""), catalog, {}, source, wanted, progress
+    )
+
+
+def _pictures_of_set(
+    entry: DatasetEntry, folder: Path, wanted: Choices, progress: bool
+) -> list[str]:
+    """Ask an image service for some galaxies of a data set that has no pictures of them.
+
+    The same galaxies come first each time: asking for 1,000 after 100 asks for 900 more.
+    """
+    catalog = pd.read_parquet(folder / CATALOG)
+    source = _record(folder)
+    tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in source["tables"]}
+    # Pictures that the publisher gives lie in folders of their own; they are not asked for again.
+    published = catalog["file"].str.count("/") > 1
+    placed = catalog["ra"].notna() & catalog["dec"].notna()
+    keys = [hashlib.sha256(f"{wanted.seed}:{name}".encode()).hexdigest() for name in catalog["id"]]
+    asked = catalog[placed & ~published].assign(key=keys).sort_values("key").drop(columns="key")
+    asked = asked.head(wanted.cutouts or 0)
+    if asked.empty:
+        return ["Every galaxy has a picture already: nothing was asked for."]
+    return _ask_service(entry, folder, catalog, asked, tables, source, wanted, progress)
+
+
+def _ask_service(
+    entry: DatasetEntry,
+    folder: Path,
+    catalog: pd.DataFrame,
+    asked: pd.DataFrame,
+    tables: dict[str, pd.DataFrame],
+    source: dict[str, Any],
+    wanted: Choices,
+    progress: bool,
+) -> list[str]:
+    """Fetch pictures of some galaxies; say beforehand how long it takes, afterwards what came.
+
+    The catalog is written in any case, also when the service gave up or the user stopped it: what
+    has arrived can be read.
+    """
+    from galhelpers.data.convert import pictures, write_tables
+    from galhelpers.data.cutouts import fetch_cutouts, sdss_radii
+
+    if entry.cutouts is None:
+        raise UserError(f"No image service is known for {entry.name}.")
+    plan = entry.cutouts
+    minutes = len(asked) / wanted.per_second / 60
+    _say(
+        "pictures",
+        f"{len(asked):,} galaxies, {wanted.per_second:g} a second at most: {minutes:,.0f} min or "
+        f"more, some {len(asked) * 0.03:,.0f} MB",
+    )
+    if len(asked) >= 10 and asked["ra"].max() < 24:
+        _say("note", "ra is below 24 throughout: hours? Degrees are expected.")
+    if plan.service == "sdss" and plan.pixel_scale is None and "pixel_scale" not in asked:
+        asked = sdss_radii(asked)
+    try:
+        report = fetch_cutouts(
+            asked,
+            folder,
+            plan.service,
+            size=plan.size,
+            pixel_scale=plan.pixel_scale,
+            per_second=wanted.per_second,
+            progress=progress,
+        )
+    finally:
+        here = pictures(folder)
+        pairs = zip(catalog["id"], catalog["file"], strict=True)
+        files = [file or here.get(str(name), "") for name, file in pairs]
+        write_tables(folder, catalog.assign(file=files), tables, source)
+    notes = [f"{report.done:,} pictures fetched, {report.already_there:,} were there."]
+    if report.failed:
+        notes.append(f"{report.failed:,} could not be had: failures.csv says why.")
+    return notes
+
+
+def _say(what: str, words: str) -> None:
+    """Print a fact in the column of facts."""
+    print(f"  {what + ':' if what else '':<11} {words}", flush=True)
 
 
 def _summary(entry: DatasetEntry, root: Path, notes: list[str], seconds: float) -> None:
-    """Say what is there now, by reading it as a notebook would."""
-    from galhelpers.data.dataset import load_dataset
-
+    """Say what is there now, by reading it as a notebook would, and how to cite it."""
     galaxies = load_dataset(entry.name, root)
     folder = root / entry.name
-    pictures = int((galaxies.catalog["file"] != "").sum())
+    with_picture = int((galaxies.catalog["file"] != "").sum())
     counts = galaxies.class_counts()
-    print(f"  folder:     {folder}")
-    print(f"  galaxies:   {len(galaxies):,}, {pictures:,} with a picture")
+    _say("folder", str(folder))
+    _say("galaxies", f"{len(galaxies):,}, {with_picture:,} with a picture")
     if counts.any():
-        print(f"  classes:    {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
+        _say("classes", ", ".join(f"{name} {count:,}" for name, count in counts.items()))
     if len(galaxies.problems):
         reasons = galaxies.problems["reason"].value_counts()
         shown = [f"{count:,} {reason}" for reason, count in reasons.head(3).items()]
         more = f"; {len(reasons) - 3} more reasons" if len(reasons) > 3 else ""
-        print(f"  left out:   {'; '.join(shown)}{more}")
-    kept = _size_of(folder / "downloads")
-    print(f"  on disk:    {_size_of(folder) / 1e6:,.1f} MB, after {seconds:.1f} s")
-    if kept:
-        print(f"              {kept / 1e6:,.1f} MB of it in downloads, which may be deleted")
+        _say("left out", f"{'; '.join(shown)}{more}")
+    if not with_picture:
+        how = (
+            f" `galhelpers fetch {entry.name} --cutouts 1000` asks for pictures of 1,000 galaxies."
+        )
+        notes = [*notes, f"A table without images.{how if entry.cutouts else ''}"]
+    _say("on disk", f"{_size_of(folder) / 1e6:,.1f} MB, after {seconds:.1f} s")
+    if kept := _size_of(folder / DOWNLOADS):
+        _say("", f"{kept / 1e6:,.1f} MB of it in {DOWNLOADS}, which may be deleted")
     for note in notes:
-        print(f"  note:       {note}")
-    _cite(entry, 12)
-    if pictures and counts.any():
+        _say("note", note)
+    _cite(entry)
+    if with_picture and counts.any():
         default = root.resolve() == default_data_root().resolve()
         where = "" if default else f" --data-root {shlex.quote(str(root.resolve()))}"
-        print(f"  use it:     galhelpers run --dataset {entry.name}{where}")
+        _say("use it", f"galhelpers run --dataset {entry.name}{where}")
 
 
-def _simulated(entry: DatasetEntry, root: Path, wanted: Choices) -> None:
-    """Make the simulated survey."""
-    from galhelpers.data.sources import simulated  # torch: late, for quick messages
+def _make_simulated(entry: DatasetEntry, root: Path, wanted: Choices) -> None:
+    """Make the simulated survey, and say what is in it."""
+    from galhelpers.data import simulated  # torch: late, for quick messages
 
     sky = (wanted.n, wanted.seed, wanted.telescope, wanted.size, wanted.balanced)
     try:
@@ -127,25 +372,25 @@ def _simulated(entry: DatasetEntry, root: Path, wanted: Choices) -> None:
     began = time.perf_counter()
     galaxies = simulated.load_simulated(root, *sky)
     seconds = time.perf_counter() - began
-    pictures = f"pictures of {wanted.size} x {wanted.size} px"
     print(f"{entry.name}: {entry.title}")
-    print(f"  folder:   {folder}")
-    print(f"  galaxies: {len(galaxies):,}, seen by {wanted.telescope}, {pictures}")
-    print(f"  on disk:  {_size_of(folder) / 1e6:,.1f} MB, after {seconds:.1f} s")
-    print(f"  images:   {simulated.IMAGE_FOLDER}/<GalaxyID>.jpg")
+    _say("folder", str(folder))
+    pictures = f"pictures of {wanted.size} x {wanted.size} px"
+    _say("galaxies", f"{len(galaxies):,}, seen by {wanted.telescope}, {pictures}")
+    _say("on disk", f"{_size_of(folder) / 1e6:,.1f} MB, after {seconds:.1f} s")
+    _say("images", f"{simulated.IMAGE_FOLDER}/<GalaxyID>.jpg")
     if (folder / simulated.FITS_FOLDER).is_dir():
         stamp = f"{simulated.STAMP} px, nanomaggies, with sky coordinates"
-        print(f"            {simulated.FITS_FOLDER}/<GalaxyID>.fits: {stamp}")
-    print(f"  tables:   {simulated.TABLE}: 37 cumulative fractions of the votes, the labels")
+        _say("", f"{simulated.FITS_FOLDER}/<GalaxyID>.fits: {stamp}")
+    _say("tables", f"{simulated.TABLE}: 37 cumulative fractions of the votes, the labels")
     for table in galaxies.tables:
-        print(f"            {table}.csv: {simulated.WORDS.get(table, 'its catalogue')}")
-    print(f"  licence:  {entry.licence}")
-    _cite(entry, 10)
+        _say("", f"{table}.csv: {simulated.WORDS.get(table, 'its catalogue')}")
+    _say("licence", entry.licence)
+    _cite(entry)
 
 
-def _cite(entry: DatasetEntry, width: int) -> None:
+def _cite(entry: DatasetEntry) -> None:
     for number, work in enumerate(entry.citation):
-        print(f"  {'' if number else 'cite:':<{width}}{work}")
+        _say("" if number else "cite", work)
 
 
 def _size_of(folder: Path) -> int:

@@ -9,7 +9,7 @@ from galhelpers.course import results
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
-from galhelpers.data.sources.simulated import FRAME, load_simulated
+from galhelpers.data.simulated import FRAME, load_simulated
 from galhelpers.learning.metrics import Interval
 from galhelpers.paths import course_root, default_data_root
 from galhelpers.profiles import get_profile
@@ -50,7 +50,7 @@ class Lesson:
         """
         own = dataset is None or dataset == self.dataset
         name, root = (self.dataset, self.data_root) if own else (dataset or "", None)
-        galaxies = load_dataset(name, root, self.profile.name, self.seed)
+        galaxies = load_dataset(name, root, n=self.profile.n_simulated, seed=self.seed)
         if len(galaxies) and not (galaxies.catalog["file"] != "").any():
             raise FileNotFoundError(
                 f"{name} has {len(galaxies):,} galaxies but no pictures yet. "

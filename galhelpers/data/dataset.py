@@ -2,22 +2,16 @@
 
 from pathlib import Path
 
-from galhelpers.data import sources
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.manifest import load_manifest
+from galhelpers.data.readers import read_dataset
 from galhelpers.paths import default_data_root
-from galhelpers.profiles import get_profile
-
-__all__ = ["GalaxySet", "load_dataset"]
 
 
 def load_dataset(
-    name: str,
-    data_root: str | Path | None = None,
-    profile: str = "quick",
-    seed: int = 0,
+    name: str, data_root: str | Path | None = None, n: int = 4000, seed: int = 0
 ) -> GalaxySet:
-    """Read a data set of the manifest by its name.
+    """Read a data set of the manifest by its name; the simulated survey is made where it is not.
 
     Parameters
     ----------
@@ -26,7 +20,7 @@ def load_dataset(
     data_root
         Folder that holds the data set; by default ``data`` in the course folder, or the
         environment variable ``GALHELPERS_DATA``.
-    profile, seed
+    n, seed
         How many galaxies to simulate, and which; real data do not depend on them.
 
     Raises
@@ -38,13 +32,8 @@ def load_dataset(
     """
     entry = load_manifest().get(name)
     root = Path(data_root).expanduser() if data_root else default_data_root()
-    if entry.kind == "simulated":
-        return sources.load_simulated(root, get_profile(profile).n_simulated, seed)
-    readers = {
-        "class_folders": sources.load_folder,
-        "kaggle": sources.load_kaggle,
-        "catalogue": sources.load_catalogue,
-        "vote_table": sources.load_vote_table,
-        "labelled_folder": sources.load_labelled_folder,
-    }
-    return readers[entry.layout](entry, root)
+    if entry.is_made_here:
+        from galhelpers.data.simulated import load_simulated  # needs torch: late
+
+        return load_simulated(root, n, seed)
+    return read_dataset(entry, root)

@@ -131,13 +131,33 @@ def explain(problem: requests.Response | Exception, url: str) -> str:
     if _caused_by(problem, socket.gaierror):
         return (
             f"The name {host} could not be looked up: there is no network, or its name server is "
-            f"down. Connect, then: {again} `--dataset simulated` needs no network."
+            f"down. Connect to a network. {again} `--dataset simulated` needs none."
         )
     if _caused_by(problem, ConnectionRefusedError):
         return f"Nothing answers at {host}. Is the address right, does a firewall forbid it?"
     if _caused_by(problem, TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
         return f"{host} was too slow to answer. {again}"
     return f"The connection to {host} broke off, again and again. {again}"
+
+
+def wait_for_another_try(retry: urllib3.Retry, problem: Exception, url: str) -> urllib3.Retry:
+    """Wait as long as ``retry`` and the server's ``Retry-After`` say; give what is left of it.
+
+    Raises
+    ------
+    FetchError
+        When nothing is left, or another try would not help.
+    """
+    response = problem.response if isinstance(problem, requests.RequestException) else None
+    if response is not None and response.status_code not in RETRY.status_forcelist:
+        raise FetchError(explain(response, url)) from None
+    try:
+        broken = urllib3.exceptions.ProtocolError(type(problem).__name__)
+        retry = retry.increment("GET", "", error=broken)
+    except urllib3.exceptions.HTTPError:
+        raise FetchError(explain(problem if response is None else response, url)) from None
+    retry.sleep(None if response is None else response.raw)
+    return retry
 
 
 def _caused_by(error: BaseException, *kinds: type[BaseException]) -> bool:
@@ -246,8 +266,12 @@ def download(
         rejected = path.with_name(f".{path.name}.rejected")
         if checksum and rejected.is_file() and hash_matches(rejected, checksum):
             rejected.replace(path)
-        if path.is_file() and size not in (None, path.stat().st_size):
+        if path.is_file():
+            if size in (None, path.stat().st_size) and hash_matches(path, checksum):
+                return path
             path.replace(rejected)
+        # pooch writes into a hidden folder, so that a killed process leaves nothing in sight.
+        hidden = path.with_name(f".{path.name}.pooch")
         problems = []
         for url in urls:
             downloader = ResumingDownloader(
@@ -255,11 +279,14 @@ def download(
             )
             try:
                 # pooch's own retries would delete a rejected file of gigabytes and fetch it again.
-                pooch.retrieve(url, checksum, path.name, path.parent, downloader=downloader)
+                arrived = pooch.retrieve(url, checksum, path.name, hidden, downloader=downloader)
+                Path(arrived).replace(path)
             except FetchError as error:
                 problems.append(str(error))
             else:
                 return path
+            finally:
+                shutil.rmtree(hidden, ignore_errors=True)
     if len(problems) != 1:
         problems.insert(0, f"{path.name} could not be had from any of {len(problems)} places.")
     raise FetchError("\n".join(problems))
@@ -336,13 +363,8 @@ class ResumingDownloader:
                     came = part.stat().st_size if part.is_file() else 0
                     if came >= before + CHUNK:
                         retry = RETRY  # an attempt that made progress does not count
-                    try:
-                        broken = urllib3.exceptions.ProtocolError(str(error))
-                        retry = retry.increment("GET", "", error=broken)
-                    except urllib3.exceptions.HTTPError:
-                        raise FetchError(explain(error, url)) from None
                     self._check_deadline(ends, url)
-                    retry.sleep()
+                    retry = wait_for_another_try(retry, error, url)
 
     def _receive_once(
         self,

@@ -27,6 +27,12 @@ from tqdm.auto import tqdm
 
 from galhelpers.paths import atomic_write
 
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2", ".avif"}
+    | {".ppm", ".pgm"}
+)
+"""Endings, in lower case, of the names of files that are taken for images."""
+
 MAX_PIXELS = 64_000_000
 """Largest image that is decoded: larger ones are refused before they fill the memory."""
 

@@ -17,8 +17,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from galhelpers.paths import course_root, short
 from galhelpers.trees import TREES
 
-CHECKSUM_LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64, "git-blob-sha1": 40}
-"""Hexadecimal digits of each algorithm. ``git-blob-sha1`` is what ``git hash-object`` prints."""
+Reader = Literal[
+    "simulated",  # made on this computer
+    "class_folders",  # a folder of images for each of the five classes, or labels.csv with them
+    "kaggle",  # training_solutions_rev1.csv and images_training_rev1/<GalaxyID>.jpg
+    "labels",  # labels.csv with labels of any kind, beside images
+    "gz2_labels",  # labels.csv with the columns of Hart et al. 2016, beside images
+    "galaxy_zoo_2",  # images of Zenodo, mapping, tables of votes
+    "votes",  # one table of votes, and archives of images
+    "euclid",  # the same with the columns of Euclid Q1
+    "hdf5",  # images and class numbers in one HDF5 file
+    "experts",  # fixed columns of Kartaltepe et al. 2015
+    "parquet",  # images and votes in Parquet files
+    "positions",  # a table of the user's own, images from a service
+]
+"""Forms in which data sets are published."""
+
+CHECKSUM_LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64}
+"""Hexadecimal digits of each algorithm."""
 
 
 class ManifestError(ValueError):
@@ -34,16 +50,10 @@ class UnknownDatasetError(KeyError):
 
 def _valid_checksum(checksum: str) -> str:
     algorithm, _, digits = checksum.partition(":")
-    if algorithm not in CHECKSUM_LENGTHS:
-        raise ValueError(
-            f"expected <algorithm>:<hex> with one of {', '.join(CHECKSUM_LENGTHS)}, "
-            f"found {checksum!r}"
-        )
-    if not re.fullmatch(rf"[0-9a-f]{{{CHECKSUM_LENGTHS[algorithm]}}}", digits):
-        raise ValueError(
-            f"{algorithm} has {CHECKSUM_LENGTHS[algorithm]} lower-case hexadecimal digits, "
-            f"found {digits!r}"
-        )
+    length = CHECKSUM_LENGTHS.get(algorithm)
+    if length is None or not re.fullmatch(rf"[0-9a-f]{{{length}}}", digits):
+        known = ", ".join(f"{name}: with {n}" for name, n in CHECKSUM_LENGTHS.items())
+        raise ValueError(f"expected {known} lower-case hexadecimal digits, found {checksum!r}")
     return checksum
 
 
@@ -56,9 +66,8 @@ def _valid_tree(tree: str) -> str:
 Text = Annotated[str, Field(min_length=1)]
 Checksum = Annotated[str, AfterValidator(_valid_checksum)]
 TreeName = Annotated[str, AfterValidator(_valid_tree)]
-Address = Annotated[str, Field(pattern=r"^https?://[^/]+")]
-ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Url = Annotated[str, Field(pattern=r"^(https?://[^/ ]+/|[a-z][a-z0-9_]*:)[^ ]+$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^/ ]+[^ ]*$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*$")]
 DatasetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 NotebookName = Annotated[str, Field(pattern=r"^\d\d_[a-z0-9_]+$")]
 
@@ -72,29 +81,23 @@ class _Strict(BaseModel):
 class FileEntry(_Strict):
     """One file of a data set.
 
-    ``url`` and ``mirrors`` say where it lies, a full address or ``"<service>:<path>"``; they are
-    tried in order. ``checksum`` is ``"<algorithm>:<hex>"``; a file without one says why in
-    ``why_no_checksum``. ``bytes`` is the exact size, ``size_display`` the rounded one that the
-    publisher shows. ``inside`` names the archive that holds the file. An ``optional`` file comes
-    only when asked for. ``unverified`` says what of all this nobody has checked at the source.
+    ``url`` and ``mirrors`` are its addresses, tried in order; Kaggle's files have none.
+    ``checksum`` is ``"<algorithm>:<hex>"``; a file without one says why in ``why_no_checksum``.
+    ``bytes`` is the exact size, ``size_display`` the rounded one that the publisher shows. An
+    ``optional`` file comes only when asked for. ``unverified`` says what of all this nobody has
+    checked at the source.
     """
 
-    name: Text
+    name: FileName
     url: Url | None = None
     mirrors: list[Url] = []
     bytes: int | None = Field(default=None, ge=0)
     size_display: Text | None = None
     checksum: Checksum | None = None
     why_no_checksum: Text | None = None
-    inside: Text | None = None
     optional: bool = False
     unverified: Text | None = None
     note: Text | None = None
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """Addresses in the order in which they are tried."""
-        return tuple(([self.url] if self.url else []) + self.mirrors)
 
     @property
     def expected_bytes(self) -> int | None:
@@ -113,27 +116,17 @@ class FileEntry(_Strict):
         return self
 
 
-class Where(_Strict):
-    """Where a data set comes from.
+class Hub(_Strict):
+    """A repository of data on Hugging Face.
 
-    ``url`` is its page; ``slug`` the name of a Kaggle competition; ``zenodo`` the number of a
-    Zenodo record; ``repo`` a repository of Hugging Face, ``revision`` the commit that is fetched
-    (its newest where none is given) and ``configs`` its parts; ``service`` an image service.
+    ``configs`` are its parts: patterns of files by name, the first is the default. ``revision`` is
+    the commit to fetch; without one it is the newest at the first download, which is written down
+    and kept.
     """
 
-    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    slug: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
-    zenodo: Annotated[str, Field(pattern=r"^\d+$")] | None = None
-    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    configs: dict[Text, Text] = Field(min_length=1)
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
-    configs: list[Text] = []
-    service: Literal["sdss", "legacy", "legacy_fits"] | None = None
-
-    def __str__(self) -> str:
-        """Say it in words, for messages."""
-        place = f"Kaggle ({self.slug})" if self.slug else ""
-        place = f"Hugging Face ({self.repo})" if self.repo else place
-        return ", ".join(part for part in (place, self.url) if part) or "this computer"
 
 
 class Cutouts(_Strict):
@@ -142,56 +135,65 @@ class Cutouts(_Strict):
     Without ``pixel_scale`` the frame follows the galaxy: 0.02 times its Petrosian radius a pixel.
     """
 
-    service: Literal["sdss", "legacy", "legacy_fits"]
+    service: Literal["sdss", "legacy"]
     size: int = Field(gt=0)
     pixel_scale: float | None = Field(default=None, gt=0)
 
 
-class LabelColumns(_Strict):
-    """What the columns of a table of labels are called, and what its labels mean.
+class Labels(_Strict):
+    """Labels of a data set that are not the course's five classes.
 
-    ``identifier``, ``file`` (the image) and ``label`` are columns. ``names`` gives each label, as
-    the table writes it, the name that people read; their order gives the labels their numbers,
-    from 0. Whole numbers are written in quotation marks: ``"0": no_ring``.
+    ``identifier``, ``file`` (the image) and ``label`` are columns of the published table.
+    ``names`` gives each label, as the table writes it, the name that people read; their order
+    gives the labels their numbers, from 0. Whole numbers are written in quotation marks:
+    ``"0": no_ring``. ``five_classes`` says which of these names mean one of the five classes.
     """
 
     identifier: Text
     file: Text
     label: Text
     names: dict[Text, Text] = Field(min_length=2)
+    five_classes: dict[Text, Text] = {}
 
     @model_validator(mode="after")
-    def _all_differ(self) -> Self:
+    def _names_fit(self) -> Self:
         columns = _repeated([self.identifier, self.file, self.label])
         names = _repeated(list(self.names.values()))
         if columns or names:
             what = "columns" if columns else "names of labels"
             raise ValueError(f"{what} should differ, repeated: {', '.join(columns or names)}")
+        unknown = sorted(set(self.five_classes) - set(self.names.values()))
+        if unknown:
+            raise ValueError(f"five_classes has names that are no labels: {', '.join(unknown)}")
         return self
 
 
 class DatasetEntry(_Strict):
     """One data set: where from, which files, which labels, which licence, how to cite it.
 
-    Its place under the data root is a folder of its ``name``. ``kind`` says how it is fetched,
-    ``layout`` how it lies on disk afterwards, ``recipe`` what makes the one into the other.
-    ``n_images`` is the number of labelled galaxies; ``tree`` the decision tree behind its labels,
-    if there is one; ``has_fractions`` whether it gives the volunteers' fraction for each answer or
-    only a class; ``has_votes`` whether also how many people gave it; ``terms`` what a user must
-    know before it is downloaded; ``unverified`` what nobody has checked at the source; ``by_hand``
-    how to get it without a command; ``cutouts`` how to get pictures for a catalogue without any;
-    ``labels`` what the table of layout ``labelled_folder`` holds.
+    Its place under the data root is a folder of its ``name``. ``reader`` says in which form it is
+    published, and so what makes it readable (``galhelpers/data/convert.py``) and what reads it
+    (``galhelpers/data/readers.py``). It comes from ``files`` with addresses, from the competition
+    ``kaggle``, from the repository ``hub``, or, where it has none of these, is made on this
+    computer or put there by hand. ``page`` is the page that describes it, ``zenodo`` the address
+    at which Zenodo lists the files of a record. ``n_images`` is the number of labelled galaxies;
+    ``tree`` the decision tree behind its labels, if there is one; ``has_fractions`` whether it
+    gives the volunteers' fraction for each answer or only a class; ``has_votes`` whether also how
+    many people gave it; ``terms`` what a user must know before it is downloaded; ``unverified``
+    what nobody has checked at the source; ``by_hand`` how to get it without a command; ``cutouts``
+    how to get pictures for a catalogue without any.
     """
 
     name: DatasetName
     title: Text
-    # A new kind also needs a way to fetch it in galhelpers/course/fetch.py, a new layout its
-    # reader in galhelpers/data/dataset.py, a new recipe its function in sources/recipes.py.
-    kind: Literal["simulated", "folder", "kaggle", "files", "hugging_face", "cutouts"]
-    where: Where = Where()
+    reader: Reader
+    page: Url | None = None
+    kaggle: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
+    zenodo: Url | None = None
+    hub: Hub | None = None
     files: list[FileEntry] = []
-    layout: Literal["none", "class_folders", "kaggle", "catalogue", "vote_table", "labelled_folder"]
-    recipe: Text | None = None
+    labels: Labels | None = None
+    cutouts: Cutouts | None = None
     size_display: Text
     n_images: int | None = Field(default=None, gt=0)
     tree: TreeName | None = None
@@ -202,34 +204,34 @@ class DatasetEntry(_Strict):
     citation: list[Text] = Field(min_length=1)
     unverified: Text | None = None
     by_hand: Text | None = None
-    cutouts: Cutouts | None = None
-    labels: LabelColumns | None = None
     notebooks: list[NotebookName] = []
     notes: list[Text] = []
 
     @model_validator(mode="after")
-    def _kind_fits_the_rest(self) -> Self:
-        needs = {"kaggle": "slug", "hugging_face": "repo", "cutouts": "service"}.get(self.kind)
-        if needs and getattr(self.where, needs) is None:
-            raise ValueError(f"kind {self.kind} needs where.{needs}")
-        if self.kind == "simulated" and (self.files or self.layout != "none"):
-            raise ValueError("kind simulated reads nothing: leave out files, layout none")
-        if self.kind in ("files", "kaggle", "hugging_face") and self.recipe is None:
-            raise ValueError(f"kind {self.kind} needs a recipe, which makes its files readable")
-        if self.kind != "simulated" and self.layout == "none":
-            raise ValueError(f"kind {self.kind} needs a layout of its files")
-        if (self.layout == "labelled_folder") != (self.labels is not None):
-            raise ValueError("layout labelled_folder needs labels, no other layout has them")
-        if self.kind == "files":
-            lost = [file.name for file in self.files if not (file.urls or file.inside)]
-            if lost or not self.files:
-                raise ValueError(f"kind files needs files with a url: {', '.join(lost) or 'none'}")
-        if (self.has_fractions or self.has_votes) and self.tree is None:
-            raise ValueError("fractions and votes need a tree")
+    def _files_differ(self) -> Self:
         repeated = _repeated([file.name for file in self.files])
         if repeated:
             raise ValueError(f"files named twice: {', '.join(repeated)}")
+        if (self.has_fractions or self.has_votes) and self.tree is None:
+            raise ValueError("fractions and votes need a tree")
         return self
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, in words, for messages."""
+        place = f"Kaggle ({self.kaggle})" if self.kaggle else ""
+        place = f"Hugging Face ({self.hub.repo})" if self.hub else place
+        return ", ".join(part for part in (place, self.page) if part) or "this computer"
+
+    @property
+    def is_made_here(self) -> bool:
+        """Whether nothing is downloaded because this computer makes it."""
+        return self.reader == "simulated"
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether a command brings it from the network."""
+        return bool(self.files or self.hub or self.reader == "positions")
 
     def file(self, name: str) -> FileEntry:
         """Give the entry of the file called ``name``.
@@ -249,8 +251,7 @@ class DatasetEntry(_Strict):
 class Manifest(_Strict):
     """All data sets that the course can use, in the order of the file."""
 
-    schema_version: Literal[1]
-    services: dict[ServiceName, Address] = {}
+    schema_version: Literal[2]
     datasets: list[DatasetEntry] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -258,11 +259,6 @@ class Manifest(_Strict):
         repeated = _repeated(self.names)
         if repeated:
             raise ValueError(f"data sets named twice: {', '.join(repeated)}")
-        for entry in self.datasets:
-            for url in (url for file in entry.files for url in file.urls):
-                service = url.partition(":")[0]
-                if service not in ("http", "https", *self.services):
-                    raise ValueError(f"{entry.name}: no service {service!r} for {url}")
         return self
 
     @property

@@ -104,12 +104,12 @@ def test_fetch_makes_the_simulated_survey_and_says_what_is_there(capsys, tmp_pat
     assert code == 0
     (folder,) = (tmp_path / "simulated").iterdir()
     assert folder.name.endswith("-n6-seed3-decals-32px-balanced")
-    assert f"  folder:   {folder}\n" in out
-    assert "  galaxies: 6, seen by decals, pictures of 32 x 32 px\n" in out
+    assert str(folder) in out
+    assert "6, seen by decals, pictures of 32 x 32 px\n" in out
     listed = [line.split(":")[0].split()[-1] for line in out.splitlines() if ".csv" in line]
     listed[0] = "training_solutions_rev1.csv"
     assert sorted(listed) == sorted(file.name for file in folder.glob("*.csv"))
-    assert "  cite:     Willett" in out
+    assert "Willett" in out.partition("cite:")[2]
     made = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
     code, again, _ = run(capsys, *command)
     assert code == 0

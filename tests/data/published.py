@@ -1,22 +1,25 @@
 """Small copies of what the publishers serve, in their formats, with galaxies that we drew.
 
-``publish(server)`` puts every file of the manifest on a server and returns the manifest that fits:
-checksums, sizes and numbers of images of the small files, everything else as in the course's own.
+``publish`` puts every file of the manifest on a server and writes the manifest that fits.
 """
 
+import functools
 import gzip
 import hashlib
 import io
+import tarfile
 import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE
+from galhelpers.data.readers import IMAGE_FOLDER, TABLE
 from galhelpers.survey import sample_galaxies
 from galhelpers.survey.volunteers import cumulative_fractions, volunteer_votes
 from galhelpers.trees import DECALS, GZ2, TREES
@@ -128,6 +131,7 @@ def gz2_files():
     }
 
 
+@functools.cache
 def kaggle_files():
     fractions = pd.DataFrame(
         cumulative_fractions(votes_of(GZ2), GZ2), columns=GZ2.published_columns
@@ -141,8 +145,8 @@ def kaggle_files():
     }
 
 
-def decals_table(tree=DECALS, suffix=""):
-    votes = votes_of(tree) if tree is DECALS else _some_votes(tree)
+def decals_table(tree=DECALS):
+    votes = votes_of(tree)
     ra, dec = sky()
     names = [f"J{i:06d}.00+{i:06d}.0" for i in range(N)]
     table = {"iauname": names, "ra": ra, "dec": dec}
@@ -150,39 +154,78 @@ def decals_table(tree=DECALS, suffix=""):
     for question in tree.questions:
         counts = votes[:, start : start + len(question.answers)]
         total = counts.sum(axis=1)
-        table[f"{question.name}{suffix}_total-votes"] = total
+        table[f"{question.name}_total-votes"] = total
         for answer, column in zip(question.answers, counts.T, strict=True):
-            name = f"{question.name}{suffix}_{answer}"
+            name = f"{question.name}_{answer}"
             table[name] = column
             table[f"{name}_fraction"] = np.where(total > 0, column / np.maximum(total, 1), np.nan)
         start += len(question.answers)
     return pd.DataFrame(table)
 
 
-def _some_votes(tree, people=30):
-    """Votes along a tree that the simulated volunteers do not know: each answer equally likely."""
-    rng = np.random.default_rng(5)
-    votes = np.zeros((N, len(tree.columns)), dtype=int)
-    for row in votes:
-        for question in tree.questions:
-            asked = people
-            if question.parents:
-                asked = sum(row[tree.index(parent)] for parent in question.parents)
-            start = tree.index(question.columns[0])
-            share = np.full(len(question.answers), 1 / len(question.answers))
-            row[start : start + len(question.answers)] = rng.multinomial(asked, share)
-    return votes
-
-
-def auto_table():
-    votes = _some_votes(DECALS)
-    cumulative = votes / 30
-    shares = np.nan_to_num(DECALS.to_conditional(cumulative))
+def euclid_table():
+    """Euclid Q1: the fraction that a network expects for each answer, whoever was asked."""
+    votes = cumulative_fractions(votes_of(DECALS), DECALS)
+    shares = DECALS.to_conditional(votes)
+    for answers in DECALS.slices.values():  # a network has an opinion where nobody was asked, too
+        size = answers.stop - answers.start
+        shares[:, answers] = np.nan_to_num(shares[:, answers], nan=1 / size)
     ra, dec = sky()
-    table = {"iauname": [f"J{i:06d}.00+{i:06d}.0" for i in range(N)], "ra": ra, "dec": dec}
-    for position, column in enumerate(DECALS.columns):
-        table[f"{column}_fraction"] = shares[:, position]
-    return pd.DataFrame(table)
+    table = {"tile_index": 102018667, "object_id": -585598010511040774 + np.arange(N)}
+    table |= {"right_ascension": ra, "declination": dec}
+    for column, share in zip(DECALS.columns, shares.T, strict=True):
+        name = column.replace("featured_artifact", "featured_problem")
+        table[f"{name.replace('-disturbance', '_disturbance')}_fraction"] = share
+    return pd.DataFrame(table | {"clumps_yes_fraction": 0.5})
+
+
+def euclid_pictures():
+    """A tar of pictures in a folder for each tile; the last galaxy has none."""
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as archive:
+        for i, name in enumerate(euclid_table()["object_id"][:-1]):
+            content = jpeg(i)
+            file = f"102018667_NEG{-name}_gz_arcsinh_vis_y.jpg"
+            member = tarfile.TarInfo(f"cutouts_jpg_gz_arcsinh_vis_y/102018667/{file}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return memory.getvalue()
+
+
+@functools.cache
+def hub_files():
+    """Galaxy Zoo 2 as on Hugging Face: everybody says smooth, round, nothing odd."""
+    answers = {
+        "smooth-or-featured": "smooth featured-or-disk artifact",
+        "disk-edge-on": "yes no",
+        "has-spiral-arms": "yes no",
+        "bar": "yes no",
+        "bulge-size": "dominant obvious just-noticeable no",
+        "something-odd": "no yes",
+        "how-rounded": "round in-between cigar",
+        "bulge-shape": "round boxy no-bulge",
+        "spiral-winding": "tight medium loose",
+        "spiral-arm-count": "1 2 3 4 more-than-4 cant-tell",
+    }
+    asked = ("smooth-or-featured", "something-odd", "how-rounded")
+
+    def shard(n, first):
+        votes = {
+            f"{question}-gz2_{answer}": np.full(n, 20 if question in asked and number == 0 else 0)
+            for question, words in answers.items()
+            for number, answer in enumerate(words.split())
+        }
+        image = [{"bytes": jpeg(first + i), "path": "0.jpg"} for i in range(n)]
+        ids = [f"{first + i:05d}" for i in range(n)]
+        memory = io.BytesIO()
+        pq.write_table(pa.table({"image": image, "id_str": ids} | votes), memory)
+        return memory.getvalue()
+
+    return {
+        "README.md": b"Galaxy Zoo 2",
+        "tiny/train-00000-of-00001.parquet": shard(12, 0),
+        "tiny/test-00000-of-00001.parquet": shard(4, 100),
+    }
 
 
 def gz1_table():
@@ -211,26 +254,6 @@ def hdf5_of(n, size, labels="ans", extra=True):
             file["ra"], file["dec"] = sky(n)
             file["redshift"], file["pxscale"] = np.full(n, 0.1), np.full(n, 0.262)
     return memory.getvalue()
-
-
-def gz_candels_table():
-    """Votes of Galaxy Zoo CANDELS: how many answered each task, and the share of each answer."""
-    tree = TREES["gz_candels"]
-    votes = _some_votes(tree)
-    ra, dec = sky()
-    table = {"ID": [f"GDS_{i}" for i in range(N)], "RA": ra, "Dec": dec, "num_classifications": 30}
-    tasks = (0, 1, 2, 3, 9, 10, 11, 12, 13, 14, 15, 16)
-    for task, question in zip(tasks, tree.questions, strict=True):
-        counts = votes[:, [tree.index(column) for column in question.columns]]
-        total = counts.sum(axis=1)
-        name = f"t{task:02d}_{question.name.replace('-', '_')}"
-        table[f"{name}_count"] = total
-        for number, answer in enumerate(question.answers):
-            share = counts[:, number] / np.maximum(total, 1)
-            words = answer.replace("-", "_")
-            table[f"{name}_a{number}_{words}_frac"] = share
-            table[f"{name}_a{number}_{words}_weighted_frac"] = share
-    return pd.DataFrame(table)
 
 
 def experts_files():
@@ -265,23 +288,17 @@ def experts_files():
     return {"ReadMe": readme.encode(), "table2.dat.gz": gzip.compress("".join(lines).encode())}
 
 
-def publish(server, folder: Path, manifest: Path):
-    """Serve every downloadable file of the manifest and write the manifest that goes with them.
-
-    Files are what ``contents`` has by name, each at /<service>/<path>; all else stays as it is.
-    """
-    contents = {
+@functools.cache
+def contents():
+    """Every file of the manifest that is downloaded from an address, by name."""
+    return {
         **gz2_files(),
         **experts_files(),
         "Galaxy10_DECals.h5": hdf5_of(N, 16),
-        "Galaxy10.h5": hdf5_of(N, 16, extra=False),
-        "train_64.hdf5.gz": gzip.compress(hdf5_of(16, 16, "labels", extra=False)),
-        "test_64.hdf5.gz": gzip.compress(hdf5_of(8, 16, "labels", extra=False)),
-        "gz_candels_table_2_main_release.csv": csv_of(gz_candels_table(), compressed=False),
         "GalaxyZoo1_DR_table2.csv.gz": csv_of(gz1_table()),
         "gz_decals_volunteers_5.parquet": parquet_of(decals_table()),
-        "gz_decals_volunteers_1_and_2.parquet": parquet_of(decals_table(TREES["decals_dr12"])),
-        "gz_decals_auto_posteriors.parquet": parquet_of(auto_table()),
+        "morphology_catalogue.parquet": parquet_of(euclid_table()),
+        "cutouts_jpg_gz_arcsinh_vis_y.tar": euclid_pictures(),
         "galaxy_morphology_filtered_data.zip": zipped(
             {f"repo-abc/{i % 5}/{i}.jpg": jpeg(i) for i in range(N)} | {"repo-abc/README.md": b"x"}
         ),
@@ -292,23 +309,32 @@ def publish(server, folder: Path, manifest: Path):
             for part, rows in enumerate(np.array_split(np.arange(N - 2), 4), start=1)
         },
     }
+
+
+def publish(server, manifest: Path, target: Path, files=None, n_images=N):
+    """Serve the files of the manifest, and write the manifest that goes with them to ``target``.
+
+    Checksums, sizes and numbers of images are those of the files that are served, at
+    /<host>/<path>; everything else is as in the course's own manifest. What is not served is still
+    asked for on this server.
+    """
+    files = contents() if files is None else files
     content = yaml.safe_load(manifest.read_text())
     for entry in content["datasets"]:
+        if "n_images" in entry:
+            entry["n_images"] = n_images
+        if "zenodo" in entry:
+            entry["zenodo"] = entry["zenodo"].replace("https:/", server.url)
         for file in entry.get("files", []):
-            body = contents.get(file["name"])
+            file["mirrors"] = []
+            if "url" in file:
+                path = file["url"].replace("https:/", "").partition("?")[0]
+                file["url"] = server.url + path
+            body = files.get(file["name"])
             if body is None or "url" not in file:
                 continue
-            service, _, path = file["url"].partition(":")
-            if service == "https":
-                service, file["url"] = "zenodo", f"zenodo:other/{file['name']}"
-                path = f"other/{file['name']}"
-            server.serve(f"/{service}/{path.partition('?')[0]}", body)
+            server.serve(path, body)
             file.pop("why_no_checksum", None)
             file["checksum"] = f"sha256:{hashlib.sha256(body).hexdigest()}"
             file["bytes"] = len(body)
-    for entry in content["datasets"]:
-        if "n_images" in entry:
-            entry["n_images"] = N
-    path = folder / "manifest.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+    target.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -7,7 +7,7 @@ from PIL import Image
 
 from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.dataset import load_dataset
-from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE, read_kaggle_layout, read_solutions
+from galhelpers.data.readers import IMAGE_FOLDER, TABLE, read_kaggle_layout, read_solutions
 from galhelpers.trees import TREES
 
 TREE = TREES["gz2"]
@@ -56,11 +56,11 @@ def test_labels_csv_and_missing_images(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("GalaxyID,file\n1,a.jpg\n", "class_id or class_name"),
-        ("GalaxyID,class_id\n1,7\n", "class_id should be 0 to 4"),
-        ("GalaxyID,class_name\n1,barred\n", "none of the five classes"),
-        ("GalaxyID,class_id\n1,2\n1,3\n", "identifiers should be unique"),
-        ("GalaxyID,class_id\n1,2\n", "None of the 1 images"),
+        ("GalaxyID,file\n1,a.jpg\n", "class_name"),
+        ("GalaxyID,class_id\n1,7\n", "class_id.*7"),
+        ("GalaxyID,class_name\n1,barred\n", "barred"),
+        ("GalaxyID,class_id\n1,2\n1,3\n", "1.*repeated"),
+        ("GalaxyID,class_id\n1,2\n", r"1 images"),
     ],
 )
 def test_bad_labels_say_what_is_wrong(tmp_path, text, message):
@@ -90,10 +90,10 @@ def test_kaggle_layout(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda t: t.drop(columns="Class3.1"), "lacks the columns Class3.1"),
-        (lambda t: t.assign(GalaxyID=1), "repeats"),
-        (lambda t: t.assign(**{"Class1.1": 1.2}), "between 0 and 1"),
-        (lambda t: t.assign(**{"Class1.1": np.nan}), "between 0 and 1"),
+        (lambda t: t.drop(columns="Class3.1"), r"Class3\.1"),
+        (lambda t: t.assign(GalaxyID=1), "GalaxyID 1"),
+        (lambda t: t.assign(**{"Class1.1": 1.2}), "0 and 1"),
+        (lambda t: t.assign(**{"Class1.1": np.nan}), "0 and 1"),
         (lambda t: t.assign(**{"Class7.1": 0.4}), "how-rounded"),
     ],
 )

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.manifest import load_manifest
-from galhelpers.data.sources.labelled_folder import UNKNOWN, label_numbers
-from galhelpers.data.votes.catalogue_files import VoteTableError
+from galhelpers.data.readers import UNKNOWN, label_numbers
+from galhelpers.data.tables import TableError
 from tests.data.published import jpeg
 
 BUTTONS = [
@@ -71,15 +71,7 @@ def test_each_galaxy_has_its_own_label_image_and_numbers(tmp_path, table, place)
     assert list(numbers) == ["my_class_id", "magnitude", "luminosity"]
     assert numbers["my_class_id"].tolist() == table["class_id"].tolist()
     np.testing.assert_allclose(numbers["magnitude"], table["magnitude"])
-    assert galaxies.provenance["left_out"] == ["other_objid"]
-
-
-def test_positions_may_be_in_hours_and_by_other_names(tmp_path, table):
-    sky = {"RAJ2000": ["00:04:11.19"] * 8, "DEJ2000": ["-00:30:00"] * 8}
-    table = table.drop(columns=["ra", "dec"]).assign(**sky)
-    catalog = load_dataset("gz1_sdss", put(tmp_path, table)).catalog
-    np.testing.assert_allclose(catalog["ra"], 15 * (4 / 60 + 11.19 / 3600))
-    np.testing.assert_allclose(catalog["dec"], -0.5)
+    assert galaxies.provenance["left_out"] == ["asset_id", "other_objid"]
 
 
 def test_no_label_is_one_of_the_five_classes(tmp_path, table):
@@ -131,32 +123,22 @@ def test_absent_images_are_left_out_with_their_rows(tmp_path, table):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda t: t.drop(columns="file"), "lacks 1 of the columns expected here:\n  file"),
-        (lambda t: t.rename(columns={"dr7objid": "objid"}), r"  dr7objid \(closest: objid\)"),
-        (lambda t: t.rename(columns={"class_name": "class"}), r"  class_name \(closest: class"),
-        (
-            lambda t: t.assign(dr7objid=[FIRST, 2, 3, FIRST, 5, 6, 7, 8]),
-            rf"1 of 8 rows .*\n  line 5 \(id {FIRST}\): .* once, this one is in line 2 already$",
-        ),
+        (lambda t: t.drop(columns="file"), "file"),
+        (lambda t: t.rename(columns={"dr7objid": "objid"}), "dr7objid.*objid"),
+        (lambda t: t.assign(dr7objid=[FIRST, 2, 3, FIRST, 5, 6, 7, 8]), f"{FIRST}.*line 5"),
         (
             lambda t: t.assign(dr7objid=[1, 2, None, 4, 5, 6, 7, 8]).astype({"dr7objid": "Int64"}),
-            r"line 4 \(id \): expected an identifier in dr7objid, found none$",
+            "dr7objid.*line 4",
         ),
         (
             lambda t: t.assign(class_name=["merger", "barred", *["merger"] * 6]),
-            r"1 of 8 rows .*\n  line 3 \(id \d+1\): expected in class_name one of elliptical, "
-            r"spiral_clockwise, .*, merger, or nothing, found 'barred'$",
+            "class_name.*elliptical, .*'barred' in line 3",
         ),
-        (lambda t: t.assign(class_name="Merger"), r"8 of 8 rows[^$]*line 6[^$]*  and 3 more$"),
-        (
-            lambda t: t.assign(dec=[0, 0, 0, -91, 0, None, None, None]),
-            r"1 of 8 rows .*\n  line 5 .* dec -90 to 90 degrees, found 269.25 and -91.0$",
-        ),
-        (lambda t: t.assign(ra=["east", *t["ra"][1:]]), r"line 2 .*, found east and -89"),
+        (lambda t: t.assign(class_name="Merger"), "'Merger' in line 2 and 7 more"),
     ],
 )
 def test_tables_that_do_not_serve_say_what_and_where(tmp_path, table, spoil, message):
-    with pytest.raises(VoteTableError, match=message):
+    with pytest.raises(TableError, match=message):
         load_dataset("gz1_sdss", put(tmp_path, spoil(table)))
 
 
@@ -164,7 +146,7 @@ def test_identifiers_that_lost_digits_are_refused(tmp_path, table):
     put(tmp_path, table)
     text = (tmp_path / "labels.csv").read_text().replace(str(FIRST), "5.8772295276744E+17")
     (tmp_path / "labels.csv").write_text(text)
-    with pytest.raises(VoteTableError, match=r"dr7objid: identifiers went through floats"):
+    with pytest.raises(TableError, match=r"dr7objid.*5\.8772295276744E\+17"):
         load_dataset("gz1_sdss", tmp_path)
 
 

@@ -5,15 +5,14 @@ import copy
 import pytest
 import yaml
 
+from galhelpers.data.catalogs import FIVE_CLASSES
+from galhelpers.data.convert import _CONVERTERS
 from galhelpers.data.manifest import (
     FileEntry,
     ManifestError,
     UnknownDatasetError,
-    Where,
     load_manifest,
 )
-from galhelpers.data.sources.recipes import RECIPES
-from galhelpers.trees import TREES
 
 
 @pytest.fixture(scope="module")
@@ -21,22 +20,32 @@ def manifest():
     return load_manifest()
 
 
+KEPT = {
+    "simulated", "gz2_five_class", "kaggle_galaxy_zoo", "galaxy_zoo_2", "gz2_votes", "galaxy_zoo_1",
+    "gz1_sdss", "gz_decals", "decals_rings", "galaxy10_decals", "candels_experts", "hf_gz2",
+    "euclid_q1", "sdss_cutouts", "legacy_cutouts",
+}  # fmt: skip
+
+
 def test_data_sets_of_the_course(manifest):
-    assert manifest.names[:4] == [
-        "simulated", "gz2_five_class", "kaggle_galaxy_zoo", "galaxy_zoo_2",
-    ]  # fmt: skip
-    kinds = {entry.kind for entry in manifest.datasets}
-    assert kinds == {"simulated", "folder", "files", "kaggle", "hugging_face", "cutouts"}
+    assert set(manifest.names) == KEPT
     for entry in manifest.datasets:
-        assert entry.tree is None or entry.tree in TREES
         assert entry.licence
         assert entry.citation
-        if entry.kind not in ("simulated", "folder", "cutouts"):
-            known = RECIPES.get(entry.recipe, RECIPES.get(entry.recipe.partition("_")[0]))
-            assert known is not None, entry.recipe
+        # Files that are fetched have an address, those of Kaggle a competition.
+        assert entry.kaggle or all(file.url for file in entry.files)
         # What nobody checked is said; a checksum that a publisher pins needs no excuse.
         for file in entry.files:
             assert file.checksum or file.why_no_checksum
+    assert manifest.get("euclid_q1").unverified
+
+
+def test_every_form_has_a_reader_and_what_is_fetched_a_converter(manifest):
+    for entry in manifest.datasets:
+        if entry.is_fetched and entry.reader != "positions":
+            assert entry.reader in _CONVERTERS
+    labels = manifest.get("galaxy10_decals").labels
+    assert set(labels.five_classes.values()) == set(FIVE_CLASSES)
 
 
 def test_the_pins_are_those_of_the_fact_sheet(manifest):
@@ -45,7 +54,6 @@ def test_the_pins_are_those_of_the_fact_sheet(manifest):
     assert pins["gz2_filename_mapping.csv"] == "md5:7e28465e6dfbf96c0d828c595a5bbd80"
     assert pins["gz_decals_volunteers_5.parquet"] == "md5:364d0b598b7d2958553350c5ce0ffc14"
     assert pins["Galaxy10_DECals.h5"].startswith("sha256:19aefc477c41bb7f")
-    assert pins["Galaxy10.h5"].startswith("sha256:969a6b1cefcc36e0")
 
 
 def test_restricted_licences_have_terms(manifest):
@@ -78,10 +86,7 @@ def test_another_manifest_can_be_named(monkeypatch, tmp_path, course):
     text = (course / "data_manifest.yaml").read_text()
     other.write_text(text.replace("https://zenodo.org", "https://zenodo.example.org"))
     monkeypatch.setenv("GALHELPERS_MANIFEST", str(other))
-    assert load_manifest().services["zenodo"] == "https://zenodo.example.org"
-    other.write_text(text.replace("url: zenodo:", "url: zenodoo:"))
-    with pytest.raises(ManifestError, match="no service 'zenodo"):
-        load_manifest()
+    assert load_manifest().get("galaxy_zoo_2").files[0].url.startswith("https://zenodo.example.org")
 
 
 def test_notebooks_in_the_manifest_exist(manifest, course):
@@ -94,7 +99,7 @@ def test_notebooks_in_the_manifest_exist(manifest, course):
 
 def test_kaggle_facts(manifest):
     entry = manifest.get("kaggle_galaxy_zoo")
-    assert entry.where.slug == "galaxy-zoo-the-galaxy-challenge"
+    assert entry.kaggle == "galaxy-zoo-the-galaxy-challenge"
     assert entry.n_images == 61578
     benchmark = entry.file("central_pixel_benchmark.zip")
     assert benchmark.bytes == 532227
@@ -116,16 +121,10 @@ def test_unknown_file_lists_the_valid_ones(manifest):
         manifest.get("gz2_five_class").file("label.csv")
 
 
-@pytest.mark.parametrize(
-    ("where", "text"),
-    [
-        (Where(), "this computer"),
-        (Where(url="https://example.org/x"), "https://example.org/x"),
-        (Where(slug="a-b", url="https://example.org"), "Kaggle (a-b), https://example.org"),
-    ],
-)
-def test_where_in_words(where, text):
-    assert str(where) == text
+def test_origin_in_words(manifest):
+    assert manifest.get("simulated").origin == "this computer"
+    assert manifest.get("kaggle_galaxy_zoo").origin.startswith("Kaggle (galaxy-zoo-the-")
+    assert manifest.get("hf_gz2").origin.startswith("Hugging Face (mwalmsley/gz2), https://")
 
 
 @pytest.mark.parametrize(
@@ -133,8 +132,8 @@ def test_where_in_words(where, text):
     [
         ("md5:8cd2cc46e011e388a2c4dc222d64774", "32"),
         ("md5:8CD2CC46E011E388A2C4DC222D64774F", "lower-case"),
-        ("crc32:8cd2cc46", "expected <algorithm>"),
-        ("8cd2cc46e011e388a2c4dc222d64774f", "expected <algorithm>"),
+        ("crc32:8cd2cc46", "crc32"),
+        ("8cd2cc46e011e388a2c4dc222d64774f", "sha256"),
     ],
 )
 def test_wrong_checksum_is_refused(checksum, message):
@@ -143,15 +142,13 @@ def test_wrong_checksum_is_refused(checksum, message):
 
 
 GOOD = {
-    "schema_version": 1,
+    "schema_version": 2,
     "datasets": [
         {
             "name": "first",
             "title": "First",
-            "kind": "kaggle",
-            "recipe": "kaggle",
-            "where": {"slug": "first-challenge"},
-            "layout": "kaggle",
+            "reader": "kaggle",
+            "kaggle": "first-challenge",
             "size_display": "1 MB",
             "files": [{"name": "a.zip", "why_no_checksum": "none published"}],
             "tree": "gz2",
@@ -183,11 +180,9 @@ def test_good_manifest(tmp_path):
         ({"licence": ""}, "licence"),
         ({"citation": []}, "citation"),
         ({"tree": "gz3"}, "expected one of gz2, decals, candels"),
-        ({"kind": "ftp"}, "kind"),
-        ({"where": {}}, r"where\.slug"),
-        ({"where": {"slug": "x", "url": "file:///tmp"}}, "url"),
-        ({"layout": "none"}, "needs a layout"),
-        ({"kind": "simulated"}, "reads nothing"),
+        ({"reader": "ftp"}, "reader"),
+        ({"page": "file:///tmp"}, "page"),
+        ({"files": [{"name": "../a", "why_no_checksum": "-"}]}, "name"),
         ({"tree": None, "has_fractions": False, "has_votes": True}, "votes need a tree"),
         ({"license": "misspelt"}, "license"),
         ({"notebooks": ["data"]}, "notebooks"),
@@ -196,15 +191,14 @@ def test_good_manifest(tmp_path):
             {"files": [{"name": "a", "why_no_checksum": "-", "checksum": "md5:" + "0" * 32}]},
             "either checksum or why_no_checksum",
         ),
-        ({"labels": LABELS}, "layout labelled_folder needs labels, no other layout has them"),
-        ({"layout": "labelled_folder"}, "layout labelled_folder needs labels"),
         *(
-            ({"layout": "labelled_folder", "labels": {**LABELS, **wrong}}, message)
+            ({"labels": {**LABELS, **wrong}}, message)
             for wrong, message in (
-                ({"label": "file"}, "columns should differ, repeated: file"),
-                ({"names": {"0": "a", "1": "a"}}, "names of labels should differ, repeated: a"),
+                ({"label": "file"}, "repeated: file"),
+                ({"names": {"0": "a", "1": "a"}}, "repeated: a"),
                 ({"names": {"0": "a"}}, "at least 2 items"),
                 ({"names": {0: "a", 1: "b"}}, "valid string"),
+                ({"five_classes": {"ring": "spiral"}}, "no labels: ring"),
             )
         ),
         ({"files": [{"name": "a", "why_no_checksum": "-"}] * 2}, "named twice: a"),
@@ -232,7 +226,7 @@ def test_repeated_name_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [None, [], {**GOOD, "schema_version": 2}, {"schema_version": 1}]
+    "content", [None, [], {**GOOD, "schema_version": 1}, {"schema_version": 2}]
 )
 def test_other_files_are_refused(tmp_path, content):
     with pytest.raises(ManifestError, match="breaks its rules"):

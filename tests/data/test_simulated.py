@@ -11,8 +11,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
 
-from galhelpers.data.sources import simulated
-from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE
+from galhelpers.data import simulated
+from galhelpers.data.readers import IMAGE_FOLDER, TABLE
 from galhelpers.survey import SURVEY_VERSION, TELESCOPES, sample_galaxies
 from galhelpers.trees import DECALS, GZ2
 
@@ -198,7 +198,7 @@ def test_two_processes_make_the_same_survey_at_once(tmp_path, whole):
     root, _ = whole
     script = (
         "import sys; from pathlib import Path\n"
-        "from galhelpers.data.sources.simulated import load_simulated\n"
+        "from galhelpers.data.simulated import load_simulated\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         f"galaxies = load_simulated(Path(sys.argv[1]), **{SMALL})\n"
         "print(len(galaxies), len(galaxies.problems), galaxies.tables['votes'].shape)"

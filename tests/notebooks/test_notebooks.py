@@ -209,7 +209,7 @@ def test_a_tampered_output_fails_nbval(tmp_path):
     notebook = nbformat.read(ROOT / "notebooks" / "01_data.ipynb", as_version=4)
     source = (
         "from pathlib import Path\n\n"
-        "from galhelpers.data.sources.simulated import load_simulated\n"
+        "from galhelpers.data.simulated import load_simulated\n"
         "from galhelpers.trees import TREES\n\n"
         "load_simulated(Path('sky'), 1, 0, size=16)\n"
         "print(TREES['gz2'].columns[0])"

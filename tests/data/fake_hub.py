@@ -6,7 +6,6 @@ the visitor's token.
 """
 
 import hashlib
-import io
 import json
 import time
 from collections import deque
@@ -15,37 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image
-
-from tests.data.web.two_servers import start_servers, stop_servers
-
-
-def jpeg(seed: int, size: int = 48, noise: float = 10.0) -> bytes:
-    """Render a blob on noise; JPEG data."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:size, :size] - size / 2
-    blob = 200 * np.exp(-(x**2 + 2 * y**2) / (2 * (size / 8) ** 2))
-    pixels = np.clip(blob[..., None] + rng.normal(20, noise, (size, size, 3)), 0, 255)
-    memory = io.BytesIO()
-    Image.fromarray(pixels.astype(np.uint8)).save(memory, "JPEG", quality=90)
-    return memory.getvalue()
-
-
-def parquet(ids: list[str], images: list[bytes | None]) -> bytes:
-    """A file as Hugging Face keeps images: a pair of bytes and path, an identifier, votes."""
-    table = pa.table(
-        {
-            "image": [{"bytes": image, "path": "0.jpg"} for image in images],
-            "id_str": ids,
-            "smooth-or-featured-gz2_smooth": np.arange(len(ids)),
-        }
-    )
-    memory = io.BytesIO()
-    pq.write_table(table, memory, row_group_size=50)
-    return memory.getvalue()
+from tests.data.two_servers import start_servers, stop_servers
 
 
 @dataclass
@@ -74,7 +43,6 @@ class FakeHub:
     script: deque[Any] = field(default_factory=deque)
     storage_script: deque[Any] = field(default_factory=deque)
     seen: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
-    wrong_checksums: bool = False
 
     def __enter__(self) -> Self:
         self.blobs: dict[str, bytes] = {}
@@ -173,6 +141,10 @@ class _Hub(_Handler):
             self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
         elif (repo, commit) not in self.hub.commits:
             self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        elif parts[0] == "api" and "tree" in parts:
+            listed = self.hub.commits[repo, commit].items()
+            body = json.dumps([self.describe(*file) for file in listed]).encode()
+            self.answer(200, body, {"Content-Type": "application/json"}, fault)
         elif parts[0] == "api":
             files = [self.describe(*file) for file in self.hub.commits[repo, commit].items()]
             body = json.dumps({"id": repo, "sha": commit, "siblings": files}).encode()
@@ -182,11 +154,12 @@ class _Hub(_Handler):
 
     def describe(self, name: str, content: bytes) -> dict[str, Any]:
         blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        entry: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": blob}
+        entry: dict[str, Any] = {"type": "file", "path": name, "rfilename": name}
+        entry |= {"size": len(content), "oid": blob, "blobId": blob}
         if len(content) > 1000:
             sha256 = hashlib.sha256(content).hexdigest()
-            sha256 = "0" * 64 if self.hub.wrong_checksums else sha256
-            entry["lfs"] = {"size": len(content), "sha256": sha256, "pointerSize": 134}
+            entry["lfs"] = {"size": len(content), "oid": sha256, "sha256": sha256}
+            entry["lfs"]["pointerSize"] = 134
         return entry
 
     def give(self, commit: str, content: bytes, fault: Any) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from galhelpers.data.galaxies import GalaxySet
-from galhelpers.data.sources.kaggle import IMAGE_FOLDER, TABLE, read_kaggle_layout
+from galhelpers.data.readers import IMAGE_FOLDER, TABLE, read_kaggle_layout
 from galhelpers.paths import atomic_write
 from galhelpers.survey import SURVEY_VERSION, catalog_of, get_telescope, sample_galaxies
 from galhelpers.survey.answers import answer_probabilities

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from tests.data.web.two_servers import start_servers, stop_servers
+from tests.data.two_servers import start_servers, stop_servers
 
 MODIFIED = "Tue, 15 Mar 2022 12:00:00 GMT"
 

@@ -1,4 +1,4 @@
-"""The layout "catalogue": what is written comes back, what is half there is refused."""
+"""Tables of a converted data set: what is written comes back, what is half there is refused."""
 
 import json
 from pathlib import Path
@@ -8,25 +8,19 @@ import pandas as pd
 import pytest
 
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
+from galhelpers.data.convert import _as_tables, five_classes, write_tables
 from galhelpers.data.manifest import DatasetEntry
-from galhelpers.data.sources.catalogue import (
-    as_galaxies,
-    five_classes,
-    load_catalogue,
-    write_catalogue,
-)
-from galhelpers.data.votes.vote_tables import VoteTable, read_votes
-from galhelpers.trees import CANDELS, DECALS, DECALS_DR12, GZ1, GZ2, GZ2_SHORT, GZ_CANDELS
+from galhelpers.data.readers import read_tables
+from galhelpers.data.votes import VoteTable, read_votes
+from galhelpers.trees import CANDELS, DECALS, GZ1, GZ2, GZ2_SHORT
 
 
 def entry(name="some_survey"):
     return DatasetEntry(
         name=name,
         title="Some survey",
-        kind="hugging_face",
-        where={"repo": "some/survey"},
-        recipe="hugging_face",
-        layout="catalogue",
+        reader="parquet",
+        hub={"repo": "some/survey", "configs": {"tiny": "tiny/*"}},
         size_display="1 MB",
         has_fractions=False,
         licence="CC BY 4.0",
@@ -41,7 +35,7 @@ def votes_of(tree, fractions):
     catalog = pd.DataFrame(
         {"id": [f"g{i}" for i in range(len(table))], "ra": 10.0, "dec": np.arange(len(table))}
     )
-    return VoteTable(catalog, tree, counts, table, {"ra": "deg", "dec": "deg"}, {"rows": 5})
+    return VoteTable(catalog, tree, counts, table, {"rows": 5})
 
 
 def galaxies(tree):
@@ -56,15 +50,10 @@ def galaxies(tree):
     conditional[2, [rounded, rounded + 2]] = 0, 1
     edge = tree.slices["disk-edge-on"].start
     conditional[4:, [edge, edge + 1]] = 0.1, 0.9
-    if "clumpy-appearance" in tree.slices:
-        clumpy = tree.slices["clumpy-appearance"].start
-        conditional[:, [clumpy, clumpy + 1]] = 0, 1
     return tree.to_cumulative(conditional)
 
 
-@pytest.mark.parametrize(
-    "tree", [GZ2, GZ2_SHORT, DECALS, DECALS_DR12, GZ_CANDELS], ids=lambda tree: tree.name
-)
+@pytest.mark.parametrize("tree", [GZ2, GZ2_SHORT, DECALS], ids=lambda tree: tree.name)
 def test_five_classes_of_every_tree(tree):
     assert five_classes(votes_of(tree, galaxies(tree))).tolist() == [0, 1, 2, 3, 4, -1]
 
@@ -96,18 +85,18 @@ def make(folder, tree=GZ2, images=("g0", "g1", "g3"), named=("g0", "g1", "g2", "
     """Write a data set of six galaxies, of which some are named an image and some have one."""
     votes = votes_of(tree, galaxies(tree))
     files = {name: f"images/a/{name}.png" for name in named}
-    catalog, tables = as_galaxies(votes, files or None)
+    catalog, tables = _as_tables(votes, files)
     source = {"dataset": folder.name, "licence": "CC BY 4.0", "n": np.int64(3), "at": Path("x")}
     for name in images:
         (folder / "images" / "a").mkdir(parents=True, exist_ok=True)
         (folder / files[name]).write_bytes(b"picture")
-    write_catalogue(folder, catalog, tables, source | votes.source)
+    write_tables(folder, catalog, tables, source | votes.source)
     return votes
 
 
 def test_write_and_load(tmp_path):
     votes = make(tmp_path / "some_survey")
-    read = load_catalogue(entry(), tmp_path)
+    read = read_tables(entry(), tmp_path)
     assert read.catalog["id"].tolist() == ["g0", "g1", "g3"]
     assert [path.read_bytes() for path in read.files] == [b"picture"] * 3
     assert read.catalog["class_id"].tolist() == [0, 1, 3]
@@ -128,7 +117,7 @@ def test_write_and_load(tmp_path):
 
 def test_other_trees_go_to_tables(tmp_path):
     make(tmp_path / "some_survey", DECALS)
-    read = load_catalogue(entry(), tmp_path)
+    read = read_tables(entry(), tmp_path)
     assert read.fractions is None
     assert set(read.tables) == {"fractions_decals", "votes_decals"}
     assert DECALS.check(read.tables["fractions_decals"]) == []
@@ -137,7 +126,7 @@ def test_other_trees_go_to_tables(tmp_path):
 
 def test_data_set_without_images_keeps_all_rows(tmp_path):
     make(tmp_path / "some_survey", images=(), named=())
-    read = load_catalogue(entry(), tmp_path)
+    read = read_tables(entry(), tmp_path)
     assert (len(read), len(read.problems)) == (6, 0)
     assert set(read.catalog["file"]) == {""}
 
@@ -145,38 +134,37 @@ def test_data_set_without_images_keeps_all_rows(tmp_path):
 def test_all_images_lost_is_an_error(tmp_path):
     make(tmp_path / "some_survey", images=())
     with pytest.raises(FileNotFoundError, match=r"None of the 4 images .* fetch some_survey"):
-        load_catalogue(entry(), tmp_path)
+        read_tables(entry(), tmp_path)
 
 
 def test_half_written_folder_is_not_read(tmp_path):
     folder = tmp_path / "some_survey"
     make(folder)
-    broken = votes_of(DECALS, galaxies(DECALS))
-    catalog, tables = as_galaxies(broken, None)
+    catalog, tables = _as_tables(votes_of(DECALS, galaxies(DECALS)), {})
     with pytest.raises(TypeError):  # the record cannot be written: like a crash before the end
-        write_catalogue(folder, catalog, tables, {("no", "key"): 1})
+        write_tables(folder, catalog, tables, {("no", "key"): 1})
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-    with pytest.raises(FileNotFoundError, match=r"is incomplete: it has no source.json"):
-        load_catalogue(entry(), tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"source\.json"):
+        read_tables(entry(), tmp_path)
     make(folder)
-    assert len(load_catalogue(entry(), tmp_path)) == 3
+    assert len(read_tables(entry(), tmp_path)) == 3
     record = json.loads((folder / "source.json").read_text())
     assert record["tables"] == ["fractions_gz2", "votes_gz2"]
 
 
 def test_nothing_there_says_where_it_was_looked_for(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Expected source\.json of 'Some survey'"):
-        load_catalogue(entry(), tmp_path)
+        read_tables(entry(), tmp_path)
 
 
 def test_folder_of_another_data_set_and_foreign_tables(tmp_path):
     make(tmp_path / "other")
     with pytest.raises(ValueError, match=r"holds 'other', expected 'some_survey'"):
-        load_catalogue(entry(), tmp_path / "other")
+        read_tables(entry(), tmp_path / "other")
     path = tmp_path / "other" / "catalog.parquet"
     pd.read_parquet(path).iloc[:4].to_parquet(path)
-    with pytest.raises(ValueError, match=r"expected 6 rows .* got 4 rows"):
-        load_catalogue(entry("other"), tmp_path)
+    with pytest.raises(ValueError, match=r"6 rows in catalog\.parquet, found 4"):
+        read_tables(entry("other"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -189,25 +177,22 @@ def test_folder_of_another_data_set_and_foreign_tables(tmp_path):
     ],
 )
 def test_what_must_not_be_written(tmp_path, change, message):
-    catalog, tables = as_galaxies(votes_of(GZ2, galaxies(GZ2)), None)
+    catalog, tables = _as_tables(votes_of(GZ2, galaxies(GZ2)), {})
     with pytest.raises(ValueError, match=message):
-        write_catalogue(tmp_path / "new", catalog.assign(**change), tables, {})
-    with pytest.raises(ValueError, match="lacks the columns class_id"):
-        write_catalogue(tmp_path / "new", catalog.drop(columns="class_id"), tables, {})
-    with pytest.raises(ValueError, match="no name for a table"):
-        write_catalogue(tmp_path / "new", catalog, {"../up": tables["votes_gz2"]}, {})
+        write_tables(tmp_path / "new", catalog.assign(**change), tables, {})
+    with pytest.raises(ValueError, match="class_id"):
+        write_tables(tmp_path / "new", catalog.drop(columns="class_id"), tables, {})
     assert not (tmp_path / "new").exists()
 
 
 def test_real_table_makes_the_round_trip(tmp_path, real_data):
     path = real_data / "gz2_votes" / "labels.csv"
     votes = read_votes(path, "gz2")
-    catalog, tables = as_galaxies(votes, None)
-    write_catalogue(tmp_path / "some_survey", catalog, tables, votes.source)
-    read = load_catalogue(entry(), tmp_path)
+    catalog, tables = _as_tables(votes, {})
+    write_tables(tmp_path / "some_survey", catalog, tables, votes.source)
+    read = read_tables(entry(), tmp_path)
     pd.testing.assert_frame_equal(read.fractions, votes.fractions)
     np.testing.assert_array_equal(read.catalog["class_id"], select_five_classes(votes.fractions))
-    assert read.provenance["units"]["ra"] == "deg"
 
 
 def test_a_damaged_table_says_what_to_do(tmp_path):
@@ -216,21 +201,20 @@ def test_a_damaged_table_says_what_to_do(tmp_path):
     again = "Give `galhelpers fetch some_survey` again"
     table = pd.read_parquet(folder / "votes_gz2.parquet")
     table.iloc[:2].to_parquet(folder / "votes_gz2.parquet")
-    with pytest.raises(ValueError, match=f"votes_gz2 has not the catalogue's rows. {again}"):
-        load_catalogue(entry(), tmp_path)
+    with pytest.raises(ValueError, match=f"votes_gz2, found 2. {again}"):
+        read_tables(entry(), tmp_path)
     (folder / "votes_gz2.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(ValueError, match=f"is damaged: .* {again}"):
-        load_catalogue(entry(), tmp_path)
+    with pytest.raises(ValueError, match=again):
+        read_tables(entry(), tmp_path)
     (folder / "catalog.parquet").unlink()
-    with pytest.raises(ValueError, match=f"is damaged: .* {again}"):
-        load_catalogue(entry(), tmp_path)
+    with pytest.raises(ValueError, match=again):
+        read_tables(entry(), tmp_path)
 
 
 def test_why_a_galaxy_has_no_picture_is_told(tmp_path):
     folder = tmp_path / "some_survey"
     make(folder)
-    rows = "id,ra,dec,reason,attempts,url\ng4,1,2,outside the survey,1,http://x\n"
-    (folder / "failures.csv").write_text(rows)
-    problems = load_catalogue(entry(), tmp_path).problems.set_index("file")["reason"]
+    (folder / "failures.csv").write_text("id,reason\ng4,outside the survey\n")
+    problems = read_tables(entry(), tmp_path).problems.set_index("file")["reason"]
     assert problems["g4"] == "outside the survey"
     assert problems["g5"] == "no image for this galaxy"

@@ -4,27 +4,25 @@ import os
 import textwrap
 from pathlib import Path
 
+import pandas as pd
+
 from galhelpers.data.manifest import DatasetEntry, Manifest, ManifestError, load_manifest
 from galhelpers.paths import UserError, default_data_root, short
 
-NEEDS = {
-    "simulated": "nothing",
-    "folder": "by hand",
-    "kaggle": "Kaggle account",
-    "files": "network",
-    "hugging_face": "network",
-    "cutouts": "a catalogue",
-}
-"""What the user must bring, by kind of data set."""
 
-
-def describe_datasets(data_root: Path | None = None) -> str:
-    """Describe the data sets of the manifest in a table, a line each.
+def datasets_table(data_root: Path | None = None) -> pd.DataFrame:
+    """List the data sets of the manifest, a row each.
 
     Parameters
     ----------
     data_root : path, optional
         Folder for data; the default one when not given.
+
+    Returns
+    -------
+    DataFrame
+        Text columns ``name``, ``galaxies``, ``size``, ``needs`` (what the user must bring),
+        ``here`` (number of files on this computer) and ``what``.
 
     Raises
     ------
@@ -32,22 +30,31 @@ def describe_datasets(data_root: Path | None = None) -> str:
         When the manifest cannot be read.
     """
     root = data_root or default_data_root()
-    rows = [("name", "galaxies", "size", "needs", "here", "what")]
-    for entry in _manifest().datasets:
-        images = f"{entry.n_images:,}" if entry.n_images else "-"
-        size = entry.size_display.partition(" (")[0].partition(",")[0].partition(";")[0]
-        size = "-" if "nothing" in size or "not known" in size else size
-        here = "always" if entry.kind == "simulated" else _files_below(root / entry.name)
-        title = entry.title.partition(" (")[0].partition(", for ")[0]
-        rows.append((entry.name, images, size, NEEDS[entry.kind], here, title))
+    return pd.DataFrame(
+        {
+            "name": entry.name,
+            "galaxies": f"{entry.n_images:,}" if entry.n_images else "-",
+            "size": "-" if entry.is_made_here else entry.size_display.partition(" (")[0],
+            "needs": _needs(entry),
+            "here": "always" if entry.is_made_here else _files_below(root / entry.name),
+            "what": entry.title.partition(" (")[0].partition(", for ")[0],
+        }
+        for entry in _manifest().datasets
+    )
+
+
+def describe_datasets(data_root: Path | None = None) -> str:
+    """Describe the data sets of the manifest in a table, a line each; see `datasets_table`."""
+    table = datasets_table(data_root)
+    rows = [list(table), *table.to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = [[f"{row[i]:<{width}}" for i, width in enumerate(widths)] for row in rows]
-    lines = ["  ".join(row) for row in padded]
+    lines = ["  ".join(f"{row[i]:<{width}}" for i, width in enumerate(widths)) for row in rows]
     lines += [
         "",
-        f"here: files in {short(root)}/NAME (GALHELPERS_DATA names another place)",
+        f"here: files in {short(data_root or default_data_root())}/NAME "
+        "(GALHELPERS_DATA names another place)",
+        "galhelpers datasets NAME tells all about one; galhelpers fetch NAME brings it.",
     ]
-    lines += ["galhelpers datasets NAME tells all about one; galhelpers fetch NAME brings it."]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -71,7 +78,7 @@ def describe_dataset(name: str, data_root: Path | None = None) -> str:
     except KeyError as error:
         raise UserError(str(error)) from None
     root = data_root or default_data_root()
-    facts = [("from", str(entry.where)), ("size", entry.size_display)]
+    facts = [("from", entry.origin), ("size", entry.size_display)]
     facts += [("galaxies", f"{entry.n_images:,}")] if entry.n_images else []
     facts += [("labels", _labels(entry)), ("licence", entry.licence)]
     facts += [("TERMS", entry.terms)] if entry.terms else []
@@ -97,17 +104,30 @@ def describe_dataset(name: str, data_root: Path | None = None) -> str:
 
 def presence(entry: DatasetEntry, root: Path) -> str:
     """Say what of a data set lies under the data root."""
-    if entry.kind == "simulated":
+    if entry.is_made_here:
         return "always: it is made when it is first used"
     folder = root / entry.name
-    if _files_below(folder) == "no":
+    files = _files_below(folder)
+    if files == "no":
         return f"no; expected in {short(folder)} (--data-root names another place)"
-    return f"{_files_below(folder)} files in {short(folder)}"
+    return f"{files} files in {short(folder)}"
+
+
+def _needs(entry: DatasetEntry) -> str:
+    if entry.is_made_here:
+        return "nothing"
+    if not entry.is_fetched:
+        return "by hand"
+    if entry.kaggle:
+        return "Kaggle account"
+    return "a catalogue" if entry.reader == "positions" else "network"
 
 
 def _labels(entry: DatasetEntry) -> str:
+    if entry.reader == "positions":
+        return "those of your catalogue"
     if entry.tree is None:
-        return "classes" if entry.kind != "cutouts" else "those of your catalogue"
+        return "classes"
     return f"{'votes' if entry.has_fractions else 'classes'}, decision tree {entry.tree}"
 
 

@@ -1,0 +1,114 @@
+"""Archives are unpacked beside and renamed: a reader sees the whole folder or none."""
+
+import gzip
+import lzma
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from galhelpers.data.downloads import FetchError, check_room, public
+from galhelpers.paths import short
+
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, RuntimeError),  # cut off; encrypted, or an unknown way of packing
+)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty hidden folder, which takes the place of ``folder`` if the block succeeds.
+
+    One process at a time may do this. What a killed one has left is removed.
+    """
+    target, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
+    for path in (target, old):
+        shutil.rmtree(path, ignore_errors=True)
+    target.mkdir(parents=True)
+    try:
+        yield target
+        if folder.is_dir():
+            folder.replace(old)
+        target.replace(folder)
+    finally:
+        for path in (target, old):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def unpack(
+    archive: Path, folder: Path, *, most_bytes: int | None = None, strip_top: bool = False
+) -> None:
+    """Unpack a zip or tar archive into a folder, in the place of an older one.
+
+    Parameters
+    ----------
+    archive
+        ``.zip``, ``.tar``, ``.tar.gz`` and so on.
+    folder
+        A folder for this archive alone.
+    most_bytes
+        Most bytes that the archive may declare; by default 100 times its size and 100 MB.
+    strip_top
+        Leave out the one top folder that all members lie in, where there is one.
+
+    Raises
+    ------
+    FetchError
+        For an archive that is damaged or too large, or whose members would lie elsewhere; links
+        and devices are refused, too.
+    """
+    limit = most_bytes or 100 * archive.stat().st_size + 100_000_000
+    try:
+        with new_folder(folder) as target:
+            if zipfile.is_zipfile(archive):
+                with zipfile.ZipFile(archive) as packed:
+                    _check(archive, [_zip_member(one) for one in packed.infolist()], limit)
+                    packed.extractall(target)  # noqa: S202 - every member was looked at
+            else:
+                with tarfile.open(archive) as tar:
+                    _check(archive, [_tar_member(one) for one in tar.getmembers()], limit)
+                    tar.extractall(target, filter="data")
+            inner = list(target.iterdir())
+            if strip_top and len(inner) == 1 and inner[0].is_dir():
+                for path in inner[0].iterdir():
+                    path.rename(target / path.name)
+                inner[0].rmdir()
+    except FetchError:
+        raise
+    except _DAMAGED as error:
+        raise FetchError(
+            f"{short(archive)} should be an archive that can be unpacked: {public(error)}. Delete "
+            "it and give the same command again."
+        ) from error
+
+
+def _zip_member(member: zipfile.ZipInfo) -> tuple[str, int, bool]:
+    """Give name, size, and whether it is a file or folder, not a link."""
+    is_link = (member.external_attr >> 16) & 0o170000 == 0o120000
+    return member.filename, member.file_size, not is_link
+
+
+def _tar_member(member: tarfile.TarInfo) -> tuple[str, int, bool]:
+    return member.name, member.size, member.isfile() or member.isdir()
+
+
+def _check(archive: Path, members: list[tuple[str, int, bool]], limit: int) -> None:
+    """Refuse members that lie outside or are links or devices, and too much content."""
+    for name, _, is_plain in members:
+        parts = name.replace("\\", "/").split("/")
+        if not is_plain or ".." in parts or parts[0] == "" or ":" in parts[0]:
+            raise FetchError(
+                f"{short(archive)} has the member {public(name)!r}, which lies outside, or is a "
+                "link or a device. Do not use this archive."
+            )
+    declared = sum(size for _, size, _ in members)
+    if declared > limit:
+        raise FetchError(
+            f"{short(archive)} declares {declared / 1e6:,.0f} MB of content, expected at most "
+            f"{limit / 1e6:,.0f} MB. Do not use this archive."
+        )
+    check_room(archive.parent, declared, f"unpacking {archive.name}")

@@ -1,0 +1,497 @@
+"""From a folder on disk to a `GalaxySet`: one reader for each form of publication.
+
+``data_manifest.yaml`` names the form of each data set under ``reader``.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from galhelpers.data.catalogs import FIVE_CLASSES
+from galhelpers.data.galaxies import GalaxySet, add_classes
+from galhelpers.data.images import IMAGE_SUFFIXES
+from galhelpers.data.manifest import DatasetEntry
+from galhelpers.data.tables import IDENTIFIERS, TableError, check_columns, column_names, read_table
+from galhelpers.data.votes import read_votes, weighted_votes
+from galhelpers.paths import short
+from galhelpers.trees import GZ2
+
+LABELS = "labels.csv"
+IMAGE_FOLDER = "images_training_rev1"
+TABLE = "training_solutions_rev1.csv"
+CATALOG = "catalog.parquet"
+SOURCE = "source.json"
+REQUIRED = ("id", "file", "class_id", "class_name")
+"""Columns of every catalog."""
+
+
+def read_dataset(entry: DatasetEntry, root: Path) -> GalaxySet:
+    """Read a data set of the manifest that lies on disk.
+
+    Parameters
+    ----------
+    entry
+        Its entry. The simulated survey is not read here: it is made when it is not there.
+    root
+        Folder with the data set, or with a folder of its name.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where the data are not on disk; the message says how to get them.
+    ValueError
+        For tables that are not what they should be; the message says where.
+    """
+    return _READERS.get(entry.reader, read_tables)(entry, root)
+
+
+def find_folder(entry: DatasetEntry, root: Path, marks: Iterable[str]) -> Path:
+    """Find the data set's folder: ``root`` itself, or the folder in it that has the set's name.
+
+    Raises
+    ------
+    FileNotFoundError
+        With the places looked at, and where the data come from.
+    """
+    marks = list(marks)
+    places = [root / entry.name, root]
+    for place in places:
+        if any(next(place.glob(mark), None) is not None for mark in marks):
+            return place
+    does = f"brings it from {entry.origin}" if entry.is_fetched else "says how to make it"
+    raise FileNotFoundError(
+        f"Expected {' or '.join(marks)} of {entry.title!r} in "
+        f"{' or '.join(short(place) for place in places)}, found none. "
+        f"`galhelpers fetch {entry.name}` {does}. Where you have it already, "
+        "name its folder with --data-root (in a notebook: the parameter data_root)."
+    )
+
+
+def read_class_folders(entry: DatasetEntry, root: Path) -> GalaxySet:
+    """Read galaxies of the five classes.
+
+    Either ``labels.csv`` with an identifier in its first column, ``class_id`` (0-4) or
+    ``class_name``, and ``file`` (relative to the folder); or one folder of images a class, named
+    by number, by class name, or both (``0``, ``spiral``, ``4_spiral``).
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        For a missing folder, missing columns, repeated identifiers or unknown classes.
+    """
+    folder = find_folder(entry, root, [LABELS, *(f"*{name}" for name in FIVE_CLASSES), "[0-4]"])
+    table = folder / LABELS
+    catalog = read_class_table(table) if table.is_file() else scan_class_folders(folder)
+    return _with_images(GalaxySet(entry.name, catalog, provenance={"folder": short(folder)}), table)
+
+
+def read_kaggle(entry: DatasetEntry, root: Path) -> GalaxySet:
+    """Read Kaggle's training images and, where present, their 37 vote fractions.
+
+    Without ``training_solutions_rev1.csv`` a ``labels.csv`` with classes serves; the set then has
+    no fractions.
+    """
+    return read_kaggle_layout(find_folder(entry, root, [IMAGE_FOLDER]), entry.name)
+
+
+def read_kaggle_layout(folder: Path, name: str) -> GalaxySet:
+    """Read a folder in Kaggle's layout; see `read_kaggle`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        For missing images or labels, and for a table that is not the challenge's.
+    """
+    files = sorted((folder / IMAGE_FOLDER).glob("*.jpg"))
+    # Hidden files are what a copy or a killed process left behind.
+    images = {path.stem: str(path) for path in files if not path.name.startswith(".")}
+    if not images:
+        raise FileNotFoundError(f"{short(folder / IMAGE_FOLDER)} holds no .jpg file.")
+    fractions = None
+    if (folder / TABLE).is_file():
+        table = read_solutions(folder / TABLE)
+        ids = table["GalaxyID"].astype(str)
+        known = ids.isin(images)
+        fractions = table.loc[known].drop(columns="GalaxyID").reset_index(drop=True)
+        catalog = pd.DataFrame({"id": ids[known].to_numpy()})
+        catalog = add_classes(catalog.assign(file=catalog["id"].map(images)), fractions)
+    elif (folder / LABELS).is_file():
+        labels = read_class_table(folder / LABELS)
+        ids = labels["id"]
+        known = ids.isin(images)
+        catalog = labels[known].reset_index(drop=True)
+        catalog["file"] = catalog["id"].map(images)
+    else:
+        raise FileNotFoundError(
+            f"Expected {TABLE} (unpacked from training_solutions_rev1.zip) or {LABELS} in "
+            f"{short(folder)}, found neither."
+        )
+    problems = [(str(folder / IMAGE_FOLDER / f"{i}.jpg"), "row without image") for i in ids[~known]]
+    problems += [(images[i], "image without row") for i in sorted(set(images) - set(ids))]
+    return GalaxySet(
+        name,
+        catalog,
+        fractions,
+        pd.DataFrame(problems, columns=["file", "reason"]),
+        provenance={"folder": short(folder)},
+    )
+
+
+def read_solutions(path: Path) -> pd.DataFrame:
+    """Read and check Kaggle's table of 37 cumulative vote fractions.
+
+    Raises
+    ------
+    ValueError
+        For missing columns, repeated identifiers, values outside 0-1 or NaN, or answers that do
+        not sum to their parent's share; with the rows concerned.
+    """
+    table = pd.read_csv(path)
+    columns = ["GalaxyID", *GZ2.published]
+    check_columns(columns, table.columns, short(path))
+    table = table[columns]
+    repeated = table["GalaxyID"].duplicated()
+    if repeated.any():
+        raise ValueError(f"{short(path)}: GalaxyID {table['GalaxyID'][repeated].iloc[0]} repeats.")
+    values = table[columns[1:]].to_numpy(float)
+    bad = ~((values >= 0) & (values <= 1)).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"{short(path)}: fractions should lie between 0 and 1; {bad.sum()} rows do not, "
+            f"the first in line {int(np.argmax(bad)) + 2}."
+        )
+    # The published values are rounded; the largest residual of the real table is below 1e-5.
+    complaints = GZ2.check(values, atol=1e-4)
+    if complaints:
+        raise ValueError(f"{short(path)}: {complaints[0]} ({len(complaints)} complaints in all).")
+    return table
+
+
+def read_labels(entry: DatasetEntry, root: Path) -> GalaxySet:
+    """Read images beside a ``labels.csv`` with labels that are not the five classes.
+
+    The manifest says under ``labels`` what its columns are called and what its labels mean. ``ra``
+    and ``dec`` (degrees) are read where they are. An empty cell is a galaxy without label.
+
+    Returns
+    -------
+    GalaxySet
+        ``catalog`` has also ``label`` (int, the position in ``provenance["label_names"]``, -1 for
+        none) and ``label_name`` (``""`` for none). No label is one of the five classes, whatever
+        its name: ``class_id`` is -1 and ``class_name`` is ``""`` throughout. The table ``labels``
+        has the other columns of numbers, row by row as the catalogue; ``my_`` stands before a
+        name that the catalogue also has. ``provenance["left_out"]`` names columns of identifiers
+        that are not used. Galaxies whose image is absent are in ``problems``.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such folder, or none of the images is there.
+    TableError
+        For missing columns, identifiers that are missing or repeated, and labels without a name.
+    """
+    if entry.labels is None:
+        raise ValueError(f"The manifest should say what the labels of {entry.name} are.")
+    spec = entry.labels
+    folder = find_folder(entry, root, [LABELS])
+    path = folder / LABELS
+    present = column_names(path)
+    check_columns([spec.identifier, spec.file, spec.label], present, short(path))
+    # Other identifiers are of no use here, and would be refused where they have lost digits.
+    other_ids = [
+        name for name in present if name.lower() in IDENTIFIERS and name != spec.identifier
+    ]
+    table = read_table(path, [name for name in present if name not in other_ids])
+    ids = table[spec.identifier].astype(str)
+    wrong = (ids == "") | ids.duplicated()
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise TableError(
+            f"{short(path)}: expected an identifier of its own for each galaxy in "
+            f"{spec.identifier}, found {ids.iloc[row]!r} again or none in line {row + 2} and "
+            f"{wrong.sum() - 1} more."
+        )
+    label = label_numbers(table[spec.label], spec.names)
+    unknown = label == UNKNOWN
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise TableError(
+            f"{short(path)}: expected in {spec.label} one of {', '.join(spec.names)}, or nothing, "
+            f"found {table[spec.label].iloc[row]!r} in line {row + 2} and {unknown.sum() - 1} more."
+        )
+    files = table[spec.file].astype("string").fillna("").str.strip()
+    catalog = pd.DataFrame(
+        {
+            "id": ids,
+            "file": [str(folder / name) if name else "" for name in files],
+            "class_id": -1,
+            "class_name": "",
+            "label": label,
+            "label_name": np.array([*spec.names.values(), ""], dtype=object)[label],
+        }
+    )
+    catalog = catalog.assign(**{name: table[name] for name in ("ra", "dec") if name in table})
+    used = {spec.identifier, spec.file, spec.label, "ra", "dec"}
+    numbers = table.drop(columns=[name for name in table if name in used]).select_dtypes("number")
+    # Between 2^53 and 2^64 whole numbers of 64 bits are identifiers that a float cannot tell apart.
+    lost = [
+        str(name)
+        for name in numbers.select_dtypes("float")
+        if numbers[name].notna().any() and numbers[name].dropna().between(2**53, 2**64).all()
+    ]
+    provenance = {
+        "folder": short(folder),
+        "rows": len(table),
+        "label_names": list(spec.names.values()),
+        "left_out": [*other_ids, *lost],
+    }
+    # A number of a name that the catalog also has means something else.
+    renamed = {str(name): f"my_{name}" for name in numbers if name in catalog}
+    tables = {"labels": numbers.drop(columns=lost).rename(columns=renamed)}
+    return _with_images(
+        GalaxySet(entry.name, catalog, None, tables=tables, provenance=provenance), path
+    )
+
+
+UNKNOWN = -2
+"""Number of a label that nobody has named; -1 is no label at all."""
+
+
+def label_numbers(column: pd.Series, values: Iterable[str]) -> np.ndarray:
+    """Give labels numbers: their places among the known ones.
+
+    A whole number is the same label however it is stored: ``1``, ``1.0`` and ``"1"``.
+
+    Parameters
+    ----------
+    column
+        Labels of n galaxies, text or numbers; missing or blank where there is none.
+    values
+        Known labels as they stand in a table, in the order of their numbers.
+
+    Returns
+    -------
+    ndarray of int64
+        (n,) places from 0, -1 without label, -2 for a label that is not known.
+    """
+    numbers = {value: i for i, value in enumerate(values)} | {"": -1}
+    text = column.astype("string").fillna("").str.strip()
+    # Gaps in a column of whole numbers have made floats of them.
+    text = text.str.replace(r"^([+-]?\d+)\.0*$", r"\1", regex=True)
+    return np.array([numbers.get(label, UNKNOWN) for label in text], dtype=np.int64)
+
+
+def read_gz2_labels(entry: DatasetEntry, root: Path) -> GalaxySet:
+    """Read images beside a ``labels.csv`` with the columns of Hart et al. 2016 (MNRAS 461, 3663).
+
+    ``labels.csv`` has ``file`` (relative to the folder), ``asset_id``, ``objid`` or ``dr7objid``
+    (the first of them that is there names the galaxies), ``total_classifications`` (volunteers),
+    and for each of the 37 answers ``tNN_*_aNN_*_weighted_fraction`` and ``..._debiased``.
+
+    Returns
+    -------
+    GalaxySet
+        ``fractions`` and classes are debiased. The table ``votes_gz2`` is what people saw, so it is
+        from the weighted fractions: numbers of people as floats, see `weighted_votes`. Galaxies
+        whose image is absent are in ``problems``.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such folder, or none of the images is there.
+    TableError
+        For missing columns and wrong rows.
+    """
+    folder = find_folder(entry, root, [LABELS])
+    path = folder / LABELS
+    check_columns(["file", "total_classifications"], column_names(path), short(path))
+    debiased = read_votes(path, "gz2", kind="debiased", max_wrong=0)
+    votes = weighted_votes(read_votes(path, "gz2", kind="weighted_fraction", max_wrong=0))
+    files = read_table(path, ["file"])["file"].astype("string").fillna("")
+    catalog = debiased.catalog.copy()
+    catalog.insert(1, "file", [str(folder / name) if name else "" for name in files])
+    catalog = add_classes(catalog, debiased.fractions)
+    tables = {"votes_gz2": votes}
+    provenance = debiased.source | {"folder": short(folder)}
+    galaxies = GalaxySet(
+        entry.name, catalog, debiased.fractions, tables=tables, provenance=provenance
+    )
+    return _with_images(galaxies, path)
+
+
+def read_tables(entry: DatasetEntry, root: Path) -> GalaxySet:
+    """Read what `galhelpers.data.convert.write_tables` wrote: a catalog, tables, and a record.
+
+    ``catalog.parquet`` has a row a galaxy, ``<name>.parquet`` are tables row by row as the catalog
+    (``votes_decals``, ``fractions_decals``), ``source.json`` says where all this comes from. It is
+    written last: where it is, the rest is complete. Galaxies whose image is absent go to
+    ``problems``, unless the data set has no images at all: then all stay, with ``file`` ``""``.
+    ``fractions`` are those of tree ``gz2``; other trees are in ``tables``, as are votes.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such folder, or it is incomplete, or none of its images is there.
+    ValueError
+        For a folder of another data set, and tables that do not belong together.
+    """
+    more = " --catalog FILE" if entry.reader == "positions" else ""
+    again = f"Give `galhelpers fetch {entry.name}{more}` again: what has arrived is kept."
+    if (root / entry.name).is_dir() and not (root / entry.name / SOURCE).is_file():
+        raise FileNotFoundError(
+            f"{short(root / entry.name)} is incomplete: it has no {SOURCE}, which is written last. "
+            f"{again}"
+        )
+    folder = find_folder(entry, root, [SOURCE])
+    source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+    if source.get("dataset", entry.name) != entry.name:
+        raise ValueError(f"{short(folder)} holds {source['dataset']!r}, expected {entry.name!r}.")
+    try:
+        catalog = pd.read_parquet(folder / CATALOG)
+        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in source["tables"]}
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise ValueError(
+            f"{short(folder)} is damaged: a table is missing or broken. {again}"
+        ) from error
+    check_columns(REQUIRED, catalog.columns, short(folder / CATALOG))
+    rows = {CATALOG: len(catalog)} | {name: len(table) for name, table in tables.items()}
+    odd = [name for name, n in rows.items() if n != source["rows_in_catalogue"]]
+    if odd:
+        raise ValueError(
+            f"{short(folder)}: expected {source['rows_in_catalogue']:,} rows in {odd[0]}, found "
+            f"{rows[odd[0]]:,}. {again}"
+        )
+    named = (catalog["file"] != "").to_numpy()
+    there = _which_exist(folder, catalog["file"]) if named.any() else np.ones(len(catalog), bool)
+    if not there.any() and len(catalog):
+        raise FileNotFoundError(
+            f"None of the {named.sum():,} images of {entry.name} is in {short(folder)}, the first "
+            f"would be {catalog['file'][named].iloc[0]}. {again}"
+        )
+    known = _reasons(folder)
+    absent = catalog[~there]
+    problems = pd.DataFrame(
+        {
+            "file": absent["file"].where(absent["file"] != "", absent["id"]),
+            "reason": [known.get(name, "no image for this galaxy") for name in absent["id"]],
+        }
+    ).reset_index(drop=True)
+    catalog["file"] = [str(folder / file) if file else "" for file in catalog["file"]]
+    fractions = tables.pop("fractions_gz2", None)
+    provenance = source | {"folder": short(folder)}
+    galaxies = GalaxySet(entry.name, catalog, fractions, problems, tables, provenance)
+    return galaxies.select(there)
+
+
+def read_class_table(path: Path) -> pd.DataFrame:
+    """Read a ``labels.csv`` with the five classes into a catalog; see `read_class_folders`."""
+    table = pd.read_csv(path)
+    if "class_id" not in table:
+        check_columns(["class_name"], table.columns, f"{short(path)} (or class_id)")
+        table["class_id"] = [class_number(name, path) for name in table["class_name"]]
+    odd = ~table["class_id"].isin(range(len(FIVE_CLASSES)))
+    if odd.any():
+        raise ValueError(
+            f"{short(path)}: class_id should be 0 to {len(FIVE_CLASSES) - 1}, "
+            f"got {table['class_id'][odd].iloc[0]!r} in line {int(odd.to_numpy().argmax()) + 2}."
+        )
+    ids = table.iloc[:, 0].astype(str)
+    if ids.duplicated().any():
+        raise ValueError(
+            f"{short(path)}: identifiers should be unique, {ids[ids.duplicated()].iloc[0]!r} "
+            f"and {ids.duplicated().sum() - 1} more are repeated."
+        )
+    files = table["file"] if "file" in table else ids.map("{}.jpg".format)
+    catalog = pd.DataFrame(
+        {
+            "id": ids,
+            "file": [str(path.parent / file) for file in files],
+            "class_id": table["class_id"].astype(int),
+            "class_name": [FIVE_CLASSES[i] for i in table["class_id"]],
+        }
+    )
+    return catalog.assign(**{name: table[name] for name in ("ra", "dec") if name in table})
+
+
+def scan_class_folders(folder: Path) -> pd.DataFrame:
+    """List the images of class folders, sorted by class and name."""
+    rows = []
+    places = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    for class_id, place in sorted((class_number(place.name, folder), place) for place in places):
+        for file in sorted(place.rglob("*")):
+            if file.suffix.lower() in IMAGE_SUFFIXES:
+                rows.append((file.stem, str(file), class_id, FIVE_CLASSES[class_id]))
+    catalog = pd.DataFrame(rows, columns=list(REQUIRED))
+    if catalog["id"].duplicated().any():
+        twice = catalog["id"][catalog["id"].duplicated()].iloc[0]
+        raise ValueError(
+            f"{short(folder)}: the image {twice!r} lies in more than one class folder."
+        )
+    return catalog
+
+
+def class_number(name: str, where: Path) -> int:
+    """Turn a class name, number or ``number_name`` into the class number 0-4."""
+    text = str(name).strip().lower().replace("-", "_").replace(" ", "_")
+    for number, known in enumerate(FIVE_CLASSES):
+        if text in (str(number), known, f"{number}_{known}"):
+            return number
+    raise ValueError(
+        f"{short(where)}: {name!r} is none of the five classes: {', '.join(FIVE_CLASSES)}."
+    )
+
+
+def _with_images(galaxies: GalaxySet, table: Path) -> GalaxySet:
+    """Keep the galaxies whose image is there; list the others in ``problems``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no image at all.
+    """
+    catalog = galaxies.catalog
+    there = np.array([bool(file) and Path(file).is_file() for file in catalog["file"]], dtype=bool)
+    absent = catalog[~there]
+    names = absent["file"].where(absent["file"] != "", absent["id"])
+    if len(catalog) == 0:
+        raise FileNotFoundError(f"{short(table.parent)} has no galaxies: no image, no row.")
+    if not there.any():
+        raise FileNotFoundError(
+            f"None of the {len(absent)} images named in {short(table)} is there, "
+            f"the first is {names.iloc[0]!r}. Paths are relative to the table's folder."
+        )
+    problems = pd.DataFrame({"file": names, "reason": f"named in {table.name}, absent"})
+    galaxies.problems = problems.reset_index(drop=True)
+    return galaxies.select(there)
+
+
+def _which_exist(folder: Path, files: pd.Series) -> np.ndarray:
+    """Say which files exist, a mask; each folder is listed once, which is quick for many files."""
+    paths = [file.rpartition("/") for file in files]
+    listed = {}
+    for place in {place for place, _, name in paths if name}:
+        is_there = (folder / place).is_dir()
+        listed[place] = {path.name for path in (folder / place).iterdir()} if is_there else set()
+    return np.array([bool(name) and name in listed[place] for place, _, name in paths], dtype=bool)
+
+
+def _reasons(folder: Path) -> dict[str, str]:
+    """Why a galaxy has no picture, by identifier, as far as it was written down."""
+    reasons: dict[str, str] = {}
+    for name in ("failures.csv", "images_failures.csv"):
+        if (folder / name).is_file():
+            table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+            reasons |= dict(zip(table["id"], table["reason"], strict=True))
+    return reasons
+
+
+_READERS: dict[str, Callable[[DatasetEntry, Path], GalaxySet]] = {
+    "class_folders": read_class_folders,
+    "kaggle": read_kaggle,
+    "labels": read_labels,
+    "gz2_labels": read_gz2_labels,
+}

@@ -1,1 +1,0 @@
-"""Getting data from where they are published: downloads, archives, image services, accounts."""

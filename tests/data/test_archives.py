@@ -1,0 +1,96 @@
+"""Archives: a reader sees the whole folder or none, and nothing lies outside of it."""
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from galhelpers.data.archives import new_folder, unpack
+from galhelpers.data.downloads import FetchError
+
+FILES = {"top/a.txt": b"a" * 5000, "top/deep/b.txt": b"b"}
+
+
+def pack(path, files, links=()):
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+            for name in links:
+                info = zipfile.ZipInfo(name)
+                info.external_attr = 0o120777 << 16
+                archive.writestr(info, "/etc/passwd")
+    else:
+        with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+            for name in links:
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                archive.addfile(member)
+    return path
+
+
+def content(folder):
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
+def test_it_takes_the_place_of_an_older_folder(tmp_path, name):
+    archive = pack(tmp_path / name, FILES)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old.txt").write_bytes(b"old")
+    unpack(archive, tmp_path / "out")
+    assert content(tmp_path / "out") == FILES
+    unpack(archive, tmp_path / "out", strip_top=True)
+    assert set(content(tmp_path / "out")) == {"a.txt", "deep/b.txt"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", name]
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+@pytest.mark.parametrize(
+    ("bad", "link"),
+    [("/etc/evil", False), ("../evil", False), ("a/../../evil", False), ("link", True),
+     ("..\\evil", False), ("c:/evil", False)],
+)  # fmt: skip
+def test_what_would_lie_elsewhere_is_refused(tmp_path, suffix, bad, link):
+    files = FILES if link else FILES | {bad: b"evil"}
+    archive = pack(tmp_path / f"x{suffix}", files, [bad] if link else [])
+    with pytest.raises(FetchError, match=r"evil|link"):
+        unpack(archive, tmp_path / "in" / "out")
+    assert list((tmp_path / "in").iterdir()) == []
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
+def test_damaged_archives_leave_the_older_folder(tmp_path, name):
+    archive = pack(tmp_path / name, FILES)
+    unpack(archive, tmp_path / "out")
+    whole = archive.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"something else"):
+        archive.write_bytes(damaged)
+        with pytest.raises(FetchError, match=name):
+            unpack(archive, tmp_path / "out")
+    assert content(tmp_path / "out") == FILES
+
+
+def test_more_than_the_declared_size_allows_is_refused(tmp_path):
+    archive = pack(tmp_path / "bomb.zip", {"zeros": bytes(3_000_000)})
+    with pytest.raises(FetchError, match=r"declares 3 MB .* at most 1 MB"):
+        unpack(archive, tmp_path / "out", most_bytes=1_000_000)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / ".out.new").mkdir()
+    (tmp_path / ".out.new" / "half").write_bytes(b"x")
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "whole").write_bytes(b"x")
+    assert set(content(tmp_path)) == {"out/whole"}
+    with pytest.raises(FileNotFoundError), new_folder(tmp_path / "out") as folder:
+        (folder / "no" / "such" / "folder").write_bytes(b"x")
+    assert set(content(tmp_path)) == {"out/whole"}
