@@ -254,7 +254,7 @@ def _galaxy_zoo_2(
         )
     notes += [f"{lost:,} galaxies of the vote tables have no image of their own."] if lost else []
     found = pictures(folder, ["images_gz2"])
-    catalog, tables = _as_tables(votes, found)
+    catalog, tables = as_tables(votes, found)
     if hart := files.get("gz2_hart16.csv.gz"):
         other = _renamed(_read(hart, "gz2", notes), asset)
         aligned = other.fractions.set_index(other.catalog["id"]).reindex(catalog["id"])
@@ -277,7 +277,7 @@ def _votes(
     votes = _read(table, entry.tree or "", notes, kind="fraction")
     notes += _check_rows(entry, votes.source["rows"], table)
     found = pictures(folder, [archive.stem for archive in archives])
-    catalog, tables = _as_tables(votes, found)
+    catalog, tables = as_tables(votes, found)
     write_tables(folder, catalog, tables, {**source, **votes.source})
     return notes
 
@@ -316,7 +316,7 @@ def _euclid(
     notes += _check_rows(entry, votes.source["rows"], table)
     stems = pictures(folder, [archive.stem for archive in archives])
     files_of = {"_".join(stem.split("_")[:2]): file for stem, file in stems.items()}
-    catalog, tables = _as_tables(votes, files_of)
+    catalog, tables = as_tables(votes, files_of)
     write_tables(folder, catalog, tables, {**source, **votes.source})
     return notes
 
@@ -326,7 +326,7 @@ def _experts(
 ) -> list[str]:
     """Turn single classifications into shares of ticks."""
     votes = read_expert_votes(files["table2.dat.gz"], files["ReadMe"])
-    catalog, tables = _as_tables(votes, pictures(folder))
+    catalog, tables = as_tables(votes, pictures(folder))
     write_tables(folder, catalog, tables, {**source, **votes.source})
     return []
 
@@ -427,7 +427,7 @@ def _parquet(
         plain = Path(place) / "votes.parquet"
         pq.write_table(pa.concat_tables(rest, promote_options="permissive"), plain)
         table = _read(plain, "zoobot_gz2", notes)
-    catalog, tables = _as_tables(table, dict(zip(ids, names, strict=True)))
+    catalog, tables = as_tables(table, dict(zip(ids, names, strict=True)))
     catalog["split"] = catalog["id"].map(dict(zip(ids, splits, strict=True)))
     write_tables(folder, catalog, tables, {**source, **table.source})
     return notes
@@ -445,7 +445,7 @@ _CONVERTERS: dict[str, Converter] = {
 }
 
 
-def _as_tables(
+def as_tables(
     votes: VoteTable, files: Mapping[str, str]
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Give the catalog of a table of votes, and its tables by name.

@@ -253,17 +253,6 @@ def _fetch_from_kaggle(slug: str, file: FileEntry, downloads: Path) -> Path:
         try:
             with _kaggle_cache(downloads):
                 path = Path(kagglehub.competition_download(slug, file.name))
-        except (exceptions.UnauthenticatedError, exceptions.CredentialError, ValueError) as error:
-            if isinstance(error, requests.RequestException):
-                raise
-            raise FetchError(
-                f"Kaggle wants to know who asks ({public(error)}). {how_to_log_in}"
-            ) from None
-        except exceptions.DataCorruptionError:
-            raise FetchError(
-                f"{file.name} arrived damaged from Kaggle, and was thrown away. Give the same "
-                "command again."
-            ) from None
         except requests.RequestException as error:
             status = None if error.response is None else error.response.status_code
             if status == 401:
@@ -276,6 +265,15 @@ def _fetch_from_kaggle(slug: str, file: FileEntry, downloads: Path) -> Path:
             if status == 404:
                 raise FetchError(f"Kaggle has no file {file.name} in {page}. Look there.") from None
             retry = wait_for_another_try(retry, error, page)
+        except (exceptions.UnauthenticatedError, exceptions.CredentialError, ValueError) as error:
+            raise FetchError(
+                f"Kaggle wants to know who asks ({public(error)}). {how_to_log_in}"
+            ) from None
+        except exceptions.DataCorruptionError:
+            raise FetchError(
+                f"{file.name} arrived damaged from Kaggle, and was thrown away. Give the same "
+                "command again."
+            ) from None
         else:
             _check_kind(path, file)
             return path

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
-from galhelpers.data.convert import _as_tables, five_classes, write_tables
+from galhelpers.data.convert import as_tables, five_classes, write_tables
 from galhelpers.data.manifest import DatasetEntry
 from galhelpers.data.readers import read_tables
 from galhelpers.data.votes import VoteTable, read_votes
@@ -85,7 +85,7 @@ def make(folder, tree=GZ2, images=("g0", "g1", "g3"), named=("g0", "g1", "g2", "
     """Write a data set of six galaxies, of which some are named an image and some have one."""
     votes = votes_of(tree, galaxies(tree))
     files = {name: f"images/a/{name}.png" for name in named}
-    catalog, tables = _as_tables(votes, files)
+    catalog, tables = as_tables(votes, files)
     source = {"dataset": folder.name, "licence": "CC BY 4.0", "n": np.int64(3), "at": Path("x")}
     for name in images:
         (folder / "images" / "a").mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ def test_all_images_lost_is_an_error(tmp_path):
 def test_half_written_folder_is_not_read(tmp_path):
     folder = tmp_path / "some_survey"
     make(folder)
-    catalog, tables = _as_tables(votes_of(DECALS, galaxies(DECALS)), {})
+    catalog, tables = as_tables(votes_of(DECALS, galaxies(DECALS)), {})
     with pytest.raises(TypeError):  # the record cannot be written: like a crash before the end
         write_tables(folder, catalog, tables, {("no", "key"): 1})
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
@@ -177,7 +177,7 @@ def test_folder_of_another_data_set_and_foreign_tables(tmp_path):
     ],
 )
 def test_what_must_not_be_written(tmp_path, change, message):
-    catalog, tables = _as_tables(votes_of(GZ2, galaxies(GZ2)), {})
+    catalog, tables = as_tables(votes_of(GZ2, galaxies(GZ2)), {})
     with pytest.raises(ValueError, match=message):
         write_tables(tmp_path / "new", catalog.assign(**change), tables, {})
     with pytest.raises(ValueError, match="class_id"):
@@ -188,7 +188,7 @@ def test_what_must_not_be_written(tmp_path, change, message):
 def test_real_table_makes_the_round_trip(tmp_path, real_data):
     path = real_data / "gz2_votes" / "labels.csv"
     votes = read_votes(path, "gz2")
-    catalog, tables = _as_tables(votes, {})
+    catalog, tables = as_tables(votes, {})
     write_tables(tmp_path / "some_survey", catalog, tables, votes.source)
     read = read_tables(entry(), tmp_path)
     pd.testing.assert_frame_equal(read.fractions, votes.fractions)
