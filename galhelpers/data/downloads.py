@@ -84,7 +84,7 @@ def public(text: object) -> str:
 
 
 def open_session(retry: urllib3.Retry | None = None, connections: int = 10) -> requests.Session:
-    """Open a session that says who asks, and asks again as ``RETRY`` says."""
+    """Open a session that says who asks, and asks again as ``retry`` says, by default ``RETRY``."""
     session = requests.Session()
     session.headers["User-Agent"] = f"galhelpers/{__version__} (galaxy morphology course)"
     adapter = HTTPAdapter(max_retries=RETRY if retry is None else retry, pool_maxsize=connections)
@@ -151,6 +151,8 @@ def wait_for_another_try(retry: urllib3.Retry, problem: Exception, url: str) -> 
     response = problem.response if isinstance(problem, requests.RequestException) else None
     if response is not None and response.status_code not in RETRY.status_forcelist:
         raise FetchError(explain(response, url)) from None
+    if _caused_by(problem, socket.gaierror, ConnectionRefusedError):
+        raise FetchError(explain(problem, url)) from None  # patience does not help
     try:
         broken = urllib3.exceptions.ProtocolError(type(problem).__name__)
         retry = retry.increment("GET", "", error=broken)
@@ -359,7 +361,10 @@ class ResumingDownloader:
                 try:
                     if self._receive_once(session, url, part, have, bar, ends):
                         return resumed
-                except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                except requests.RequestException as error:
+                    # No answer came, although the session asked as often as RETRY says.
+                    raise FetchError(explain(error, url)) from error
+                except urllib3.exceptions.HTTPError as error:  # it broke off in the middle
                     came = part.stat().st_size if part.is_file() else 0
                     if came >= before + CHUNK:
                         retry = RETRY  # an attempt that made progress does not count
@@ -422,7 +427,7 @@ class ResumingDownloader:
                     self._check_size(have, url)
                 os.fsync(file.fileno())
             if total is not None and have != total:
-                raise requests.ConnectionError(f"{have} of {total} bytes came")
+                raise urllib3.exceptions.ProtocolError(f"{have} of {total} bytes came")
         return True
 
     def _chunks(self, answer: requests.Response, ends: float, url: str) -> Iterator[bytes]:
