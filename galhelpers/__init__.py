@@ -6,4 +6,9 @@ Floors, each importing only downward: what is known (``trees``, ``published``, `
 
 from importlib.metadata import version
 
+from galhelpers.threads import bound_spinning
+
 __version__ = version("galhelpers")
+
+# Torch reads this when it is loaded, so no other module of the package may come first.
+bound_spinning()

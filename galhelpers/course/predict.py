@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from galhelpers.paths import UserError, atomic_write
+from galhelpers.threads import usable_cores
 
 if TYPE_CHECKING:
     from galhelpers.learning.checkpoint import Checkpoint
@@ -314,7 +315,7 @@ def _decode(files: Sequence[str], preprocessing: dict[str, Any]) -> Iterator[lis
             return row, None, str(error)
 
     batches = [range(i, min(i + BATCH, len(files))) for i in range(0, len(files), BATCH)]
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(usable_cores())
     try:
         ahead: list[Future[Decoded]] = [pool.submit(read, row) for row in batches[0]]
         for following in [*batches[1:], range(0)]:

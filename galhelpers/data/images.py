@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from galhelpers.paths import atomic_write
+from galhelpers.threads import usable_cores
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".jp2", ".avif"}
@@ -125,7 +125,7 @@ def load_images(
         raise ValueError("Expected at least one image file, got an empty list. Check the folder.")
     paths = [Path(file) for file in files]
     outcomes: list[_Outcome] = []
-    with ThreadPoolExecutor(workers or _usable_cores()) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         blocks = _decode(pool, paths, size, crop, outcomes, progress)
         if cache_dir is None:
             return _assemble(paths, outcomes, np.concatenate(list(blocks)))
@@ -174,13 +174,6 @@ def _check_preprocessing(size: int, crop: float) -> None:
             f"Expected crop as a fraction of the frame, 0 < crop <= 1, got {crop}. "
             "The central 212 of 424 pixels are crop=0.5."
         )
-
-
-def _usable_cores() -> int:
-    # A container or a batch system often grants fewer cores than the machine has.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 # One file -----------------------------------------------------------------------------------
