@@ -15,9 +15,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.galaxies import GalaxySet
@@ -30,6 +27,9 @@ from galhelpers.learning.training import best_device, fit, predict
 from galhelpers.models import VoteNet
 from galhelpers.paths import default_data_root
 from galhelpers.trees import DECALS, GZ2, Tree
+
+import numpy as np
+import torch
 
 PLAN = {"start": 20, "step": 20, "rounds": 7}
 PREPARE = partial(to_float, mean=[0.14] * 3, std=[0.15] * 3, size=64)

@@ -43,13 +43,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psutil
-import torch
+from galhelpers.trees import DECALS
 from images import cpu_seconds
 from ode import peer_python, print_table, resident_peak
 
-from galhelpers.trees import DECALS
+import numpy as np
+import psutil
+import torch
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]
@@ -104,6 +104,8 @@ def measure_zoobot(
     task: str, files: list[str], votes: list, size: int, memory: str, workers: list[int]
 ) -> Costs:
     """Train or predict with Zoobot."""
+    from galhelpers.learning.training import keep_memory
+
     import lightning
     import pandas as pd
     from galaxy_datasets.pytorch.galaxy_datamodule import CatalogDataModule
@@ -118,8 +120,6 @@ def measure_zoobot(
     from zoobot.pytorch.training.finetune import FinetuneableZoobotTree
     from zoobot.pytorch.training.train_with_pytorch_lightning import get_default_callbacks
     from zoobot.shared.schemas import decals_dr5_ortho_schema as schema
-
-    from galhelpers.learning.training import keep_memory
 
     meter, n = Meter(), len(files)
     catalog = pd.DataFrame(votes, columns=schema.label_cols)
@@ -180,13 +180,13 @@ def measure_zoobot(
 
 def measure_ours(task: str, files: list[str], votes: list, size: int, memory: str) -> Costs:
     """Train or predict with galhelpers."""
-    import pandas as pd
-
     from galhelpers.data.augment import Augment, to_float
     from galhelpers.data.images import load_images
     from galhelpers.learning import training
     from galhelpers.learning.losses import vote_loss
     from galhelpers.models.bayesian import VoteNet
+
+    import pandas as pd
 
     meter, n = Meter(), len(files)
     counts = torch.tensor(votes, dtype=torch.float32)
@@ -239,10 +239,10 @@ def measure_ours(task: str, files: list[str], votes: list, size: int, memory: st
 
 def measure_loss(votes: list, rounds: int) -> dict[str, Any]:
     """CPU milliseconds and values of the two losses, and what autocast does to them."""
+    from galhelpers.learning.losses import dirichlet_multinomial_nll, vote_loss
+
     from zoobot.pytorch.estimators.define_model import get_dirichlet_loss_func
     from zoobot.shared.schemas import decals_dr5_ortho_schema as schema
-
-    from galhelpers.learning.losses import dirichlet_multinomial_nll, vote_loss
 
     counts = torch.tensor(votes)
     weights = counts.float()
@@ -315,14 +315,14 @@ def autocast_errors(votes: list) -> dict[str, dict[str, float]]:
     Both get the same bfloat16 features and the weights of one head of Zoobot's kind; what is right
     is scipy's likelihood of what this head gives in float64.
     """
+    from galhelpers.learning.losses import dirichlet_multinomial_nll
+    from galhelpers.models.bayesian import VoteNet
+
     from zoobot.pytorch.estimators.define_model import (
         get_dirichlet_loss_func,
         get_pytorch_dirichlet_head,
     )
     from zoobot.shared.schemas import decals_dr5_ortho_schema as schema
-
-    from galhelpers.learning.losses import dirichlet_multinomial_nll
-    from galhelpers.models.bayesian import VoteNet
 
     torch.manual_seed(0)
     head = get_pytorch_dirichlet_head(1280, DECALS.n_answers, False, 0.2).eval()

@@ -93,9 +93,9 @@ def measure(kind: str, n: int, size: int, url: str, folder: Path) -> dict[str, f
 
 def check(table, report, folder: Path, size: int, wrong: dict[int, tuple[str, bool]]) -> None:
     """Every good picture is there as it was sent, every other galaxy is listed with a reason."""
-    import pandas as pd
-
     from tests.data.sky_server import SkyServer
+
+    import pandas as pd
 
     bad = {f"g{row}" for row, (_, lasts) in wrong.items() if lasts}
     assert (report.done, report.failed) == (len(table) - len(bad), len(bad)), report
@@ -135,7 +135,9 @@ def main() -> None:
         kind, n, size, url, folder = json.loads(args.part)
         print(json.dumps(measure(kind, n, size, url, Path(folder))))
         return None
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    from galhelpers.threads import usable_cores
+
+    print(f"{platform.platform()}, {usable_cores()} cores, Python {platform.python_version()}")
     print(f"{'':24}{'cutouts':>8}{'px':>5}{'CPU ms':>8}{'wall ms':>9}{'growth MB':>11}")
     few = max(1, args.n // 10)
     parts = [

@@ -16,14 +16,14 @@ import json
 import platform
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from galhelpers.data.dataset import load_dataset
 from galhelpers.learning.experiment import run, stratified_splits, table
 from galhelpers.learning.recipes import ABLATION, RECIPES, published_recipes
 from galhelpers.paths import atomic_write
 from galhelpers.profiles import get_profile
+
+import numpy as np
+import torch
 
 
 def record(out, file):

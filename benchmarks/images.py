@@ -43,10 +43,10 @@ def cpu_seconds() -> float:
 
 def measure_ours(files: list[str], size: int) -> dict[str, float]:
     """CPU milliseconds per image of galhelpers."""
-    import torch
-
     from galhelpers.data.augment import Augment
     from galhelpers.data.images import load_images
+
+    import torch
 
     torch.set_num_threads(1)
     # Memory order as the peer gives it: channel by channel.

@@ -1,12 +1,12 @@
 """Further measurements of pictures, for ``side_by_side.py``: 26 beside the package's twelve."""
 
+from galhelpers.survey import appearance
+from galhelpers.survey.appearance import Galaxy, Sky, correlation, lagged, large_sources
+
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 from torch import Tensor
-
-from galhelpers.survey import appearance
-from galhelpers.survey.appearance import Galaxy, Sky, correlation, lagged, large_sources
 
 COLUMNS = appearance.COLUMNS | {
     "colour_gradient": "log10 of red over blue inside r50, minus the same outside",

@@ -50,15 +50,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import psutil
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
 from galhelpers.learning.training import keep_memory
 from galhelpers.models.resnet_node import GalaxyNet, OdeFunction, gupta_node, gupta_resnet
 from galhelpers.ode import Statistics, StepMemory, odeint_aca
 from galhelpers.ode.methods import Tableau, find_tableau
+
+import psutil
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]

@@ -15,14 +15,14 @@ import argparse
 import time
 from functools import partial
 
-import torch
-import torch.nn.functional as F
-
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.learning.parallel import fit_parallel, rank_and_size
 from galhelpers.learning.training import best_device
 from galhelpers.models import backbone
 from galhelpers.survey import galaxy_zoo_1_class, galaxy_zoo_1_votes, render, sample_galaxies
+
+import torch
+import torch.nn.functional as F
 
 STATISTICS = {"mean": [0.14] * 3, "std": [0.15] * 3}
 

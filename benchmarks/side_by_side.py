@@ -26,16 +26,6 @@ import argparse
 import re
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import torch
-from measurements import COLUMNS, SKY_COLUMNS, measure, measure_sky
-from PIL import Image
-from scipy.stats import ks_2samp
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.inspection import permutation_importance
-from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_test_split
-
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.paths import atomic_write
 from galhelpers.survey import (
@@ -47,6 +37,16 @@ from galhelpers.survey import (
 )
 from galhelpers.survey.appearance import compare, spread, stored_as_published
 from galhelpers.trees import DECALS, GZ2
+from measurements import COLUMNS, SKY_COLUMNS, measure, measure_sky
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from scipy.stats import ks_2samp
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_test_split
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "runs" / "benchmarks" / "side_by_side"

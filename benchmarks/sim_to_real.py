@@ -22,12 +22,6 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from galhelpers.data.augment import Augment, dihedral_views, to_float
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.data.images import load_images
@@ -40,6 +34,12 @@ from galhelpers.survey import (
     sample_galaxies,
     volunteer_votes,
 )
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 FRAME = 160  # pixels of the whole frame, of the real files as of the simulated ones
 KEEP = 80  # the centre 75 % of the frame at this size, so that a turned view has real corners

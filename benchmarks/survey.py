@@ -25,6 +25,8 @@ import sys
 import time
 from pathlib import Path
 
+from galhelpers.threads import usable_cores
+
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]
 TARGETS = {64: 150, 128: 30, 424: 3}
@@ -36,9 +38,9 @@ N_GALSIM = 48
 
 def speed(size: int, n: int, threads: int) -> dict[str, float]:
     """Seconds, of the wall clock and of CPUs, for n pictures."""
-    import torch
-
     from galhelpers.survey import render, sample_galaxies
+
+    import torch
 
     torch.set_num_threads(threads)
     render(sample_galaxies(2 * threads, seed=1), "sdss", size)  # first calls of anything
@@ -67,11 +69,11 @@ def growth(n: int, size: int) -> dict[str, float]:
 
 def ours(size: int, n: int) -> dict[str, float]:
     """CPU seconds of one thread: whole pictures, and only galaxy, PSF and noise."""
-    import torch
-
     from galhelpers.survey import render, sample_galaxies
     from galhelpers.survey.light import draw_galaxy
     from galhelpers.survey.telescopes import TELESCOPES
+
+    import torch
 
     torch.set_num_threads(1)
     render(sample_galaxies(4, seed=1), "sdss", size)
@@ -86,12 +88,12 @@ def ours(size: int, n: int) -> dict[str, float]:
 
 def _bare(truth, scope, size: int, draw_galaxy) -> None:
     """Galaxies, PSF and noise, drawn in groups as ``render`` does."""
-    import numpy as np
-    import torch
-
     from galhelpers.survey.galaxies import generator
     from galhelpers.survey.optics import add_noise, blur
     from galhelpers.survey.render import _fields, _grid, _jobs
+
+    import numpy as np
+    import torch
 
     fields = _fields(truth, None)
     grids = np.array([_grid(field, scope, size) for field in fields])
@@ -106,13 +108,13 @@ def _bare(truth, scope, size: int, draw_galaxy) -> None:
 
 def galsim_scenes(size: int, n: int) -> dict[str, float]:
     """CPU seconds of GalSim for galaxies of bulge and disk, PSF and noise, in three bands."""
-    import galsim
-    import numpy as np
-
     from galhelpers.survey import sample_galaxies
     from galhelpers.survey.light import R90_PER_RE
     from galhelpers.survey.render import _fields, _grid
     from galhelpers.survey.telescopes import TELESCOPES, band_offsets
+
+    import galsim
+    import numpy as np
 
     scope = TELESCOPES["sdss"]
     truth = sample_galaxies(n + 4, seed=2)
@@ -186,7 +188,7 @@ def table(header: list[str], rows: list[list[str]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--quick", action="store_true", help="fewer galaxies: a rough idea")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(TARGETS))
     options = parser.parse_args()

@@ -25,6 +25,24 @@ from operator import itemgetter
 from pathlib import Path
 from types import SimpleNamespace
 
+from galhelpers.data.augment import Augment, dihedral_views, to_float
+from galhelpers.data.catalogs import FIVE_CLASSES, group_duplicates
+from galhelpers.data.dataset import load_dataset
+from galhelpers.learning.checkpoint import save_checkpoint
+from galhelpers.learning.experiment import channel_statistics
+from galhelpers.learning.metrics import accuracy, bootstrap, split_interval
+from galhelpers.learning.training import Options, autocast, best_device, fit, predict
+from galhelpers.models import backbone
+from galhelpers.paths import atomic_write
+from transfer_starts import (
+    network_of,
+    pixels_of,
+    start_lite,
+    start_network,
+    start_rings,
+    weights_of,
+)
+
 import numpy as np
 import pandas as pd
 import torch
@@ -35,24 +53,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from transfer_starts import (
-    network_of,
-    pixels_of,
-    start_lite,
-    start_network,
-    start_rings,
-    weights_of,
-)
-
-from galhelpers.data.augment import Augment, dihedral_views, to_float
-from galhelpers.data.catalogs import FIVE_CLASSES, group_duplicates
-from galhelpers.data.dataset import load_dataset
-from galhelpers.learning.checkpoint import save_checkpoint
-from galhelpers.learning.experiment import channel_statistics
-from galhelpers.learning.metrics import accuracy, bootstrap, split_interval
-from galhelpers.learning.training import Options, autocast, best_device, fit, predict
-from galhelpers.models import backbone
-from galhelpers.paths import atomic_write
 
 MARGIN = 1.25  # training pictures are this much wider, for what turns into the frame
 ALL = 10**6

@@ -4,11 +4,6 @@ import json
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from safetensors.torch import save_file
-
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.data.images import load_images
 from galhelpers.data.simulated import load_simulated
@@ -21,6 +16,11 @@ from galhelpers.paths import atomic_write, default_data_root
 from galhelpers.survey import render, sample_galaxies
 from galhelpers.survey.galaxies import generator
 from galhelpers.trees import GZ2
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
 
 FILES = {  # of starts that this file makes; others are random or ImageNet's
     "sky": "start_sdss.safetensors",
