@@ -8,7 +8,7 @@ Both sides are stored alike, so that only the sky can differ: 424 px pictures, r
 with a Lanczos filter and written as JPEG of quality 86 (from Kaggle's originals this gives the real
 five-class set pixel for pixel), with equal numbers of each class. Printed, and kept in ``--out``:
 
-- *appearance*: the measurements of ``measurements.py``, with the area under the ROC
+- *appearance*: the measurements of ``galhelpers.survey.appearance``, with the area under the ROC
   curve of each alone (0.5: alike; 0 or 1: it gives the simulation away by itself);
 - *a random forest* on all of them together, and what it goes by;
 - *the sky at 424 px*, where noise and its correlations are the survey's own;
@@ -18,8 +18,8 @@ With them go two contact sheets: real and simulated galaxies shuffled, with a ke
 own; and simulated ones alone, a row a class. Only the second may be passed on, as the first holds
 real images.
 
-With ``--write-real FILE`` nothing is compared: the package's twelve measurements of real galaxies,
-as they are frequent among the five classes, go to FILE. Its ``real_appearance.csv`` was so made.
+With ``--write-real FILE`` nothing is compared: measurements of real galaxies, as they are frequent
+among the five classes, go to FILE. The package's own ``real_appearance.csv`` was made in this way.
 """
 
 import argparse
@@ -29,7 +29,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from measurements import COLUMNS, SKY_COLUMNS, measure, measure_sky
 from PIL import Image
 from scipy.stats import ks_2samp
 from sklearn.ensemble import RandomForestClassifier
@@ -38,14 +37,16 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_te
 
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.paths import atomic_write
-from galhelpers.survey import (
-    appearance,
-    cumulative_fractions,
-    render,
-    sample_galaxies,
-    volunteer_votes,
+from galhelpers.survey import cumulative_fractions, render, sample_galaxies, volunteer_votes
+from galhelpers.survey.appearance import (
+    COLUMNS,
+    SKY_COLUMNS,
+    compare,
+    measure,
+    measure_sky,
+    spread,
+    stored_as_published,
 )
-from galhelpers.survey.appearance import compare, spread, stored_as_published
 from galhelpers.trees import DECALS, GZ2
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,7 +119,7 @@ def write_real(folder: Path, seed: int, file: Path) -> None:
     shares = np.bincount(labels, minlength=len(FIVE_CLASSES)) / len(labels)
     counts = np.round(N_WRITTEN * shares).astype(int).tolist()
     pictures, classes = real_galaxies(folder, counts, seed)
-    table = appearance.measure(pictures)
+    table = measure(pictures)
     table.insert(0, "class_id", classes)
     with atomic_write(file) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")

@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ import pytest
 from PIL import Image
 
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
-from galhelpers.survey import cumulative_fractions, render, sample_galaxies, volunteer_votes
-from galhelpers.survey.appearance import COLUMNS, measure, real_appearance
+from galhelpers.survey import cumulative_fractions, simulate, volunteer_votes
+from galhelpers.survey.appearance import COLUMNS, real_appearance
 from galhelpers.trees import GZ2
 
 PATH = Path(__file__).resolve().parents[1] / "benchmarks" / "side_by_side.py"
@@ -20,7 +19,6 @@ PATH = Path(__file__).resolve().parents[1] / "benchmarks" / "side_by_side.py"
 
 @pytest.fixture(scope="module")
 def bench():
-    sys.path.insert(0, str(PATH.parent))  # as when it is run as a script
     spec = importlib.util.spec_from_file_location("side_by_side", PATH)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -140,17 +138,14 @@ def test_a_sheet_holds_every_picture_in_its_place(bench, tmp_path):
 @pytest.fixture
 def data_root(tmp_path):
     """A folder laid out as the real one, filled from the simulation with another seed."""
-    truth = sample_galaxies(60, seed=5, balanced=True)
-    images = render(truth, size=424, seed=5)
-    counts = volunteer_votes(truth, seed=5)
-    fractions = cumulative_fractions(counts)
-    classes = select_five_classes(fractions)
+    survey = simulate(60, seed=5, size=424, balanced=True)
+    classes = select_five_classes(survey.fractions)
     (tmp_path / "gz2_five_class" / "images").mkdir(parents=True)
     native = tmp_path / "gz2_native" / "images_training_rev1"
     native.mkdir(parents=True)
     rows = []
     for i, label in enumerate(classes):
-        image = Image.fromarray(images[i].permute(1, 2, 0).numpy())
+        image = Image.fromarray(survey.images[i].permute(1, 2, 0).numpy())
         if label >= 0:
             small = image.resize((160, 160), Image.Resampling.LANCZOS)
             small.save(tmp_path / "gz2_five_class" / "images" / f"{i}.jpg", quality=86)
@@ -161,19 +156,19 @@ def data_root(tmp_path):
     pd.DataFrame(rows, columns=names).to_csv(tmp_path / "gz2_five_class" / "labels.csv")
     (tmp_path / "gz2_votes").mkdir()
     (tmp_path / "catalogs").mkdir()
-    of_asked = np.nan_to_num(GZ2.to_conditional(fractions))
+    of_asked = np.nan_to_num(GZ2.to_conditional(survey.fractions))
     gz2_table(of_asked, "weighted_fraction").to_csv(tmp_path / "gz2_votes" / "labels.csv")
-    gz2_table(counts, "count").to_csv(
+    gz2_table(survey.counts, "count").to_csv(
         tmp_path / "catalogs" / "gz2_willett13_table5_stripe82_coadd.csv.gz"
     )
     decals = [
         f"smooth-or-featured_{a}_fraction" for a in ("smooth", "featured-or-disk", "artifact")
     ]
-    pd.DataFrame(fractions[:, :3], columns=decals).to_csv(
+    pd.DataFrame(survey.fractions[:, :3], columns=decals).to_csv(
         tmp_path / "catalogs" / "gz_decals_dr5_panoptes_votes.csv.gz"
     )
-    types = np.where(truth["kind"] == "smooth", "E1", "Sb")
-    pd.DataFrame({"hubble": types, "petroR90_g": truth["petro_r90"]}).to_csv(
+    types = np.where(survey.truth["kind"] == "smooth", "E1", "Sb")
+    pd.DataFrame({"hubble": types, "petroR90_g": survey.truth["petro_r90"]}).to_csv(
         tmp_path / "catalogs" / "gz2_bbergerud_hubble_types.csv.gz"
     )
     return tmp_path
@@ -213,7 +208,7 @@ def test_measurements_of_real_galaxies_are_written_with_their_shares(
     assert found.tolist() == expected.tolist()
     folder = data_root / "gz2_five_class"
     pictures, _ = bench.real_galaxies(folder.parent, expected.tolist(), 0)
-    again = measure(pictures)
+    again = bench.measure(pictures)
     assert np.allclose(table[list(COLUMNS)], again, rtol=6e-4, equal_nan=True)
     numbers = re.findall(r"-?[\d.]+", file.read_text(encoding="utf-8").split("\n", 1)[1])
     assert max(len(number.lstrip("-0.").replace(".", "")) for number in numbers) <= 4
@@ -230,5 +225,5 @@ def test_the_packages_table_is_what_the_benchmark_writes(bench, real_data):
     pictures, classes = bench.real_galaxies(real_data, counts.tolist(), 0)
     assert table["class_id"].tolist() == classes.tolist()
     some = [0, 120, 210, 240, 300]
-    found, expected = table.iloc[some][list(COLUMNS)], measure(pictures[some])
+    found, expected = table.iloc[some][list(COLUMNS)], bench.measure(pictures[some])
     assert np.allclose(found, expected, rtol=6e-4, atol=1e-9, equal_nan=True)

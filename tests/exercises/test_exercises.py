@@ -31,7 +31,7 @@ from galhelpers.models.backbones import backbone
 from galhelpers.ode import odeint
 from galhelpers.ode.methods import TABLEAUS, change_of_step
 from galhelpers.published import load_published
-from galhelpers.survey.appearance import COLUMNS, auc, real_appearance
+from galhelpers.survey.appearance import COLUMNS, real_appearance, separation
 from galhelpers.trees import DECALS, GZ2, Question, Tree
 from tests.exercises.n01_auc import auc_by_ranks
 from tests.exercises.n06_likelihoods import binomial_by_scipy
@@ -221,7 +221,7 @@ def test_the_auc_of_the_course_is_that_of_the_exercise():
     answer = find("01.5").reference
     for name in COLUMNS:
         one, other = odd[name].to_numpy(), even[name].to_numpy()
-        assert answer(one, other) == pytest.approx(auc(one, other), abs=1e-12)
+        assert answer(one, other) == pytest.approx(separation(one, other), abs=1e-12)
 
 
 @pytest.mark.parametrize(
