@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from galhelpers.course import predict
 from galhelpers.course.cli import main
-from galhelpers.course.predict import class_names, identifiers, list_images, predict_images
-from galhelpers.data.catalogs import FIVE_CLASSES
-from galhelpers.data.images import read_image
+from galhelpers.course.predict import identifiers, list_images, predict_images
+from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
+from galhelpers.data.images import load_images, read_image
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.learning.posterior import table_columns
 from galhelpers.models import build
@@ -161,17 +162,15 @@ class StoppedError(Exception):
 
 def count_reads(monkeypatch, stop_after=None):
     """Count the images that are read; raise at one of them as an interruption would."""
-    from galhelpers.data import images
-
     names: list[str] = []
 
-    def counted(source, size, crop):
-        names.append(Path(source).name)
+    def counted(files, *arguments, **options):
+        names.extend(Path(file).name for file in files)
         if stop_after is not None and len(names) > stop_after:
             raise StoppedError
-        return read_image(source, size, crop)
+        return load_images(files, *arguments, **options)
 
-    monkeypatch.setattr(images, "read_image", counted)
+    monkeypatch.setattr(predict, "load_images", counted)
     return names
 
 
@@ -257,21 +256,7 @@ def test_identifiers_are_unique():
     assert identifiers(files).is_unique
 
 
-def test_fractions_give_the_five_class_selection_or_nothing():
-    from galhelpers.trees import TREES
-
-    columns = list(TREES["gz2"].published_columns)
-    votes = pd.DataFrame(0.0, index=range(2), columns=columns)
-    votes.loc[0, ["Class1.1", "Class7.1"]] = 0.9, 0.8
-    assert class_names(votes.to_numpy("f4"), columns, "fractions") == [FIVE_CLASSES[0], ""]
-    assert class_names(np.ones((3, 5), "f4"), list("abcde"), "fractions") == [""] * 3
-
-
 def test_no_class_where_the_network_gives_nan(network, folder, tmp_path):
-    values = np.array([[0.2, 0.5, 0.3], [0.2, np.nan, 0.8], [np.nan] * 3], dtype="f4")
-    assert class_names(values, list("abc"), "classes") == ["b", "", ""]
-    assert class_names(values[:0], list("abc"), "classes") == []
-
     broken = load_checkpoint(network)
     with torch.no_grad():
         list(broken.model.parameters())[-1][2] = np.nan
@@ -313,5 +298,6 @@ def test_a_network_for_votes_writes_all_about_their_distribution(tree, folder, t
     low = table[[f"{column}_q05" for column in tree.columns]].to_numpy()
     high = table[[f"{column}_q95" for column in tree.columns]].to_numpy()
     assert ((low < means) & (means < high)).all()
-    expected = class_names(shares, tree.columns, "fractions")
-    assert table["class_name"].tolist() == expected
+    names = np.array([*FIVE_CLASSES, ""])
+    expected = names[select_five_classes(shares)] if tree is GZ2 else [""] * 7
+    assert table["class_name"].tolist() == list(expected)
