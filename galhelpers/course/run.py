@@ -212,7 +212,7 @@ def _execute(notebook: Path, run: NotebookRun, out: Path) -> None:
 
     partial, ipython_dir = out / "notebooks" / ".running.ipynb", out / ".ipython"
     memory, start = PeakMemory(), time.monotonic()
-    run.status = "failed"
+    failed = f"{run.name} failed"
     try:
         with memory.measured():
             papermill.execute_notebook(
@@ -232,20 +232,19 @@ def _execute(notebook: Path, run: NotebookRun, out: Path) -> None:
         run.error = f"{run.name} was interrupted; the next run starts it again."
     except papermill.PapermillExecutionError as error:
         what = f"{error.ename}: {_first_line(error.evalue)}".rstrip(": ")
-        run.error = f"{run.name} failed in cell {error.exec_count}: {what}"
+        run.status, run.error = "failed", f"{failed} in cell {error.exec_count}: {what}"
     except DeadKernelError:
-        words = last_words(ipython_dir)
-        run.error = (
-            f"{run.name} failed in cell {_last_started(partial)}: the notebook's Python process "
-            "ended by itself; often the memory was not enough"
-        ) + (f" (its last words: {_first_line(words)})" if words else "")
+        what = "the notebook's Python process ended by itself; often the memory was not enough"
+        if words := last_words(ipython_dir):
+            what += f" (its last words: {_first_line(words)})"
+        run.status, run.error = "failed", f"{failed} in cell {_last_started(partial)}: {what}"
     except RuntimeError as error:  # the kernel did not start
         words = last_words(ipython_dir) or str(error)
-        run.error = f"{run.name} failed before its first cell: {_first_line(words)}"
+        run.status, run.error = "failed", f"{failed} before its first cell: {_first_line(words)}"
     finally:
         run.seconds, run.peak_memory = round(time.monotonic() - start, 1), memory.bytes
         run.finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        if partial.is_file() and run.status != "interrupted":
+        if partial.is_file() and run.status in ("ok", "failed"):
             _keep(partial, out / "notebooks" / notebook.name)
         partial.unlink(missing_ok=True)
         shutil.rmtree(ipython_dir, ignore_errors=True)

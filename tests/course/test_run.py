@@ -47,7 +47,8 @@ def ran(tmp_path_factory):
     folder = base / "notebooks"
     write_notebook(
         folder / "01_good.ipynb",
-        "import os, sys; print(sys.executable); print(os.getcwd()); print(data_root, seed)",
+        "import os, sys; print(sys.executable); print(os.getcwd()); print(data_root, seed)\n"
+        "print(os.environ['GOMP_SPINCOUNT'])",
         "from pathlib import Path\n"
         "from galhelpers.course.results import write_metrics\n"
         "facts = {'n': 8, 'published': 'kaggle_central_pixel'}\n"
@@ -67,6 +68,7 @@ def ran(tmp_path_factory):
     (foreign / "kernel.json").write_text(json.dumps(spec))
     with pytest.MonkeyPatch.context() as patch, subprocess_output(base / "log") as log:
         patch.setenv("JUPYTER_PATH", str(base / "jupyter"))
+        patch.setenv("GOMP_SPINCOUNT", "1234")  # settings of threads must reach the kernel
         code = run_notebooks(folder=folder, out=base / "run", data_root=data, seed=7)
     return {"folder": folder, "out": base / "run", "data": data, "code": code, "log": log}
 
@@ -113,7 +115,9 @@ def test_failures_are_one_line_and_stop_nothing(ran):
 
 
 def test_the_kernel_is_this_interpreter_in_the_run_folder(ran):
-    executable, folder, values = outputs(ran["out"] / "notebooks" / "01_good.ipynb").splitlines()
+    said = outputs(ran["out"] / "notebooks" / "01_good.ipynb").splitlines()
+    executable, folder, values, spins = said
+    assert spins == "1234"
     assert Path(executable) == Path(sys.executable)
     assert Path(folder) == (ran["out"] / "notebooks").resolve()
     assert values == "../../data 7"  # nothing of this machine, wherever the folder is moved
