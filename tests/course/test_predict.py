@@ -146,13 +146,13 @@ def test_the_column_of_paths_must_be_clear(folder, tmp_path):
     table = tmp_path / "list.csv"
     row = {"a": ["images/galaxy0.jpg"], "b": ["images/galaxy1.jpg"], "c": ["x"]}
     pd.DataFrame(row).to_csv(table, index=False)
-    with pytest.raises(UserError, match=r"several have \(a, b\).*--column"):
+    with pytest.raises(UserError, match=r"a, b.*--column"):
         list_images(table)
     assert list_images(table, "b")["id"].tolist() == ["galaxy1"]
-    with pytest.raises(UserError, match=r"no column 'd'\. It has: a, b, c"):
+    with pytest.raises(UserError, match=r"'d'.*a, b, c"):
         list_images(table, "d")
     pd.DataFrame({"c": ["x"]}).to_csv(table, index=False)
-    with pytest.raises(UserError, match="none has"):
+    with pytest.raises(UserError, match=r": c\b.*--column"):
         list_images(table)
 
 
@@ -227,24 +227,24 @@ def test_nothing_readable_is_a_failure_but_not_an_error(network, tmp_path, capsy
 
 
 def test_what_cannot_be_used_is_refused(network, folder, tmp_path):
-    with pytest.raises(UserError, match=r"end in .parquet or .csv, got 'p.txt'"):
+    with pytest.raises(UserError, match=r"\.parquet.*\.csv.*p\.txt"):
         predict_images(network, folder, tmp_path / "p.txt")
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="nowhere"):
         predict_images(network, tmp_path / "nowhere", tmp_path / "p.csv")
-    with pytest.raises(UserError, match="is a file of another kind"):
+    with pytest.raises(UserError, match=r"galaxy0\.jpg"):
         predict_images(network, folder / "galaxy0.jpg", tmp_path / "p.csv")
     (tmp_path / "void").mkdir()
-    with pytest.raises(UserError, match="found none among 0 files"):
+    with pytest.raises(UserError, match=r"void.* 0 files"):
         predict_images(network, tmp_path / "void", tmp_path / "p.csv")
-    with pytest.raises(UserError, match="the table of images"):
+    with pytest.raises(UserError, match="table"):
         predict_images(network, folder / "labels.csv", folder / "labels.csv")
-    with pytest.raises(UserError, match=r"Expected a checkpoint.*not a checkpoint of this course"):
+    with pytest.raises(UserError, match=r"checkpoint.*\.safetensors"):
         predict_images(folder / "words.jpg", folder, tmp_path / "p.csv")
     (tmp_path / "table.parquet").write_text("not parquet")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"table\.parquet"):
         predict_images(network, tmp_path / "table.parquet", tmp_path / "p.csv")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="its folder cannot be used"):
+    with pytest.raises(UserError, match=r"file.p\.csv"):
         predict_images(network, folder, tmp_path / "file" / "p.csv")
 
 

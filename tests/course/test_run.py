@@ -303,9 +303,9 @@ def test_of_runs_that_start_together_one_works(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"names": ["09"]}, r"no notebook '09'.*01_a, 02_b"),
-        ({"profile": "fast"}, "no profile 'fast'.*quick, full, paper"),
-        ({"dataset": "sdss"}, "no dataset 'sdss'.*simulated, gz2_five_class, kaggle_galaxy_zoo"),
+        ({"names": ["09"]}, "'09'.*01_a, 02_b"),
+        ({"profile": "fast"}, "'fast'.*quick, full, paper"),
+        ({"dataset": "sdss"}, "'sdss'.*simulated, gz2_five_class"),
         ({"data_root": "nowhere"}, "--data-root to be a folder, but nowhere"),
     ],
 )
@@ -321,10 +321,10 @@ def test_unknown_choices_are_refused_before_anything_runs(tmp_path, arguments, e
 def test_unknown_parameters_are_refused(tmp_path):
     notebook = write_notebook(tmp_path / "01_a.ipynb", parameters="seed: int = 0\nsize: int = 1")
     check_parameters(notebook, {"seed": 1})
-    with pytest.raises(UserError, match=r"no parameter sede\. It has: seed, size"):
+    with pytest.raises(UserError, match=r"sede.*seed, size"):
         check_parameters(notebook, {"sede": 1})
     notebook.write_text("{")
-    with pytest.raises(UserError, match="to be a Python notebook"):
+    with pytest.raises(UserError, match=r"01_a\.ipynb.*Python notebook"):
         check_parameters(notebook, {"seed": 1})
 
 
@@ -333,7 +333,7 @@ def test_names_and_paths(tmp_path):
         write_notebook(tmp_path / f"{name}.ipynb")
     assert [f.stem for f in find_notebooks([], tmp_path)] == ["01_a", "02_b", "10_c"]
     assert [f.stem for f in find_notebooks(["10", "01", "01_a"], tmp_path)] == ["01_a", "10_c"]
-    with pytest.raises(UserError, match="no notebook '1'"):
+    with pytest.raises(UserError, match=r"'1'.*01_a, 02_b, 10_c"):
         find_notebooks(["1"], tmp_path)
     assert relative_to("", tmp_path) == ""
     assert relative_to(tmp_path / "a", tmp_path / "run" / "notebooks") == "../../a"
@@ -341,5 +341,5 @@ def test_names_and_paths(tmp_path):
 
 def test_a_damaged_state_is_explained(tmp_path):
     (tmp_path / "state.json").write_text("[{]")
-    with pytest.raises(UserError, match="Delete that file"):
+    with pytest.raises(UserError, match=r"state\.json"):
         State.load(tmp_path)

@@ -99,28 +99,28 @@ def test_fractions_give_the_five_class_selection_or_nothing(tmp_path, tree):
 def test_wrong_images_are_refused(tmp_path):
     save(tmp_path / "model.safetensors")
     checkpoint = load_checkpoint(tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"\(n, 3, 16, 16\), got uint8 of shape \(1, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"\(n, 3, 16, 16\).*uint8.*\(1, 3, 8, 8\)"):
         checkpoint.predict(np.zeros((1, 3, 8, 8), np.uint8))
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
         load_checkpoint(tmp_path / "none.safetensors")
     path = tmp_path / "model.pt"
     path.write_bytes(pickle.dumps({"weights": 1}))
-    with pytest.raises(ValueError, match="not a checkpoint of this course"):
+    with pytest.raises(ValueError, match=r"model\.pt.*safetensors"):
         load_checkpoint(path)
     from safetensors.torch import save_file
 
     save_file({"w": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="should carry the format"):
+    with pytest.raises(ValueError, match=r"galhelpers-1.*None"):
         load_checkpoint(path)
 
 
 def test_a_pickle_is_never_run(tmp_path):
     path = tmp_path / "bomb.safetensors"
     path.write_bytes(b"\x80\x04cposix\nsystem\n(S'touch ran'\ntR.")
-    with pytest.raises(ValueError, match="not a checkpoint"):
+    with pytest.raises(ValueError, match=r"bomb\.safetensors"):
         load_checkpoint(path)
     assert not (tmp_path / "ran").exists()
 
@@ -190,5 +190,5 @@ def test_other_networks_have_no_distribution(tmp_path):
     loaded = load_checkpoint(tmp_path / "net.safetensors")
     assert all(name.startswith("p_") for name in loaded.columns)
     side = loaded.preprocessing["size"]
-    with pytest.raises(ValueError, match="Expected a network for votes"):
+    with pytest.raises(ValueError, match=r"repaired_convnet.*classes"):
         loaded.posterior(np.zeros((1, 3, side, side), dtype=np.uint8))
