@@ -101,8 +101,10 @@ class Checkpoint:
             names = self._five_classes(posterior.shares.astype(numbers.dtype))
         else:
             numbers = self.predict(pixels).cpu().numpy()
-            name = self._most_probable if self.task == "classes" else self._five_classes
-            names = name(numbers)
+            if self.task == "classes":
+                names = self._most_probable(numbers)
+            else:
+                names = self._five_classes(numbers)
         table = pd.DataFrame(numbers, columns=self.columns)
         table.insert(0, "class_name", names)
         return table
@@ -117,7 +119,7 @@ class Checkpoint:
         return names[select_five_classes(fractions.astype(np.float64))].tolist()
 
     def predict(self, pixels: np.ndarray) -> Tensor:
-        """Probability of each class, or the vote fractions; ``posterior`` is for ``votes``.
+        """Probability of each class, or the vote fractions.
 
         Parameters
         ----------
@@ -128,7 +130,17 @@ class Checkpoint:
         -------
         Tensor
             float32, shape (n, columns).
+
+        Raises
+        ------
+        ValueError
+            For a network for votes, which gives a distribution: see ``posterior``.
         """
+        if self.task == "votes":
+            raise ValueError(
+                f"Expected a network for classes or fractions, got {self.architecture!r}, a "
+                "network for votes. Use classify() or posterior()."
+            )
         self._check(pixels)
 
         def answer(batch: Tensor) -> Tensor:

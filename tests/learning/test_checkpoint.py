@@ -155,6 +155,8 @@ def test_a_network_for_votes_gives_their_distribution(tmp_path):
     table = plain.classify(pixels)
     assert list(table) == ["class_name", *plain.columns]
     assert len(plain.columns) == 34 * 8 + 10
+    with pytest.raises(ValueError, match=r"vote_ensemble.*posterior"):
+        plain.predict(pixels)
     assert set(table["class_name"]) == {""}  # the five classes are Galaxy Zoo 2's
     column = DECALS.index("bar_no")
     assert np.allclose(table["bar_no_mean"], posterior.mean[:, column], atol=1e-6)
