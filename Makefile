@@ -6,6 +6,8 @@ INSTALLED := .venv/.installed
 # Nobody types these; they reach galhelpers run: make run ARGS="02 --profile full"
 ARGS ?=
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+# A folder of their own: nothing of an earlier run or of a learner's is taken for theirs.
+RESULTS := "$(CURDIR)/runs/make"
 
 # Without compiled bytecode every notebook would pay seconds at each import.
 export PYTHONDONTWRITEBYTECODE :=
@@ -53,15 +55,19 @@ types: $(INSTALLED)  ## Type check of the package
 unit: $(INSTALLED)  ## Unit tests and doctests
 	$(BIN)/python -m pytest -q -m "not browser" tests --doctest-modules galhelpers
 
-notebooks: $(INSTALLED)  ## Execute the notebooks again and compare with the committed outputs
-	$(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-cell-timeout 300 \
-	    --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+notebooks: $(INSTALLED)  ## Execute the notebooks again, compare with the committed outputs and results
+	rm -rf $(RESULTS)
+	GALHELPERS_OUT=$(RESULTS) $(BIN)/python -m pytest -q --nbval --nbval-current-env \
+	    --nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+	$(BIN)/python tests/expected_results.py $(RESULTS) $(NOTEBOOKS)
 
 browser: $(INSTALLED)  ## JupyterLab in a real browser
 	$(BIN)/python -m pytest -q -m browser tests/browser
 
 execute: $(INSTALLED)  ## Execute the notebooks in place, ready to commit
-	$(BIN)/python tests/tidy_notebooks.py --execute $(NOTEBOOKS)
+	rm -rf $(RESULTS)
+	GALHELPERS_OUT=$(RESULTS) $(BIN)/python tests/tidy_notebooks.py --execute $(NOTEBOOKS)
+	$(BIN)/python tests/expected_results.py $(RESULTS) --update
 
 bench: $(INSTALLED)  ## Benchmarks against other packages (makes an environment for them)
 	$(BIN)/python benchmarks/images.py

@@ -41,6 +41,15 @@ def default_data_root() -> Path:
     return Path(os.environ.get("GALHELPERS_DATA") or course_root() / "data").expanduser()
 
 
+def default_out() -> Path:
+    """Folder for the results of a notebook that is given none.
+
+    Environment variable ``GALHELPERS_OUT``, else ``runs/interactive`` in the course.
+    """
+    named = os.environ.get("GALHELPERS_OUT")
+    return Path(named or course_root() / "runs" / "interactive").expanduser()
+
+
 def short(path: str | Path) -> str:
     """Give a path for printing: relative to the course when inside it, else its last two parts.
 

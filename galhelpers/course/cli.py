@@ -8,6 +8,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from galhelpers import __version__
@@ -94,6 +95,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if unknown:  # argparse would complain in the name of the whole program, not of the command
         chosen = commands.choices[arguments.command]
         chosen.error(f"unknown argument {', '.join(unknown)}")
+    for name, value in vars(arguments).items():
+        if isinstance(value, str) and value.startswith("~"):
+            # A shell leaves "~" alone in quotes and after "=": --out=~/results.
+            setattr(arguments, name, str(Path(value).expanduser()))
     return arguments
 
 

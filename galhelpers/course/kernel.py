@@ -1,7 +1,6 @@
 """Start a notebook's kernel with this interpreter, and watch how much memory it takes."""
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from ipykernel.kernelspec import make_ipkernel_cmd
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+
+from galhelpers.paths import default_data_root
 
 LOG = "kernel.log"
 
 
 def kernel_environment(ipython_dir: Path) -> dict[str, str]:
     """Environment of the kernel: this process's, made independent of the working folder."""
-    import galhelpers
-
-    package_root = str(Path(galhelpers.__file__).resolve().parents[1])
-    paths = [package_root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = dict(os.environ)
     # The kernel works in another folder: relative places would mean something else there.
-    environment["PYTHONPATH"] = os.pathsep.join(str(Path(p).resolve()) for p in paths)
+    paths = [str(Path(__file__).parents[2]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment["PYTHONPATH"] = os.pathsep.join(str(Path(p).resolve()) for p in paths if p)
     if os.environ.get("GALHELPERS_DATA"):
-        environment["GALHELPERS_DATA"] = str(Path(os.environ["GALHELPERS_DATA"]).resolve())
+        environment["GALHELPERS_DATA"] = str(default_data_root().resolve())
     environment["IPYTHONDIR"] = str(ipython_dir)  # nobody's personal IPython start-up files
     # Without bytecode on disk each kernel would compile torch again, for seconds.
     environment["PYTHONDONTWRITEBYTECODE"] = ""
@@ -37,8 +36,8 @@ def this_interpreter(
 ) -> type[AsyncKernelManager]:
     """Kernel manager that runs ``sys.executable``, whatever kernels are installed.
 
-    A kernel named ``python3`` in the user's home may belong to another environment, without
-    torch or with another version of this package.
+    A kernel named ``python3`` that ``JUPYTER_PATH`` or the user's home offers may belong to another
+    environment, without torch or with another version of this package.
 
     Parameters
     ----------
@@ -49,23 +48,9 @@ def this_interpreter(
     started : callable
         Called with the kernel's process number as soon as it runs.
     """
-    spec = KernelSpec(
-        argv=[
-            sys.executable,
-            "-Xfrozen_modules=off",
-            "-m",
-            "ipykernel_launcher",
-            "-f",
-            "{connection_file}",
-        ],
-        display_name="Python 3",
-        language="python",
-    )
 
     class ThisInterpreter(AsyncKernelManager):
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return spec
+        kernel_spec = KernelSpec(argv=make_ipkernel_cmd(), language="python")
 
         async def start_kernel(self, **kw: Any) -> None:  # type: ignore[override]
             kw.update(env=kernel_environment(ipython_dir), cwd=str(folder))

@@ -1,41 +1,47 @@
 """What the first cell of every notebook sets up."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from galhelpers.course import results
+from galhelpers.course.results import write_metrics
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
 from galhelpers.data.simulated import FRAME, load_simulated
 from galhelpers.learning.metrics import Interval
-from galhelpers.paths import course_root, default_data_root
+from galhelpers.paths import atomic_write, default_data_root, default_out
 from galhelpers.profiles import get_profile
 
 
 class Lesson:
     """One notebook's run: its profile, its galaxies, and the folder for what it makes.
 
+    Making one fixes torch's random numbers. It touches no file: numbers and figures of an earlier
+    run stay until the first number or figure of this one replaces all of them.
+
     Parameters
     ----------
     notebook
         Name of the notebook, such as ``01_data``.
     profile, dataset, data_root, seed, out
-        The notebook's parameters. ``data_root=""`` is the course's own ``data`` folder,
-        ``out=""`` is ``runs/interactive``.
+        The notebook's parameters. ``data_root=""`` is the course's own ``data`` folder, ``out=""``
+        is ``runs/interactive`` (:func:`galhelpers.paths.default_out`); ``~`` is the home folder.
+        ``seed`` may be text, as ``papermill -r`` gives it: use ``lesson.seed``.
     """
 
     def __init__(
-        self, notebook: str, profile: str, dataset: str, data_root: str, seed: int, out: str
+        self, notebook: str, profile: str, dataset: str, data_root: str, seed: int | str, out: str
     ) -> None:
-        self.notebook, self.dataset, self.seed = notebook, dataset, seed
+        self.notebook, self.dataset, self.seed = notebook, dataset, int(seed)
         self.profile = get_profile(profile)
-        self.data_root = data_root or None
-        self.out = Path(out) if out else course_root() / "runs" / "interactive"
-        torch.manual_seed(seed)
-        results.clear(self.out, notebook)
+        self.data_root = Path(data_root).expanduser() if data_root else None
+        self.out = Path(out).expanduser() if out else default_out()
+        self._metrics: dict[str, dict[str, Any]] = {}
+        self._figures: list[str] = []
+        torch.manual_seed(self.seed)
 
     def load(self, dataset: str | None = None) -> GalaxySet:
         """Read the galaxies of this run, or those of another data set of the manifest.
@@ -88,7 +94,7 @@ class Lesson:
             For an unknown telescope or a number that is too small.
         """
         own = self.data_root if self.dataset == "simulated" else None
-        root = Path(own).expanduser() if own else default_data_root()
+        root = own or default_data_root()
         n = self.profile.n_simulated if n is None else n
         return load_simulated(root, n, self.seed if seed is None else seed, telescope, size)
 
@@ -110,11 +116,21 @@ class Lesson:
         from galhelpers.views.plots import show
 
         show(figure, f"{self.notebook}/{name}", caption=caption, alt=alt, out=self.out)
+        if name not in self._figures:
+            self._figures.append(name)
+        # The report shows figures in this order: the times of files do not survive a copy.
+        with atomic_write(self.out / "figures" / f"{self.notebook}.json") as file:
+            file.write_text(json.dumps(self._figures, indent=1), "utf-8")
 
     def record(self, name: str, value: float | Interval, **facts: Any) -> None:
-        """Write down a headline metric for the report; ``facts`` as in ``results.record``."""
-        facts = {"dataset": self.dataset, "profile": self.profile.name, "seed": self.seed} | facts
+        """Write down a headline metric for the report; a name given again replaces.
+
+        ``facts`` as in :func:`galhelpers.course.results.write_metrics`.
+        """
+        run = {"dataset": self.dataset, "profile": self.profile.name, "seed": self.seed}
         if isinstance(value, Interval):
             facts |= {"low": value.low, "high": value.high, "n": value.n}
             value = value.value
-        results.record(self.out, self.notebook, name, value, **facts)
+        facts = {key: fact.item() if hasattr(fact, "item") else fact for key, fact in facts.items()}
+        self._metrics[name] = {"name": name, "value": float(value), **run, **facts}
+        write_metrics(self.out, self.notebook, list(self._metrics.values()))

@@ -8,8 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from galhelpers.data.images import IMAGE_SUFFIXES, load_images
 from galhelpers.paths import UserError, atomic_write
-from galhelpers.threads import usable_cores
 
 if TYPE_CHECKING:
     from galhelpers.learning.checkpoint import Checkpoint
@@ -29,16 +27,8 @@ if TYPE_CHECKING:
 BATCH = 128
 PART = 1024  # images between two savings
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"} | {
-    ".jp2",
-    ".avif",
-    ".ppm",
-    ".pgm",
-}
 TABLE_SUFFIXES = (".csv", ".parquet")
 LOOKED_AT = 50  # values of a column that are looked up on disk
-
-Decoded = tuple[int, np.ndarray | None, str]  # row, pixels, reason when there are none
 
 
 @dataclass(frozen=True)
@@ -237,92 +227,27 @@ def _holds_files(values: pd.Series, folder: Path) -> bool:
 
 def _predict_part(checkpoint: "Checkpoint", rows: pd.DataFrame, stem: Path, bar: Any) -> None:
     """Classify some images; save the readable ones and, before them, the list of the others."""
-    kept: list[int] = []
-    scores: list[np.ndarray] = []
-    errors: list[tuple[str, str, str]] = []
-    for batch in _decode(rows["path"].tolist(), checkpoint.preprocessing):
-        good = [(row, pixels) for row, pixels, _ in batch if pixels is not None]
-        if good:
-            kept += [row for row, _ in good]
-            scores.append(
-                checkpoint.predict(np.stack([pixels for _, pixels in good])).cpu().numpy()
-            )
-        for row, pixels, reason in batch:
-            if pixels is None:
-                errors.append((rows["id"].iloc[row], rows["file"].iloc[row], reason))
+    size, crop = (checkpoint.preprocessing.get(name, 1.0) for name in ("size", "crop"))
+    # Without an image a part still has its columns.
+    tables = [pd.DataFrame(columns=["id", "file", "class_name", *checkpoint.columns])]
+    errors = [pd.DataFrame(columns=["id", "file", "reason"])]
+    for start in range(0, len(rows), BATCH):
+        batch = rows.iloc[start : start + BATCH]
+        loaded = load_images(list(batch["path"]), size, crop, progress=False)
+        good, bad = batch[loaded.ok], batch[~loaded.ok]
+        if len(good):
+            answers = checkpoint.classify(loaded.pixels[loaded.ok])
+            tables.append(good[["id", "file"]].reset_index(drop=True).join(answers))
+        reasons = loaded.problems.query("kind == 'error'")["reason"].to_numpy()
+        reasons = np.where(bad["path"] == "", "the table has no path in this row", reasons)
+        errors.append(bad[["id", "file"]].assign(reason=reasons))
         bar.update(len(batch))
-    values = np.concatenate(scores) if scores else np.empty((0, len(checkpoint.columns)))
-    columns = {
-        "id": rows["id"].iloc[kept].tolist(),
-        "file": rows["file"].iloc[kept].tolist(),
-        "class_name": class_names(
-            _fractions(values, checkpoint), checkpoint.classes, checkpoint.task
-        ),
-        **{name: values[:, i] for i, name in enumerate(checkpoint.columns)},
-    }
     with atomic_write(stem.with_suffix(".errors.csv")) as file:
-        pd.DataFrame(errors, columns=["id", "file", "reason"]).to_csv(file, index=False)
+        pd.concat(errors).to_csv(file, index=False)
     # The Parquet file comes last: where it is, the part is complete.
     with atomic_write(stem.with_suffix(".parquet")) as file:
-        pq.write_table(pa.table(columns, schema=_schema(checkpoint)), file)
-
-
-def _fractions(values: np.ndarray, checkpoint: "Checkpoint") -> np.ndarray:
-    """Give what the class is told from: probabilities, or expected shares of all volunteers."""
-    if checkpoint.task != "votes":
-        return values
-    return values[:, [name.endswith("_share") for name in checkpoint.columns]]
-
-
-def class_names(values: np.ndarray, classes: Sequence[str], task: str) -> list[str]:
-    """Name a class for each row of scores.
-
-    Parameters
-    ----------
-    values : array (n, classes)
-        Probabilities of the classes, or vote fractions.
-    classes : sequence of str
-        Names of the columns.
-    task : str
-        ``"classes"``: the most probable one, ``""`` where a probability is NaN. ``"fractions"`` and
-        ``"votes"``: the largest of 37 answers to different questions means nothing, so Galaxy Zoo
-        2's fractions give the five-class selection, and ``""`` where no class is agreed on or for
-        another tree.
-    """
-    if task == "classes":
-        return ["" if np.isnan(row).any() else classes[row.argmax()] for row in values]
-    from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
-    from galhelpers.trees import TREES
-
-    if len(values) == 0 or len(classes) != TREES["gz2"].n_answers:
-        return [""] * len(values)
-    names = np.array([*FIVE_CLASSES, ""])
-    return names[select_five_classes(values.astype(np.float64))].tolist()
-
-
-def _decode(files: Sequence[str], preprocessing: dict[str, Any]) -> Iterator[list[Decoded]]:
-    """Read images in threads, one batch ahead of the network."""
-    from galhelpers.data.images import ImageError, read_image
-
-    size, crop = preprocessing["size"], preprocessing.get("crop", 1.0)
-
-    def read(row: int) -> Decoded:
-        if not files[row]:
-            return row, None, "the table has no path in this row"
-        try:
-            return row, read_image(files[row], size, crop), ""
-        except ImageError as error:
-            return row, None, str(error)
-
-    batches = [range(i, min(i + BATCH, len(files))) for i in range(0, len(files), BATCH)]
-    pool = ThreadPoolExecutor(usable_cores())
-    try:
-        ahead: list[Future[Decoded]] = [pool.submit(read, row) for row in batches[0]]
-        for following in [*batches[1:], range(0)]:
-            current, ahead = ahead, [pool.submit(read, row) for row in following]
-            yield [future.result() for future in current]
-    finally:
-        pool.shutdown(cancel_futures=True)
+        table = pd.concat(tables, ignore_index=True)
+        pq.write_table(pa.Table.from_pandas(table, _schema(checkpoint)), file)
 
 
 def _schema(checkpoint: "Checkpoint") -> pa.Schema:

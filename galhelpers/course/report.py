@@ -60,22 +60,18 @@ def write_report(out: Path) -> Path:
 
 
 def collect_pictures(out: Path) -> list[Picture]:
-    """Find the figures of all notebooks, in the order in which they were made."""
+    """Find the figures of all notebooks, in the order in which they were made.
+
+    ``figures/<notebook>.json`` lists them; a picture of an earlier run that it does not name is
+    left out.
+    """
     pictures = []
-    files = (out / "figures").glob("*/*.png")
-    for file in sorted(files, key=lambda f: (f.parent.name, f.stat().st_mtime_ns, f.name)):
-        words = {}
-        description = file.with_suffix(".json")
-        if description.is_file():
-            words = json.loads(description.read_text("utf-8"))
-        pictures.append(
-            Picture(
-                notebook=file.parent.name,
-                file=file.relative_to(out).as_posix(),
-                caption=words.get("caption", file.stem),
-                alt=words.get("alt", file.stem),
-            )
-        )
+    for listing in sorted((out / "figures").glob("*.json")):
+        for name in json.loads(listing.read_text("utf-8")):
+            file = listing.with_suffix("") / f"{name}.png"
+            if file.is_file():
+                words = json.loads(file.with_suffix(".json").read_text("utf-8"))
+                pictures.append(Picture(listing.stem, file.relative_to(out).as_posix(), **words))
     return pictures
 
 

@@ -15,16 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
+from filelock import FileLock, Timeout
 
-from galhelpers.course.state import (
-    NotebookRun,
-    State,
-    fingerprint,
-    source_digest,
-    summary,
-    versions,
-)
+from galhelpers.course.state import NotebookRun, State, fingerprint, summary, versions
 from galhelpers.paths import UserError, atomic_write, course_root
 
 
@@ -178,50 +171,39 @@ def _run_all(notebooks: Sequence[Path], parameters: dict[str, Any], out: Path) -
     from galhelpers.course.doctor import machine
     from galhelpers.course.report import write_report
 
-    state, code, here = State.load(out), source_digest(), machine()
+    state, this_machine, failed = State.load(out), machine(), 0
     (out / "notebooks").mkdir(exist_ok=True)
-    failed: list[str] = []
-    interrupted = False
     for number, notebook in enumerate(notebooks, start=1):
-        name, label = notebook.stem, f"[{number}/{len(notebooks)}] {notebook.stem}"
-        mark = fingerprint(notebook, parameters, code)
-        executed = out / "notebooks" / notebook.name
-        before = state.runs.get(name)
-        if before and before.status == "ok" and before.fingerprint == mark and executed.is_file():
-            print(f"{label} ... unchanged, done before ({summary(before)})", flush=True)
+        name = notebook.stem
+        print(f"[{number}/{len(notebooks)}] {name}", flush=True)
+        mark = fingerprint(notebook, parameters)
+        if state.is_done(name, mark) and (out / "notebooks" / notebook.name).is_file():
+            print(f"      unchanged, done before ({summary(state.runs[name])})", flush=True)
             continue
-        run = NotebookRun(name, "running", mark, parameters, here, versions())
+        run = NotebookRun(name, "running", mark, parameters, this_machine, versions())
         _forget(name, out)
         state.runs[name] = run
         state.save(out)
-        try:
-            _run_one(notebook, run, out, label)
-        except KeyboardInterrupt:
-            interrupted = True
-            run.status = "interrupted"
-            run.error = f"{name} was interrupted; the next run starts it again."
-        run.finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        _execute(notebook, run, out)
         state.save(out)
         write_report(out)
-        if interrupted:
+        print(f"      {run.error or summary(run)}", flush=True)
+        failed += run.status == "failed"
+        if run.status == "interrupted":
             print(
-                f"\nStopped in {name}. Finished notebooks are kept: "
+                f"Stopped in {name}. Finished notebooks are kept: "
                 "give the same command again to continue."
             )
-            break
-        print(f"{summary(run)}" if not _bar() else f"{label} ... {summary(run)}", flush=True)
-        if run.status == "failed":
-            failed.append(run.error)
-            print(f"      {run.error}", flush=True)
-    index = write_report(out)
+            return 1
     if failed:
-        print(f"{len(failed)} of {len(notebooks)} notebooks failed; the executed notebook shows it")
+        print(f"{failed} of {len(notebooks)} notebooks failed; the executed notebook shows it")
+    index = write_report(out)
     shown = index.relative_to(Path.cwd()) if index.is_relative_to(Path.cwd()) else index
     print(f"Report: {shown}", flush=True)
-    return 1 if failed or interrupted else 0
+    return 1 if failed else 0
 
 
-def _run_one(notebook: Path, run: NotebookRun, out: Path, label: str) -> None:
+def _execute(notebook: Path, run: NotebookRun, out: Path) -> None:
     """Execute a notebook; fill in the status, the time, the memory and the error of ``run``."""
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -229,10 +211,8 @@ def _run_one(notebook: Path, run: NotebookRun, out: Path, label: str) -> None:
     from galhelpers.course.kernel import PeakMemory, last_words, this_interpreter
 
     partial, ipython_dir = out / "notebooks" / ".running.ipynb", out / ".ipython"
-    memory = PeakMemory()
-    start = time.monotonic()
-    if not _bar():
-        print(f"{label} ... ", end="", flush=True)
+    memory, start = PeakMemory(), time.monotonic()
+    failed = f"{run.name} failed"
     try:
         with memory.measured():
             papermill.execute_notebook(
@@ -241,28 +221,29 @@ def _run_one(notebook: Path, run: NotebookRun, out: Path, label: str) -> None:
                 run.parameters,
                 kernel_name="python3",
                 language="python",
-                progress_bar={"desc": label, "leave": False} if _bar() else False,
+                progress_bar={"leave": False} if sys.stderr.isatty() else False,
                 kernel_manager_class=this_interpreter(partial.parent, ipython_dir, memory.watch),
                 # The kernel listens on this machine only; its warning would be in each notebook.
                 extra_arguments=["--IPKernelApp.log_level=40"],
             )
         run.status = "ok"
+    except KeyboardInterrupt:
+        run.status = "interrupted"
+        run.error = f"{run.name} was interrupted; the next run starts it again."
     except papermill.PapermillExecutionError as error:
         what = f"{error.ename}: {_first_line(error.evalue)}".rstrip(": ")
-        run.status, run.error = "failed", f"{run.name} failed in cell {error.exec_count}: {what}"
+        run.status, run.error = "failed", f"{failed} in cell {error.exec_count}: {what}"
     except DeadKernelError:
         what = "the notebook's Python process ended by itself; often the memory was not enough"
-        words = last_words(ipython_dir)
-        run.status = "failed"
-        run.error = f"{run.name} failed in cell {_last_started(partial)}: {what}" + (
-            f" (its last words: {_first_line(words)})" if words else ""
-        )
+        if words := last_words(ipython_dir):
+            what += f" (its last words: {_first_line(words)})"
+        run.status, run.error = "failed", f"{failed} in cell {_last_started(partial)}: {what}"
     except RuntimeError as error:  # the kernel did not start
         words = last_words(ipython_dir) or str(error)
-        run.status = "failed"
-        run.error = f"{run.name} failed before its first cell: {_first_line(words)}"
+        run.status, run.error = "failed", f"{failed} before its first cell: {_first_line(words)}"
     finally:
         run.seconds, run.peak_memory = round(time.monotonic() - start, 1), memory.bytes
+        run.finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         if partial.is_file() and run.status in ("ok", "failed"):
             _keep(partial, out / "notebooks" / notebook.name)
         partial.unlink(missing_ok=True)
@@ -286,6 +267,7 @@ def _forget(name: str, out: Path) -> None:
     """Remove what an earlier execution left, so that no old number or picture stays behind."""
     (out / "notebooks" / f"{name}.ipynb").unlink(missing_ok=True)
     (out / "metrics" / f"{name}.json").unlink(missing_ok=True)
+    (out / "figures" / f"{name}.json").unlink(missing_ok=True)
     shutil.rmtree(out / "figures" / name, ignore_errors=True)
 
 
@@ -297,11 +279,6 @@ def _last_started(partial: Path) -> int:
         i for i, c in enumerate(code) if c["metadata"].get("papermill", {}).get("start_time")
     ]
     return started[-1] + 1 if started else 1
-
-
-def _bar() -> bool:
-    """Tell whether there is a terminal to draw a progress bar on."""
-    return sys.stderr.isatty()
 
 
 def _literal(path: Path) -> str:
@@ -328,21 +305,22 @@ def _make_folder(out: Path) -> Path:
 
 @contextmanager
 def _the_only_run(out: Path) -> Iterator[None]:
-    """Refuse a second run into the same folder while the first one works."""
-    lock = out / ".lock"
+    """Refuse a second run into the same folder while the first one works.
+
+    The operating system releases the lock when the process ends, however it ends.
+    """
+    lock, holder = FileLock(out / ".lock"), out / ".lock.holder"
     try:
-        owner = psutil.Process(int(lock.read_text()))
-        # A process younger than the lock only has the number of one that was killed.
-        busy = owner.pid != os.getpid() and owner.create_time() <= lock.stat().st_mtime
-    except (OSError, ValueError, psutil.Error):
-        busy = False
-    if busy:
+        lock.acquire(blocking=False)
+    except Timeout:
+        who = holder.read_text("utf-8") if holder.is_file() else "it has just started"
         raise UserError(
-            f"Another run (process {owner.pid}) is writing to {out}. "
+            f"Another run ({who}) is writing to {out}. "
             "Wait for it, stop it, or choose another --out."
-        )
-    lock.write_text(str(os.getpid()))
+        ) from None
     try:
+        holder.write_text(f"process {os.getpid()}", "utf-8")
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        holder.unlink(missing_ok=True)
+        lock.release()

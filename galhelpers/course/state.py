@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import galhelpers
+from galhelpers.course.dependencies import digest
 from galhelpers.paths import UserError, atomic_write
 
 VERSIONS_OF = ("galhelpers", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "astropy")
@@ -51,6 +51,11 @@ class State:
                 f"({error}). Delete that file to run the notebooks again, or choose another --out."
             ) from None
 
+    def is_done(self, name: str, mark: str) -> bool:
+        """Say whether a notebook was executed without error and has this fingerprint."""
+        run = self.runs.get(name)
+        return run is not None and run.status == "ok" and run.fingerprint == mark
+
     def save(self, out: Path) -> None:
         """Write ``state.json`` in one step."""
         runs = [asdict(self.runs[name]) for name in sorted(self.runs)]
@@ -75,21 +80,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def source_digest() -> str:
-    """Hash of the package's source and the data manifest: a change may change any result."""
-    digest = hashlib.sha256()
-    package = Path(galhelpers.__file__).parent
-    files = [p for p in package.rglob("*") if p.suffix in (".py", ".js")]
-    manifest = package.parent / "data_manifest.yaml"
-    for file in [*sorted(files), *([manifest] if manifest.is_file() else [])]:
-        digest.update(file.relative_to(package.parent).as_posix().encode() + b"\0")
-        digest.update(file.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def fingerprint(notebook: Path, parameters: Mapping[str, Any], code: str) -> str:
+def fingerprint(notebook: Path, parameters: Mapping[str, Any]) -> str:
     """Hash of all a notebook's results depend on; its stored outputs do not count."""
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
     content = [(c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells]
-    whole = json.dumps([content, dict(parameters), code, versions()], sort_keys=True)
+    whole = json.dumps([content, dict(parameters), digest(notebook), versions()], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()

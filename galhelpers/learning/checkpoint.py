@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from galhelpers.data.augment import dihedral_views, to_float
+from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.learning.calibration import ConcentrationScale
 from galhelpers.learning.posterior import Posterior, as_table, posterior_of, table_columns
 from galhelpers.learning.training import best_device, predict
 from galhelpers.models import Backbone, VoteEnsemble, VoteNet, build
 from galhelpers.paths import atomic_write, short
+from galhelpers.trees import GZ2
 
 FORMAT = "galhelpers-1"
 FIELDS = ("architecture", "arguments", "preprocessing", "classes", "task", "provenance")
@@ -53,7 +56,7 @@ class Checkpoint:
 
     @property
     def columns(self) -> list[str]:
-        """Name of each number that ``predict`` gives for a galaxy."""
+        """Name of each number that ``classify`` gives for a galaxy."""
         if self.task == "votes":
             return table_columns(self._vote_net.tree)
         return [f"p_{name}" for name in self.classes]
@@ -76,8 +79,8 @@ class Checkpoint:
         factors, weights = (np.array(self.preprocessing[name]) for name in ("factors", "weights"))
         return ConcentrationScale(factors, weights).apply(given)
 
-    def predict(self, pixels: np.ndarray) -> Tensor:
-        """Probability of each class, the vote fractions, or all about their distribution.
+    def classify(self, pixels: np.ndarray) -> pd.DataFrame:
+        """Say what each picture shows, in words and numbers.
 
         Parameters
         ----------
@@ -86,11 +89,58 @@ class Checkpoint:
 
         Returns
         -------
-        Tensor
-            float32, shape (n, columns).
+        DataFrame
+            n rows: ``class_name``, then float32 ``columns``. For ``classes`` the name is the most
+            probable class, ``""`` where a probability is NaN. The largest of 37 answers to
+            different questions means nothing: for ``fractions`` and ``votes`` of Galaxy Zoo 2 it
+            is the five-class selection, ``""`` where no class is agreed on or for another tree.
         """
         if self.task == "votes":
-            return torch.from_numpy(as_table(self.posterior(pixels)))
+            posterior = self.posterior(pixels)
+            numbers = as_table(posterior)
+            names = self._five_classes(posterior.shares.astype(numbers.dtype))
+        else:
+            numbers = self.predict(pixels).cpu().numpy()
+            if self.task == "classes":
+                names = self._most_probable(numbers)
+            else:
+                names = self._five_classes(numbers)
+        table = pd.DataFrame(numbers, columns=self.columns)
+        table.insert(0, "class_name", names)
+        return table
+
+    def _most_probable(self, probabilities: np.ndarray) -> list[str]:
+        return ["" if np.isnan(p).any() else self.classes[p.argmax()] for p in probabilities]
+
+    def _five_classes(self, fractions: np.ndarray) -> list[str]:
+        if len(self.classes) != GZ2.n_answers:
+            return [""] * len(fractions)
+        names = np.array([*FIVE_CLASSES, ""])
+        return names[select_five_classes(fractions.astype(np.float64))].tolist()
+
+    def predict(self, pixels: np.ndarray) -> Tensor:
+        """Probability of each class, or the vote fractions.
+
+        Parameters
+        ----------
+        pixels
+            As for ``classify``.
+
+        Returns
+        -------
+        Tensor
+            float32, shape (n, columns).
+
+        Raises
+        ------
+        ValueError
+            For a network for votes, which gives a distribution: see ``posterior``.
+        """
+        if self.task == "votes":
+            raise ValueError(
+                f"Expected a network for classes or fractions, got {self.architecture!r}, a "
+                "network for votes. Use classify() or posterior()."
+            )
         self._check(pixels)
 
         def answer(batch: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from galhelpers.course.cli import main
+from galhelpers.course.cli import main, parse
 from galhelpers.data.manifest import load_manifest
 
 
@@ -53,6 +53,18 @@ def test_a_wrong_command_gives_one_paragraph_and_status_2(
     assert expected in err
     assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_every_option_knows_the_home_folder(monkeypatch, tmp_path):
+    """A shell leaves "~" alone in quotes and after "="."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    run = parse(["run", "--out=~/results", "--data-root", "~/data"])
+    assert (run.out, run.data_root) == (str(tmp_path / "results"), str(tmp_path / "data"))
+    predict = parse(["predict", "~/a.safetensors", "~/images", "--out=~/p.csv"])
+    assert [predict.checkpoint, predict.images, predict.out] == [
+        str(tmp_path / name) for name in ("a.safetensors", "images", "p.csv")
+    ]
 
 
 def test_datasets_lists_size_licence_and_what_is_here(capsys, monkeypatch, tmp_path):

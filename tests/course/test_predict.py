@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from galhelpers.course import predict
 from galhelpers.course.cli import main
-from galhelpers.course.predict import class_names, identifiers, list_images, predict_images
-from galhelpers.data.catalogs import FIVE_CLASSES
-from galhelpers.data.images import read_image
+from galhelpers.course.predict import identifiers, list_images, predict_images
+from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
+from galhelpers.data.images import load_images, read_image
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.learning.posterior import table_columns
 from galhelpers.models import build
@@ -145,13 +146,13 @@ def test_the_column_of_paths_must_be_clear(folder, tmp_path):
     table = tmp_path / "list.csv"
     row = {"a": ["images/galaxy0.jpg"], "b": ["images/galaxy1.jpg"], "c": ["x"]}
     pd.DataFrame(row).to_csv(table, index=False)
-    with pytest.raises(UserError, match=r"several have \(a, b\).*--column"):
+    with pytest.raises(UserError, match=r"a, b.*--column"):
         list_images(table)
     assert list_images(table, "b")["id"].tolist() == ["galaxy1"]
-    with pytest.raises(UserError, match=r"no column 'd'\. It has: a, b, c"):
+    with pytest.raises(UserError, match=r"'d'.*a, b, c"):
         list_images(table, "d")
     pd.DataFrame({"c": ["x"]}).to_csv(table, index=False)
-    with pytest.raises(UserError, match="none has"):
+    with pytest.raises(UserError, match=r": c\b.*--column"):
         list_images(table)
 
 
@@ -161,17 +162,15 @@ class StoppedError(Exception):
 
 def count_reads(monkeypatch, stop_after=None):
     """Count the images that are read; raise at one of them as an interruption would."""
-    from galhelpers.data import images
-
     names: list[str] = []
 
-    def counted(source, size, crop):
-        names.append(Path(source).name)
+    def counted(files, *arguments, **options):
+        names.extend(Path(file).name for file in files)
         if stop_after is not None and len(names) > stop_after:
             raise StoppedError
-        return read_image(source, size, crop)
+        return load_images(files, *arguments, **options)
 
-    monkeypatch.setattr(images, "read_image", counted)
+    monkeypatch.setattr(predict, "load_images", counted)
     return names
 
 
@@ -228,24 +227,24 @@ def test_nothing_readable_is_a_failure_but_not_an_error(network, tmp_path, capsy
 
 
 def test_what_cannot_be_used_is_refused(network, folder, tmp_path):
-    with pytest.raises(UserError, match=r"end in .parquet or .csv, got 'p.txt'"):
+    with pytest.raises(UserError, match=r"\.parquet.*\.csv.*p\.txt"):
         predict_images(network, folder, tmp_path / "p.txt")
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="nowhere"):
         predict_images(network, tmp_path / "nowhere", tmp_path / "p.csv")
-    with pytest.raises(UserError, match="is a file of another kind"):
+    with pytest.raises(UserError, match=r"galaxy0\.jpg"):
         predict_images(network, folder / "galaxy0.jpg", tmp_path / "p.csv")
     (tmp_path / "void").mkdir()
-    with pytest.raises(UserError, match="found none among 0 files"):
+    with pytest.raises(UserError, match=r"void.* 0 files"):
         predict_images(network, tmp_path / "void", tmp_path / "p.csv")
-    with pytest.raises(UserError, match="the table of images"):
+    with pytest.raises(UserError, match="table"):
         predict_images(network, folder / "labels.csv", folder / "labels.csv")
-    with pytest.raises(UserError, match=r"Expected a checkpoint.*not a checkpoint of this course"):
+    with pytest.raises(UserError, match=r"checkpoint.*\.safetensors"):
         predict_images(folder / "words.jpg", folder, tmp_path / "p.csv")
     (tmp_path / "table.parquet").write_text("not parquet")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"table\.parquet"):
         predict_images(network, tmp_path / "table.parquet", tmp_path / "p.csv")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="its folder cannot be used"):
+    with pytest.raises(UserError, match=r"file.p\.csv"):
         predict_images(network, folder, tmp_path / "file" / "p.csv")
 
 
@@ -257,21 +256,7 @@ def test_identifiers_are_unique():
     assert identifiers(files).is_unique
 
 
-def test_fractions_give_the_five_class_selection_or_nothing():
-    from galhelpers.trees import TREES
-
-    columns = list(TREES["gz2"].published_columns)
-    votes = pd.DataFrame(0.0, index=range(2), columns=columns)
-    votes.loc[0, ["Class1.1", "Class7.1"]] = 0.9, 0.8
-    assert class_names(votes.to_numpy("f4"), columns, "fractions") == [FIVE_CLASSES[0], ""]
-    assert class_names(np.ones((3, 5), "f4"), list("abcde"), "fractions") == [""] * 3
-
-
 def test_no_class_where_the_network_gives_nan(network, folder, tmp_path):
-    values = np.array([[0.2, 0.5, 0.3], [0.2, np.nan, 0.8], [np.nan] * 3], dtype="f4")
-    assert class_names(values, list("abc"), "classes") == ["b", "", ""]
-    assert class_names(values[:0], list("abc"), "classes") == []
-
     broken = load_checkpoint(network)
     with torch.no_grad():
         list(broken.model.parameters())[-1][2] = np.nan
@@ -313,5 +298,6 @@ def test_a_network_for_votes_writes_all_about_their_distribution(tree, folder, t
     low = table[[f"{column}_q05" for column in tree.columns]].to_numpy()
     high = table[[f"{column}_q95" for column in tree.columns]].to_numpy()
     assert ((low < means) & (means < high)).all()
-    expected = class_names(shares, tree.columns, "fractions")
-    assert table["class_name"].tolist() == expected
+    names = np.array([*FIVE_CLASSES, ""])
+    expected = names[select_five_classes(shares)] if tree is GZ2 else [""] * 7
+    assert table["class_name"].tolist() == list(expected)

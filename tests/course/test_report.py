@@ -1,14 +1,18 @@
 """The report: what it shows, that it opens offline, and that text of others cannot break it."""
 
 import json
+import os
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from galhelpers.course.report import duration, gigabytes, number, write_report
-from galhelpers.course.results import record
+from galhelpers.course.lesson import Lesson
+from galhelpers.course.report import collect_pictures, duration, gigabytes, number, write_report
+from galhelpers.course.results import write_metrics
 from galhelpers.course.state import NotebookRun, State
 from galhelpers.published import load_published
 
@@ -34,16 +38,16 @@ def out(tmp_path):
         (tmp_path / "notebooks" / f"{run.name}.ipynb").write_text("{}")
     State({run.name: run for run in runs}).save(tmp_path)
     facts = {"n": 79_975, "seed": 3, "dataset": "simulated", "profile": "quick"}
-    record(
-        tmp_path, "03_baselines", "RMSE", 0.123456, low=0.12, high=0.13,
-        published="kaggle_central_pixel", **facts,
-    )  # fmt: skip
-    record(tmp_path, "03_baselines", "spread only", 0.5, spread=0.01, published="no_such_id")
+    rmse = {"name": "RMSE", "value": 0.123456, "low": 0.12, "high": 0.13}
+    spread = {"name": "spread only", "value": 0.5, "spread": 0.01, "published": "no_such_id"}
+    rows = [rmse | facts | {"published": "kaggle_central_pixel"}, spread]
+    write_metrics(tmp_path, "03_baselines", rows)
     pictures = tmp_path / "figures" / "01_data"
     pictures.mkdir(parents=True)
     matplotlib.image.imsave(pictures / "a tree.png", np.zeros((2, 2)))
     words = {"caption": "The tree of questions.", "alt": 'Eleven "boxes"'}
     (pictures / "a tree.json").write_text(json.dumps(words))
+    (tmp_path / "figures" / "01_data.json").write_text('["a tree"]')
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "best.safetensors").write_bytes(b"")
     return tmp_path
@@ -113,8 +117,20 @@ def test_the_page_is_accessible(out):
     assert {a["aria-labelledby"] for _, a in page.tags if "aria-labelledby" in a} <= named
 
 
+def test_figures_are_in_the_order_in_which_they_were_made(tmp_path):
+    """Whatever the times of the files are, as after a copy; without those of an earlier run."""
+    for names in (["old", "b"], ["c", "a", "b", "a"]):
+        lesson = Lesson("01_data", "quick", "simulated", "", 0, str(tmp_path))
+        for name in names:
+            lesson.show(Figure(), name, caption="What to see.", alt="Nothing.")
+    for file in (tmp_path / "figures" / "01_data").iterdir():
+        os.utime(file, (1, 1))
+    found = [Path(picture.file).stem for picture in collect_pictures(tmp_path)]
+    assert found == ["c", "a", "b"]
+
+
 def test_results_json_is_the_union_of_the_notebooks(out):
-    record(out, "01_data", "galaxies", 4000)
+    write_metrics(out, "01_data", [{"name": "galaxies", "value": 4000}])
     write_report(out)
     metrics = json.loads((out / "results.json").read_text())["metrics"]
     assert [m["name"] for m in metrics] == ["galaxies", "RMSE", "spread only"]

@@ -71,6 +71,13 @@ def test_parameters_cell(notebook):
     assert 'dataset: str = "simulated"' in cell.source
 
 
+def test_the_seed_is_a_number_also_where_a_command_gave_text(notebook):
+    (cell,) = [c for c in code(notebook) if "lesson = Lesson(" in c.source]
+    made, next_line = cell.source.split("lesson = Lesson(")[1].splitlines()[:2]
+    assert made.endswith("profile, dataset, data_root, seed, out)")
+    assert re.match(r"seed\b.* = lesson\.seed\b", next_line)
+
+
 def test_executed_from_top_to_bottom_without_errors(notebook):
     counts = [cell.execution_count for cell in code(notebook) if cell.source.strip()]
     assert counts == list(range(1, len(counts) + 1))
