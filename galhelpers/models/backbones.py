@@ -48,7 +48,7 @@ class Backbone(nn.Module):
         Where the weights came from: ``"random"``, ``"imagenet"``, or a file.
     resting
         Modules that stay in evaluation mode while the others train; see
-        :func:`galhelpers.learning.transfer.freeze`.
+        :func:`galhelpers.learning.fine_tuning.freeze`.
     """
 
     def __init__(

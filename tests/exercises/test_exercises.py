@@ -26,7 +26,7 @@ from galhelpers.exercises.n07_self_training import _two_networks
 from galhelpers.learning import metrics
 from galhelpers.learning.losses import dirichlet_multinomial_nll
 from galhelpers.learning.posterior import Posterior
-from galhelpers.learning.transfer import freeze
+from galhelpers.learning.fine_tuning import freeze
 from galhelpers.models.backbones import backbone
 from galhelpers.ode import odeint
 from galhelpers.ode.methods import TABLEAUS, change_of_step

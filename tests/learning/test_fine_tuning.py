@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.learning.training import Options, fit, predict
-from galhelpers.learning.transfer import (
+from galhelpers.learning.fine_tuning import (
     KHAN,
     Phase,
     _halve_on_plateau,
