@@ -22,6 +22,7 @@ from galhelpers.learning.calibration import ConcentrationScale
 from galhelpers.learning.posterior import Posterior, as_table, posterior_of, table_columns
 from galhelpers.learning.training import best_device, predict
 from galhelpers.models import Backbone, VoteEnsemble, VoteNet, build
+from galhelpers.models.pretrained import timms_names
 from galhelpers.paths import atomic_write, short
 from galhelpers.trees import GZ2
 
@@ -218,7 +219,7 @@ def load_checkpoint(path: str | Path, device: torch.device | None = None) -> Che
         )
     fields = {name: json.loads(metadata[name]) for name in FIELDS}
     model = build(fields["architecture"], **fields.pop("arguments"))
-    model.load_state_dict(weights)
+    model.load_state_dict(timms_names(weights))
     if isinstance(model, Backbone):
         pictures, model.start = fields["preprocessing"], short(path)
         model.normalisation = pictures["mean"], pictures["std"]

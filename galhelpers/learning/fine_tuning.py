@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -22,8 +23,6 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from galhelpers.learning.training import History, Loss, Options, Prepare, check_parts, fit
 from galhelpers.models.backbones import Backbone
 from galhelpers.models.bayesian import VoteEnsemble
-
-BATCH_NORM = ("frozen", "moving", "all_frozen")
 
 
 def freeze(net: Backbone, n_stages: int, batch_norm: str = "frozen") -> None:
@@ -34,17 +33,21 @@ def freeze(net: Backbone, n_stages: int, batch_norm: str = "frozen") -> None:
     net
         Changed in place; stays so in training mode, until this is called again.
     n_stages
-        How many of ``net.stages`` rest: 0 for none, ``len(net.stages) - 1`` for all but the head.
+        How many of ``net.stages`` are frozen: 0 for none, ``len(net.stages) - 1`` for all but the
+        head.
     batch_norm
-        ``"frozen"``: running means and variances rest with their stage; so does whatever else is
-        random or remembers in it (dropout). ``"moving"``: those of resting stages follow the new
-        pictures, the weights rest. ``"all_frozen"``: those of the stages that learn rest too,
-        which is steadier where there are few pictures.
+        ``"frozen"``: frozen stages keep their running means and variances too, and their dropout
+        leaves nothing out. ``"moving"``: means and variances follow the new pictures all the same.
 
     Raises
     ------
     ValueError
         For a number that freezes the head, or another word.
+
+    Notes
+    -----
+    ``timm.utils.freeze`` is not used: it replaces frozen batch normalisation by another kind of
+    layer, without the counter that a checkpoint of the network holds, and leaves dropout on.
     """
     stages = net.stages
     if not 0 <= n_stages < len(stages):
@@ -52,39 +55,34 @@ def freeze(net: Backbone, n_stages: int, batch_norm: str = "frozen") -> None:
             f"Expected from 0 to {len(stages) - 1} frozen stages of {len(stages)} (the last is "
             f"the head, which always learns), got {n_stages}."
         )
-    if batch_norm not in BATCH_NORM:
-        raise ValueError(f"Expected batch_norm to be one of {BATCH_NORM}, got {batch_norm!r}.")
-    # First all, then back: so parameters that are in no stage rest with the first one.
-    net.requires_grad_(n_stages == 0)
-    for module in _modules(stages[n_stages:]):
-        module.requires_grad_(True)
-    resting = _modules(stages[:n_stages])
-    if batch_norm == "moving":
-        resting = [module for module in resting if not isinstance(module, _BatchNorm)]
-    if batch_norm == "all_frozen":
-        resting += [module for module in net.modules() if isinstance(module, _BatchNorm)]
-    was_training, net.resting = net.training, resting
-    net.train(was_training)
+    if batch_norm not in ("frozen", "moving"):
+        raise ValueError(f"Expected batch_norm to be 'frozen' or 'moving', got {batch_norm!r}.")
+    for number, stage in enumerate(stages):
+        for parameter in stage:
+            parameter.requires_grad_(number >= n_stages)
+    net.moving_statistics = batch_norm == "moving"
+    net.train(net.training)
 
 
 def layer_rates(net: Backbone, rate: float, decay: float = 1.0) -> list[dict[str, Any]]:
-    """Give an optimiser's parameter groups: a smaller learning rate for each stage further back.
+    """Give an optimiser's parameter groups: a smaller learning rate for each layer further back.
 
     Early layers see edges and blobs, which differ little between surveys (Howard & Ruder 2018,
-    arXiv:1801.06146, section 3.2).
+    arXiv:1801.06146, section 3.2). What a layer is, timm says: a block of convolutions in most
+    networks.
 
     Parameters
     ----------
     rate
         Learning rate of the head.
     decay
-        Factor from one stage to the one before it, above 0 and up to 1 (all alike).
+        Factor from one layer to the one before it, above 0 and up to 1 (all alike).
 
     Returns
     -------
     list of dict
-        One group a stage that learns: ``params``, ``lr``, and its number as ``stage``. Every
-        parameter that needs a gradient is in one of them.
+        Groups with ``params`` and ``lr``, the head's last. Every parameter that needs a gradient
+        is in one of them.
 
     Raises
     ------
@@ -93,17 +91,9 @@ def layer_rates(net: Backbone, rate: float, decay: float = 1.0) -> list[dict[str
     """
     if not 0 < decay <= 1:
         raise ValueError(f"Expected a decay above 0 and up to 1, got {decay}.")
-    stages = net.stages
-    parameters = [[p for part in stage for p in part.parameters()] for stage in stages]
-    in_stages = {id(p) for stage in parameters for p in stage}
-    parameters[0] += [p for p in net.parameters() if id(p) not in in_stages]
-    groups = []
-    for number, stage in enumerate(parameters):
-        learning = [p for p in stage if p.requires_grad]
-        lr = rate * decay ** (len(stages) - 1 - number)
-        if learning:
-            groups.append({"params": learning, "lr": lr, "stage": number})
-    return groups
+    layers = param_groups_layer_decay(net.encoder, weight_decay=0.0, layer_decay=decay)
+    groups = [{"params": g["params"], "lr": rate * decay * g["lr_scale"]} for g in layers]
+    return [*groups, {"params": list(net.head.parameters()), "lr": rate}]
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ class Phase:
     Attributes
     ----------
     frozen
-        Share of the encoder's stages that rest: 1 leaves only the head to learn.
+        Share of the encoder's stages that are frozen: 1 leaves only the head to learn.
     epochs
         At most.
     learning_rate
@@ -157,7 +147,7 @@ def fine_tune(
     train, validation, loss, augment, prepare, batch_size, seed, progress
         As in :func:`galhelpers.learning.training.fit`.
     phases
-        What rests in each, how long, and how fast.
+        What is frozen in each, how long it lasts, and how fast it learns.
     decay
         As in :func:`layer_rates`.
     batch_norm
@@ -274,10 +264,6 @@ def reestimate_batch_norm(
             norm.momentum = value
         for module, mode in modes.items():
             module.training = mode
-
-
-def _modules(stages: list[list[nn.Module]]) -> list[nn.Module]:
-    return [module for stage in stages for part in stage for module in part.modules()]
 
 
 def _adam(net: nn.Module, rate: float, decay: float) -> torch.optim.Optimizer:

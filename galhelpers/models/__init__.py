@@ -52,19 +52,26 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "small_resnet": SmallResNet,
     "vote_net": VoteNet,
     "vote_ensemble": VoteEnsemble,
-    "backbone": backbone,
+    "backbone": Backbone,
 }
 
 
 def build(architecture: str, **arguments: Any) -> nn.Module:
-    """Build a network by the name that checkpoints carry.
+    """Build a network, with random weights, by the name that checkpoints carry.
+
+    The arguments may come from a stranger's checkpoint. So no architecture takes arguments that
+    make it read or download a file (``weights`` of :func:`backbone`, or those of timm).
 
     Raises
     ------
     ValueError
-        For an unknown name; the message lists the valid ones.
+        For an unknown name (the message lists the valid ones), or arguments that the network does
+        not take.
     """
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ValueError(f"There is no architecture {architecture!r}; there are {known}.")
-    return ARCHITECTURES[architecture](**arguments)
+    try:
+        return ARCHITECTURES[architecture](**arguments)
+    except TypeError as error:
+        raise ValueError(f"{architecture} cannot be built from {arguments}: {error}") from error

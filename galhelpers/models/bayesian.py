@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from galhelpers.models.small_resnet import SmallResNet
+from galhelpers.models.backbones import known_encoder
 from galhelpers.trees import TREES, Tree
 
 SMALLEST = 1e-3
@@ -76,7 +76,7 @@ class VoteNet(nn.Module):
     tree
         Name of the decision tree, such as ``"decals"``.
     encoder
-        ``"small"``: ``SmallResNet``; ``"efficientnet_b0"``: torchvision's, 4 million parameters.
+        ``"small"``: ``SmallResNet``; ``"efficientnet_b0"``: timm's, 4 million parameters.
     head
         ``"mean_precision"``, or ``"limited"`` as Zoobot has it.
     colour
@@ -114,14 +114,10 @@ class VoteNet(nn.Module):
             raise ValueError(f"Expected a dropout from 0 to below 1, got {dropout}.")
         self.tree, self.colour, self.dropout = TREES[tree], colour, dropout
         if encoder == "small":
-            self.encoder: Any = SmallResNet(1, tuple(widths), dropout=0)
-            n_features = widths[-1]
+            known_network = known_encoder("small_resnet", outputs=1, widths=widths)
         else:
-            from torchvision.models import efficientnet_b0  # takes a second: only who wants it
-
-            self.encoder = efficientnet_b0()
-            n_features = self.encoder.classifier[1].in_features
-        self.encoder.head = self.encoder.classifier = nn.Identity()
+            known_network = known_encoder(encoder)
+        self.encoder, n_features, _ = known_network
         self.head = HEADS[head](n_features, TREES[tree])
 
     def encode(self, x: Tensor) -> Tensor:

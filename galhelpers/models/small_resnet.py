@@ -1,5 +1,7 @@
 """A small residual network for galaxy classes, the best of this course for its size."""
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -62,6 +64,14 @@ class SmallResNet(nn.Module):
         self.norm = nn.BatchNorm2d(before)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(before, outputs)
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Say which layers belong together, as timm's networks do: the stem, and each block.
+
+        ``coarse`` changes nothing. The last normalisation belongs to the last block.
+        """
+        last = (r"^norm", (99999,))  # timm: together with the group before it
+        return {"stem": r"^stem", "blocks": [(r"^features\.(\d+)", None), last]}
 
     def encode(self, x: Tensor) -> Tensor:
         """Map pictures (batch, 3, height, width) to features (batch, widths[-1])."""

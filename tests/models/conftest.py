@@ -1,46 +1,47 @@
-"""Weights of torchvision's networks, from a server of our own."""
+"""ImageNet's weights from a server of our own that answers as the Hugging Face Hub does."""
 
 import http.server
 import threading
-from functools import partial
+from types import SimpleNamespace
 
+import huggingface_hub.constants as hub
 import pytest
-import torch
-
-
-class Counting(http.server.SimpleHTTPRequestHandler):
-    asked: list
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        super().do_GET()
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
-def serve_weights(tmp_path, monkeypatch):
-    """Give a function that puts a file in the place of torchvision's, with an empty cache.
+def weights_hub(tmp_path, monkeypatch):
+    """A hub without any file, and an empty cache: its address, files, and requests so far.
 
-    It takes torchvision's entry and a file, and gives the place in the cache and a list of the
-    paths asked for so far.
+    Files are bytes by their path, such as ``/timm/NAME/resolve/main/model.safetensors``.
     """
-    servers = []
+    files, asked = {}, []
 
-    def serve(weights, file):
-        handler = type("Handler", (Counting,), {"asked": []})
-        server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), partial(handler, directory=str(file.parent))
-        )
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "cache"))
-        url = f"http://127.0.0.1:{server.server_port}/{file.name}"
-        monkeypatch.setattr(weights, "_value_", type(weights.value)(url, weights.transforms, {}))
-        return tmp_path / "cache" / "checkpoints" / file.name, handler.asked
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.command, self.path))
+            content = files.get(self.path)
+            self.send_response(404 if content is None else 200)
+            if content is None:
+                self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("ETag", '"1234"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content or b"")
 
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        do_HEAD = do_GET  # noqa: N815 - the standard library asks for this name
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(hub, "ENDPOINT", address)
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(hub, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield SimpleNamespace(files=files, asked=asked, address=address)
+    server.shutdown()
+    server.server_close()

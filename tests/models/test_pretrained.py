@@ -1,8 +1,8 @@
-"""Encoders that start from weights: used when named, and never half."""
+"""Encoders of networks for votes that start from weights: used when named, and never half."""
 
 import pytest
 import torch
-from torchvision.models import EfficientNet_B0_Weights, efficientnet_b0
+from torchvision.models import efficientnet_b0
 
 from galhelpers.learning.checkpoint import save_checkpoint
 from galhelpers.models import VoteEnsemble, VoteNet
@@ -56,57 +56,27 @@ def test_torchvisions_names(tmp_path):
     ours = VoteNet("decals", "efficientnet_b0")
     load_encoder(ours, tmp_path / "b0.pth")
     x = torch.randn(2, 3, 32, 32)
-    expected = theirs.eval().avgpool(theirs.features(x)).flatten(1)
-    assert torch.allclose(ours.eval().encode(x), expected, atol=1e-6)
+    with torch.no_grad():
+        expected = theirs.eval().avgpool(theirs.features(x)).flatten(1)
+        torch.testing.assert_close(ours.eval().encode(x), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_weights_that_do_not_fit_are_refused_and_nothing_is_changed(tmp_path):
     torch.save(net(0, widths=(4, 4, 6)).state_dict(), tmp_path / "other.pth")
     new = net(1)
     before = {name: value.clone() for name, value in new.state_dict().items()}
-    with pytest.raises(ValueError, match=r"another encoder: .* is of shape .*, expected"):
+    with pytest.raises(ValueError, match=r"other\.pth.*size mismatch"):
         load_encoder(new, tmp_path / "other.pth")
     assert same(new.state_dict(), before)
-    torch.save({}, tmp_path / "empty.pth")
-    with pytest.raises(ValueError, match="is absent there"):
-        load_encoder(new, tmp_path / "empty.pth")
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match="Expected a dictionary of names and tensors"):
-        load_encoder(new, tmp_path / "list.pth")
+    for content in ({}, [1, 2], {"stem.weight": 1}):
+        torch.save(content, tmp_path / "none.pth")
+        with pytest.raises(ValueError, match=r"none\.pth"):
+            load_encoder(new, tmp_path / "none.pth")
+    assert same(new.state_dict(), before)
 
 
 def test_a_missing_file_is_an_error_that_says_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no weights .*Notebooks 06 and 07 write"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors.*Notebooks 06 and 07"):
         load_encoder(net(0), tmp_path / "absent.safetensors")
-
-
-@pytest.fixture
-def imagenet(tmp_path, serve_weights):
-    """A file of torchvision's name on a server of our own, and its place in an empty cache."""
-    torch.manual_seed(3)
-    file = tmp_path / "efficientnet_b0_test.pth"
-    torch.save(efficientnet_b0().state_dict(), file)
-    return file, serve_weights(EfficientNet_B0_Weights.IMAGENET1K_V1, file)[0]
-
-
-def test_imagenets_weights_are_fetched_once_and_then_taken_from_the_cache(imagenet, monkeypatch):
-    file, cached = imagenet
-    # The hash in torchvision's own file name is checked; ours has none.
-    monkeypatch.setattr(torch.hub, "HASH_REGEX", torch.hub.re.compile(r"(b0_test)"))
-    new = VoteNet("decals", "efficientnet_b0")
-    with pytest.raises(FileNotFoundError, match=r"ImageNet's weights are not in .*hash"):
-        load_encoder(new, "imagenet")  # a file that is not what its name promises
-    assert not cached.exists()
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    file.rename(cached)
-    load_encoder(new, "imagenet")
-    expected = torch.load(cached, weights_only=True)
-    assert torch.equal(new.encoder.features[0][0].weight, expected["features.0.0.weight"])
-
-
-def test_imagenets_weights_without_a_network(imagenet):
-    imagenet[0].unlink()
-    with pytest.raises(FileNotFoundError, match=r"could not be fetched .*put it there"):
-        load_encoder(VoteNet("decals", "efficientnet_b0"), "imagenet")
-    with pytest.raises(ValueError, match="There is no encoder"):
+    with pytest.raises(ValueError, match=r"'b0'.*small, efficientnet_b0"):
         VoteNet("decals", "b0")
