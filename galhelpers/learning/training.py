@@ -1,8 +1,6 @@
 """The training loop that notebook 03 writes by hand, for the notebooks before and after it."""
 
-import contextlib
 import copy
-import ctypes
 import hashlib
 import math
 from collections.abc import Callable, Iterator
@@ -57,24 +55,6 @@ def autocast(device: torch.device, mixed_precision: bool) -> torch.autocast:
     """Give the context for ``Options.mixed_precision`` on a device."""
     enabled = mixed_precision and computes_in_bfloat16(device.type)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
-
-
-@cache
-def keep_memory() -> None:
-    """Let the C library keep large blocks that are freed, where it can (glibc on Linux).
-
-    By default it gives each of them back to the system and gets it anew, full of zeros, for the
-    next layer. That costs training up to a third of its CPU time and prediction up to two thirds,
-    the more the larger the batch. In return the process keeps its largest size until it ends, and
-    that size is up to a quarter larger.
-    """
-    trim_threshold, mmap_threshold, mmap_max = -1, -3, -4
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(trim_threshold, 2**31 - 1)
-        # Before version 2.35 the second threshold may not be so large.
-        if not library.mallopt(mmap_threshold, 2**31 - 1):
-            library.mallopt(mmap_max, 0)
 
 
 def batches(
@@ -196,7 +176,6 @@ def fit(
         finite: the network is then as it came.
     """
     check_parts(train, validation)
-    keep_memory()
     device = next(model.parameters()).device
     steps = epochs * -(-len(train[0]) // batch_size)
     optimizer = (
@@ -210,40 +189,45 @@ def fit(
         else OneCycleLR(optimizer, learning_rate, steps)
     )
     mean = _running_mean(model, options.average) if options.average else None
-    kept = mean.module if mean else model
-    run = _Run(History(), copy.deepcopy(kept.state_dict()), torch.Generator().manual_seed(seed))
-    movable = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    movable |= {"mean": mean} if mean else {}
-    start, step = _resume(options.resume, movable, run, steps)
+    validated = mean.module if mean else model
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    if mean:
+        parts["mean"] = mean
+    best = copy.deepcopy(validated.state_dict())
+    run = _Run(parts, steps, best, torch.Generator().manual_seed(seed))
+    if options.resume and options.resume.is_file():
+        run.load(options.resume)
     history = run.history
-    for epoch in tqdm(range(start, epochs), desc="epochs", leave=False, disable=not progress):
+    rest = range(len(history.validation_loss), epochs)
+    for epoch in tqdm(rest, desc="epochs", leave=False, disable=not progress):
         if options.patience is not None and epoch - history.best_epoch > options.patience:
             break
         model.train()
         total = 0.0
-        for images, wanted in batches(*train, batch_size, run.shuffle):
+        for images, targets in batches(*train, batch_size, run.shuffle):
             optimizer.zero_grad()
             with autocast(device, options.mixed_precision):
-                outputs = model(augment(images.to(device), step))
-            value = loss(outputs.float(), wanted.to(device))
+                outputs = model(augment(images.to(device), run.step))
+            value = loss(outputs.float(), targets.to(device))
             value.backward()
             optimizer.step()
             if not isinstance(schedule, ReduceLROnPlateau):
                 schedule.step()
             if mean:
                 mean.update_parameters(model)
-            step += 1
+            run.step += 1
             total += value.item() * len(images)
         history.train_loss.append(total / len(train[0]))
         with autocast(device, options.mixed_precision):
-            outputs = predict(kept, validation[0], prepare)
+            outputs = predict(validated, validation[0], prepare)
         history.validation_loss.append(loss(outputs, validation[1]).item())
         if history.last_is_best():
             history.best_epoch = epoch
-            run.best = copy.deepcopy(kept.state_dict())  # a copy: state_dict() itself is live
+            run.best = copy.deepcopy(validated.state_dict())  # a copy: state_dict() itself is live
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(history.validation_loss[-1])
-        _save(options.resume, movable, run, epoch + 1, step, steps)
+        if options.resume:
+            run.save(options.resume)
     model.load_state_dict(run.best)
     history.check(options.resume)
     return history
@@ -261,11 +245,49 @@ def check_parts(train: tuple[np.ndarray, Tensor], validation: tuple[np.ndarray, 
 
 @dataclass
 class _Run:
-    """What changes during training, beside network, optimiser and schedule."""
+    """All that changes during a training, so that it can be saved and go on later."""
 
-    history: History
-    best: dict[str, Tensor]
+    parts: dict[str, Any]  # network, optimiser, schedule: each has a state_dict
+    steps: int  # of the whole training
+    best: dict[str, Tensor]  # weights of the best epoch
     shuffle: torch.Generator
+    history: History = field(default_factory=History)
+    step: int = 0
+
+    def save(self, file: Path) -> None:
+        """Write the state after an epoch."""
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        state |= {"history": asdict(self.history), "best": self.best, "step": self.step}
+        state |= {"shuffle": self.shuffle.get_state(), "training": self.training()}
+        with atomic_write(file) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, file: Path) -> None:
+        """Put everything back as it was after the last finished epoch.
+
+        Raises
+        ------
+        ValueError
+            For the file of another network, or of a training of another length.
+        """
+        state = torch.load(file, weights_only=True)  # tensors and numbers; nothing that runs
+        if state.get("training") != self.training():
+            raise ValueError(
+                f"{file.name} was saved by another network, or by a training of another length. "
+                "Delete it to start anew, or name another file."
+            )
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.history = History(**state["history"])
+        self.best, self.step = state["best"], state["step"]
+        self.shuffle.set_state(state["shuffle"])
+
+    def training(self) -> list[Any]:
+        """Tell trainings apart: by length, what is trained, and the shapes of the network."""
+        state = self.parts["model"].state_dict()
+        shapes = str([(name, tuple(value.shape)) for name, value in state.items()])
+        digest = hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest()
+        return [self.steps, sorted(self.parts), digest]
 
 
 def _running_mean(model: nn.Module, decay: float) -> AveragedModel:
@@ -280,41 +302,6 @@ def _running_mean(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
 
-def _save(
-    file: Path | None, movable: dict[str, Any], run: _Run, epoch: int, step: int, steps: int
-) -> None:
-    if file is None:
-        return
-    state = {name: item.state_dict() for name, item in movable.items()}
-    state |= {"history": asdict(run.history), "best": run.best, "epoch": epoch, "step": step}
-    state |= {"shuffle": run.shuffle.get_state(), "of": [steps, _shape(movable["model"])]}
-    with atomic_write(file) as temporary:
-        torch.save(state, temporary)
-
-
-def _resume(file: Path | None, movable: dict[str, Any], run: _Run, steps: int) -> tuple[int, int]:
-    """Put everything back as it was after the last finished epoch: that epoch and the step."""
-    if file is None or not file.is_file():
-        return 0, 0
-    state = torch.load(file, weights_only=True)  # tensors and numbers; nothing that runs
-    if state["of"] != [steps, _shape(movable["model"])] or set(movable) - set(state):
-        raise ValueError(
-            f"{file.name} was saved by another network, or by a training of another length. "
-            "Delete it to start anew, or name another file."
-        )
-    for name, item in movable.items():
-        item.load_state_dict(state[name])
-    run.history.__dict__.update(state["history"])
-    run.best = state["best"]
-    run.shuffle.set_state(state["shuffle"])
-    return state["epoch"], state["step"]
-
-
-def _shape(model: nn.Module) -> str:
-    shapes = str([(name, tuple(value.shape)) for name, value in model.state_dict().items()])
-    return hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest()
-
-
 @torch.no_grad()
 def predict(
     model: nn.Module | Callable[[Tensor], Tensor],
@@ -327,7 +314,6 @@ def predict(
 
     A function in place of a network needs to be told its ``device``.
     """
-    keep_memory()
     if isinstance(model, nn.Module):
         device = device or next(model.parameters()).device
         model.eval()

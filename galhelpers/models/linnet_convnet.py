@@ -105,14 +105,9 @@ class TreeOutput(nn.Module):
 
     def forward(self, scores: Tensor) -> Tensor:
         """Map scores (batch, answers) to cumulative fractions (batch, answers)."""
-        done: dict[str, Tensor] = {}
-        for question in self.tree.questions:
-            share = F.softmax(scores[:, self.tree.slices[question.name]], dim=1)
-            if question.parents:
-                share = share * torch.stack([done[p] for p in question.parents]).sum(0)[:, None]
-            for column, answer in enumerate(question.answers):
-                done[f"{question.name}_{answer}"] = share[:, column]
-        return torch.stack(list(done.values()), dim=1)
+        questions = self.tree.slices.values()
+        shares = [F.softmax(scores[:, columns], dim=1) for columns in questions]
+        return self.tree.to_cumulative(torch.cat(shares, dim=1))
 
 
 def repaired_convnet_37(widths: tuple[int, ...] = (16, 32, 64, 96)) -> nn.Module:
