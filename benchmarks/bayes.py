@@ -19,8 +19,8 @@ process and its workers), because wall time on a busy machine measures its other
 - *prediction*: Zoobot's ``predict_on_catalog.predict`` with ``FinetuneableZoobotTree`` (with
   ``ZoobotTree`` it fails) and the minimal transform. Ours: ``predict`` from the cache, then passes
   of the head. Both write a CSV file.
-- *memory given back* is the C library as it comes; *kept* is after our ``keep_memory``, which our
-  ``fit`` and ``predict`` call and Zoobot does not. The first round measures both ways.
+- *memory given back* is the C library as it comes; *kept* is with ``KEEP_MEMORY`` in the
+  environment, as the course's kernels have it. The first round measures both ways.
 - *peak*: resident memory of the process, without its workers and without what it needs to start.
 """
 
@@ -45,7 +45,7 @@ from typing import Any
 
 from galhelpers.trees import DECALS
 from images import cpu_seconds
-from ode import peer_python, print_table, resident_peak
+from ode import KEEP_MEMORY, peer_python, print_table, resident_peak
 
 import numpy as np
 import psutil
@@ -101,7 +101,7 @@ def of_children() -> float:
 
 
 def measure_zoobot(
-    task: str, files: list[str], votes: list, size: int, memory: str, workers: list[int]
+    task: str, files: list[str], votes: list, size: int, workers: list[int]
 ) -> Costs:
     """Train or predict with Zoobot."""
     from galhelpers.learning.training import keep_memory
@@ -160,8 +160,6 @@ def measure_zoobot(
         architecture_name="efficientnet_b0", channels=1,
     )  # fmt: skip
     tree = FinetuneableZoobotTree(schema, encoder=scratch.encoder, prog_bar=False)
-    if memory == KEPT:
-        keep_memory()
     with tempfile.TemporaryDirectory() as folder:
         # What first calls cost is no part of the rate.
         if task == "training":
@@ -178,7 +176,7 @@ def measure_zoobot(
     return meter.costs
 
 
-def measure_ours(task: str, files: list[str], votes: list, size: int, memory: str) -> Costs:
+def measure_ours(task: str, files: list[str], votes: list, size: int) -> Costs:
     """Train or predict with galhelpers."""
     from galhelpers.data.augment import Augment, to_float
     from galhelpers.data.images import load_images
@@ -218,8 +216,6 @@ def measure_ours(task: str, files: list[str], votes: list, size: int, memory: st
         table.to_csv(Path(folder) / "predictions.csv", index=False)
         assert table.shape == (rows, passes * DECALS.n_answers)
 
-    if memory == LEFT:
-        training.keep_memory = lambda: None
     with tempfile.TemporaryDirectory() as folder:
         # What first calls cost is no part of the rate.
         load_images(files[:BATCH], size, workers=1, progress=False)
@@ -360,11 +356,14 @@ def work(job: dict[str, Any]) -> Any:
 # All sides ---------------------------------------------------------------------------------------
 
 
-def run_side(python: Path, **job: Any) -> Any:
+def run_side(python: Path, memory: str = LEFT, **job: Any) -> Any:
     """Measure one side in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
+    environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    environment |= KEEP_MEMORY if memory == KEPT else {}
     done = subprocess.run(
         [str(python), str(HERE), "--job"], input=json.dumps(job), capture_output=True, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}, cwd=ROOT, check=False,
+        env=environment, cwd=ROOT, check=False,
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"The side {job['side']!r} failed:\n{done.stderr[-3000:]}")

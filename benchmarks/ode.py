@@ -23,7 +23,7 @@ wall time on a busy machine measures its other users; given are medians [quartil
 - *+ memory of steps*: `StepMemory`, which has seen other batches than those measured.
 
 torchode gets the whole batch as one equation, as the others do; its own way, a step size for each
-galaxy, is another job. With a C library that can, the process keeps what is freed: `keep_memory`.
+galaxy, is another job. Where the C library is glibc, it keeps memory that is freed (`KEEP_MEMORY`).
 """
 
 import argparse
@@ -50,7 +50,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from galhelpers.learning.training import keep_memory
 from galhelpers.models.resnet_node import GalaxyNet, OdeFunction, gupta_node, gupta_resnet
 from galhelpers.ode import Statistics, StepMemory, odeint_aca
 from galhelpers.ode.methods import Tableau, find_tableau
@@ -64,6 +63,9 @@ HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]
 PEERS = ROOT / "runs" / "benchmarks" / "ode-peers"
 SPAN = (0.0, 1.0)
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_THRESHOLD_": str(2**31 - 1)}
+"""For the environment of a process: glibc then keeps large blocks that are freed for the next."""
+
 PICTURE = {7: 32, 8: 34, 16: 66}  # pixels of a picture, by those of the state that the stem makes
 SMALL = 16  # galaxies in the batches that gradient errors are measured on
 UNIT_CALLS = 4  # evaluations timed in each round
@@ -805,9 +807,11 @@ def main() -> int:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.inside:
-        one = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        one = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | KEEP_MEMORY
         command = [str(peer_python()), "-u", str(HERE), *sys.argv[1:], "--inside"]
         return subprocess.run(command, env=os.environ | one, check=False).returncode
+    for name in KEEP_MEMORY:  # read when this process began; memory is measured in other ones
+        os.environ.pop(name, None)
     torch.set_num_threads(1)
     return measure(options)
 
@@ -836,7 +840,6 @@ def measure(options: argparse.Namespace) -> int:
     for case in cases:
         if case.memory and not options.no_memory:
             bench.measure_memory(case)
-    keep_memory()
     for case in cases:
         bench.measure_time(case, rounds)
         print_case(bench, case)
