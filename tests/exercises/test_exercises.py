@@ -24,9 +24,9 @@ from galhelpers.exercises.n06_committee import COMMITTEE
 from galhelpers.exercises.n07_many_gpus import EPOCHS, GPUS, SECONDS
 from galhelpers.exercises.n07_self_training import _two_networks
 from galhelpers.learning import metrics
+from galhelpers.learning.fine_tuning import freeze
 from galhelpers.learning.losses import dirichlet_multinomial_nll
 from galhelpers.learning.posterior import Posterior
-from galhelpers.learning.fine_tuning import freeze
 from galhelpers.models.backbones import backbone
 from galhelpers.ode import odeint
 from galhelpers.ode.methods import TABLEAUS, change_of_step
