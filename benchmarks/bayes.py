@@ -104,8 +104,6 @@ def measure_zoobot(
     task: str, files: list[str], votes: list, size: int, workers: list[int]
 ) -> Costs:
     """Train or predict with Zoobot."""
-    from galhelpers.learning.training import keep_memory
-
     import lightning
     import pandas as pd
     from galaxy_datasets.pytorch.galaxy_datamodule import CatalogDataModule

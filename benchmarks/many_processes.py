@@ -20,17 +20,17 @@ import os
 import time
 from functools import partial
 
-import torch
-import torch.distributed as dist
-import torch.nn.functional as F
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.lr_scheduler import OneCycleLR
-
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.learning.fine_tuning import reestimate_batch_norm
 from galhelpers.learning.training import predict
 from galhelpers.models import SmallResNet
 from galhelpers.survey import galaxy_zoo_1_class, galaxy_zoo_1_votes, render, sample_galaxies
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import OneCycleLR
 
 SHOWN = {"size": 64, "mean": [0.14] * 3, "std": [0.15] * 3}
 
