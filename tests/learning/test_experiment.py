@@ -118,14 +118,14 @@ def test_an_interrupted_training_goes_on_to_the_same_network(galaxies, tmp_path,
     split = split_of(galaxies)[0]
     (whole,) = run(TINY, galaxies, [split], tmp_path / "whole")
 
-    save = training._save
+    save = training._Run.save
 
-    def save_and_stop(*arguments):
-        save(*arguments)
-        if arguments[3] == 2:  # epochs done
+    def save_and_stop(state, file):
+        save(state, file)
+        if len(state.history.validation_loss) == 2:  # epochs done
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_save", save_and_stop)
+    monkeypatch.setattr(training._Run, "save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         run(TINY, galaxies, [split], tmp_path / "cut")
     (place,) = (tmp_path / "cut" / "tiny_a_b").iterdir()
