@@ -83,8 +83,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     ("facts", "expected"),
     [
         ({"value": 0.8, "spread": 0.05, "n": 300}, 0.15),
-        ({"value": 0.8, "spread": 0.001, "n": 100}, 2 * math.sqrt(0.8 * 0.2 / 100)),
-        ({"value": 0.13, "low": 0.12, "high": 0.14, "n": 400}, 0.01),
+        ({"value": 0.8, "spread": 0.001, "n": 100}, 3 * math.sqrt(0.8 * 0.2 / 100)),
+        ({"value": 0.13, "low": 0.12, "high": 0.14, "n": 400}, 0.015),
         ({"value": 0.13, "low": 0.1299, "high": 0.1301, "n": 400}, 0.0039),
         ({"value": 0.5, "spread": 0.1}, 0.2),
     ],
