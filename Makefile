@@ -8,6 +8,8 @@ ARGS ?=
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 # A folder of their own: nothing of an earlier run or of a learner's is taken for theirs.
 RESULTS := "$(CURDIR)/runs/make"
+# Two processes of one thread each: a whole file, or a whole notebook, stays with one of them.
+TWO := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 # Without compiled bytecode every notebook would pay seconds at each import.
 export PYTHONDONTWRITEBYTECODE :=
@@ -53,12 +55,12 @@ types: $(INSTALLED)  ## Type check of the package
 	$(BIN)/mypy
 
 unit: $(INSTALLED)  ## Unit tests and doctests
-	$(BIN)/python -m pytest -q -m "not browser" tests --doctest-modules galhelpers
+	$(TWO) -m "not browser" tests --doctest-modules galhelpers
 
 notebooks: $(INSTALLED)  ## Execute the notebooks again, compare with the committed outputs and results
 	rm -rf $(RESULTS)
-	GALHELPERS_OUT=$(RESULTS) $(BIN)/python -m pytest -q --nbval --nbval-current-env \
-	    --nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+	$(BIN)/galhelpers fetch simulated  # once, not by two notebooks at the same time
+	GALHELPERS_OUT=$(RESULTS) $(TWO) --nbval --nbval-current-env --nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
 	$(BIN)/python tests/expected_results.py $(RESULTS) $(NOTEBOOKS)
 
 browser: $(INSTALLED)  ## JupyterLab in a real browser

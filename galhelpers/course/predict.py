@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from galhelpers.course.memory import keep_freed_memory
 from galhelpers.data.images import IMAGE_SUFFIXES, load_images
 from galhelpers.paths import UserError, atomic_write
 
@@ -82,6 +83,7 @@ def predict_images(
     UserError
         For a checkpoint, images or an output that cannot be used.
     """
+    keep_freed_memory()
     out = _check_output(Path(out), Path(images))
     checkpoint_file = Path(checkpoint_file)
     checkpoint = _load(checkpoint_file)
