@@ -68,7 +68,7 @@ browser: $(INSTALLED)  ## JupyterLab in a real browser
 
 execute: $(INSTALLED)  ## Execute the notebooks in place, ready to commit
 	rm -rf $(RESULTS)
-	GALHELPERS_OUT=$(RESULTS) $(BIN)/python tests/tidy_notebooks.py --execute $(NOTEBOOKS)
+	GALHELPERS_OUT=$(RESULTS) OMP_NUM_THREADS=1 $(BIN)/python tests/tidy_notebooks.py --execute $(NOTEBOOKS)
 	$(BIN)/python tests/expected_results.py $(RESULTS) --update
 
 bench: $(INSTALLED)  ## Benchmarks against other packages (makes an environment for them)

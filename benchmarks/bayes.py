@@ -20,7 +20,8 @@ process and its workers), because wall time on a busy machine measures its other
   ``ZoobotTree`` it fails) and the minimal transform. Ours: ``predict`` from the cache, then passes
   of the head. Both write a CSV file.
 - *memory given back* is the C library as it comes; *kept* is with ``KEEP_MEMORY`` in the
-  environment, which does what a ``Lesson`` and ``galhelpers predict`` ask of it. The first round measures both ways.
+  environment, which does what a ``Lesson`` and ``galhelpers predict`` ask of it. The first round
+  measures both ways.
 - *peak*: resident memory of the process, without its workers and without what it needs to start.
 """
 

@@ -11,9 +11,9 @@ An OpenMP library reads its environment once, when it is loaded. So the bound ha
 ``import torch``, and importing ``galhelpers`` first is enough. There are several such libraries:
 
 GNU libgomp
-    Linux. torch and scikit-learn install a copy each, and both read ``GOMP_SPINCOUNT``. It spins
-    300,000 times by default, which is about ten milliseconds. This package sets 5,000, which is
-    about a sixth of a millisecond and longer than the pauses between two operations of a network.
+    Linux. torch and scikit-learn install a copy each. It reads ``GOMP_SPINCOUNT``, and spins
+    300,000 times by default, which is about ten milliseconds. This package sets 2,000, which is
+    about a fifteenth of a millisecond: as long as most pauses between two operations of a network.
 Intel libiomp5 and LLVM libomp
     Windows (torch) and macOS (torch and scikit-learn). They spin for 200 milliseconds by default
     and sometimes give their core away meanwhile. ``KMP_BLOCKTIME`` sets the milliseconds. This
@@ -31,7 +31,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-BOUND = {"GOMP_SPINCOUNT": "5000"} if sys.platform == "linux" else {}
+BOUND = {"GOMP_SPINCOUNT": "2000"} if sys.platform == "linux" else {}
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 SMALL_BATCH = 65_536
 """Pixels. A smaller batch is computed by one thread: its operations are so short that threads would
