@@ -63,7 +63,11 @@ def main() -> int:
             os.environ["TQDM_DISABLE"] = "1"
             place = {"metadata": {"path": str(path.parent)}}
             NotebookClient(
-                notebook, timeout=600, resources=place, store_widget_state=False
+                notebook,
+                timeout=600,
+                resources=place,
+                store_widget_state=False,
+                coalesce_streams=True,
             ).execute()
         after = nbformat.writes(tidy(notebook)) + "\n"
         if after != before:
