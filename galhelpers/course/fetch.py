@@ -383,7 +383,7 @@ def _make_simulated(entry: DatasetEntry, root: Path, wanted: Choices) -> None:
         _say("", f"{simulated.FITS_FOLDER}/<GalaxyID>.fits: {stamp}")
     _say("tables", f"{simulated.TABLE}: 37 cumulative fractions of the votes, the labels")
     for table in galaxies.tables:
-        _say("", f"{table}.csv: {simulated.WORDS.get(table, 'its catalogue')}")
+        _say("", f"{table}.csv: {simulated.WORDS.get(table, 'its catalog')}")
     _say("licence", entry.licence)
     _cite(entry)
 
