@@ -2,7 +2,7 @@
 
 Run it from the course folder, on a folder that holds real galaxies::
 
-    python benchmarks/side_by_side.py --data-root ../shared/data --n 1000
+    python benchmarks/side_by_side.py --data-root DIR --n 1000
 
 Both sides are stored alike, so that only the sky can differ: 424 px pictures, reduced to 160 px
 with a Lanczos filter and written as JPEG of quality 86 (from Kaggle's originals this gives the real
