@@ -302,7 +302,7 @@ SPLIT = Exercise(
     title="A split that cannot leak",
     question=(
         "A galaxy that was trained on must never be tested on. Shuffle-and-cut promises that only "
-        "until the catalog grows, is sorted anew or loses a row: then the same seed deals "
+        "until the catalogue grows, is sorted anew or loses a row: then the same seed deals "
         "different parts, and yesterday's checkpoint has seen today's test galaxies. It is safe "
         "if a galaxy's part follows from its own id and the seed, and from nothing else.\n\n"
         'Write `part_of(galaxy_id, seed)`: `galaxy_id` is text such as `"587722952767439450"`; '

@@ -329,7 +329,7 @@ LEAK = Exercise(
         "test out of the certain ones that they trained on. Of the certain ones still left, 299 "
         "stand in their match of SDSS with DES, from which the larger test comes. The training "
         "list is not published: a leak is possible, not proven. Names do not show it, since each "
-        "catalog has numbers of its own; positions do.\n\n"
+        "catalogue has numbers of its own; positions do.\n\n"
         "Write `leaked(train, test, radius)`: positions (n_train, 2) and (n_test, 2), RA and Dec "
         "in degrees, rows in no order; a radius of a few arcsec. Return a boolean array (n_test,): "
         "True for each test row with *any* training galaxy within `radius` **arcsec** (a circle on "
