@@ -2,7 +2,7 @@
 
 Run it from the course folder, on a folder that holds real galaxies::
 
-    python benchmarks/images.py --real ../shared/data
+    python benchmarks/images.py --real DIR
 
 galaxy-datasets is what Zoobot loads its images with; it gets an environment of its own, made at
 the first run from ``requirements-images.txt`` beside this file. Both sides use one thread of
@@ -165,12 +165,15 @@ def compare(name: str, files: list[str], size: int, rounds: int) -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--real", type=Path, default=ROOT.parent / "shared" / "data")
+    real = os.environ.get("GALHELPERS_REAL_DATA")
+    parser.add_argument("--real", type=Path, default=real, help="default: GALHELPERS_REAL_DATA")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64])
     parser.add_argument("--files", type=int, default=600, help="files of each set (default 600)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "benchmarks" / "images.json")
     options = parser.parse_args()
+    if options.real is None:
+        parser.error("expected a folder of real galaxies: --real DIR, or GALHELPERS_REAL_DATA")
 
     sets = {
         "gz2_native (424 px JPEG)": "gz2_native/images_training_rev1/*.jpg",

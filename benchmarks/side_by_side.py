@@ -2,7 +2,7 @@
 
 Run it from the course folder, on a folder that holds real galaxies::
 
-    python benchmarks/side_by_side.py --data-root ../shared/data --n 1000
+    python benchmarks/side_by_side.py --data-root DIR --n 1000
 
 Both sides are stored alike, so that only the sky can differ: 424 px pictures, reduced to 160 px
 with a Lanczos filter and written as JPEG of quality 86 (from Kaggle's originals this gives the real
@@ -53,7 +53,7 @@ OUT = ROOT / "runs" / "benchmarks" / "side_by_side"
 MIN_PER_CLASS = 40  # cigars are 2 %: too few for a median
 N_WRITTEN = 360  # real galaxies whose measurements come with the package
 KAGGLE_SIZE = 424
-N_CATALOGUE = 3000  # simulated galaxies whose votes and sizes are compared
+N_CATALOG = 3000  # simulated galaxies whose votes and sizes are compared
 KAGGLE_SHARES = np.array([8434, 8069, 578, 3903, 7806]) / 61578  # of its training set
 
 
@@ -203,8 +203,8 @@ def native_sky(folder: Path, simulated: np.ndarray, n: int) -> pd.DataFrame:
 
 
 def votes(folder: Path, seed: int) -> list[str]:
-    """Compare catalogues: what volunteers answer, where the samples allow it, and sizes."""
-    truth = sample_galaxies(N_CATALOGUE, seed)
+    """Compare catalogs: what volunteers answer, where the samples allow it, and sizes."""
+    truth = sample_galaxies(N_CATALOG, seed)
     counts = volunteer_votes(truth, GZ2, "sdss", seed=seed)
     fractions = cumulative_fractions(counts, GZ2)
     found = np.bincount(select_five_classes(fractions) + 1, minlength=6)[1:] / len(truth)

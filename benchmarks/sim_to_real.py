@@ -2,7 +2,7 @@
 
 Run it from the course folder, on a folder that holds real galaxies in five classes::
 
-    python benchmarks/sim_to_real.py --data-root ../shared/data
+    python benchmarks/sim_to_real.py --data-root DIR
 
 Three questions, one network (eight convolutions with shortcuts, 64 px, the centre 60 % of the
 frame, eight views averaged), the same training for each:
@@ -184,7 +184,7 @@ def same_shares(one: np.ndarray, other: np.ndarray, seed: int) -> tuple[np.ndarr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data-root", type=Path, required=True, help="folder of --dataset")
     parser.add_argument("--dataset", default="gz2_five_class")
     parser.add_argument("--n", type=int, default=8_000, help="simulated galaxies to train on")
     parser.add_argument("--n-real", type=int, default=6_000, help="real galaxies")

@@ -1,7 +1,8 @@
 """Galaxy Morphology with Deep Learning: the small package behind the notebooks.
 
-Floors, each importing only downward: what is known (``trees``, ``published``, ``profiles``), the
-``data``, the ``models``, the ``learning``, the ``views`` and the ``course`` that runs them all.
+Floors, each importing only downward (``lint-imports`` holds it): ``paths`` and ``threads``; what is
+known (``trees``, ``published``, ``profiles``); the ``survey`` and ``ode``; ``data``, ``models`` and
+``views``; ``learning``; the ``exercises``; the ``course`` that runs them all.
 """
 
 from importlib.metadata import version

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from galhelpers.paths import course_root, short
 
-FRACTIONS = {"accuracy", "recall", "macro recall", "completeness", "share"}
+FRACTIONS = {"accuracy", "recall", "macro recall", "share"}
 """Metrics that lie between 0 and 1."""
 
 Text = Annotated[str, Field(min_length=1)]

@@ -43,7 +43,8 @@ def usable_cores() -> int:
 
     A container, a batch system or ``taskset`` often grants fewer than the machine has.
     """
-    from joblib import cpu_count  # takes a tenth of a second: only who counts
+    # Loading it takes a tenth of a second, which those that only bound spinning need not pay.
+    from joblib import cpu_count
 
     return cpu_count()
 

@@ -363,7 +363,7 @@ def _module(array: Array) -> ModuleType:
 
 
 def _is_tensor(values: Array) -> bool:
-    # Who has a tensor has loaded torch; for the others (the command line) it would take seconds.
+    # Where there is a tensor, torch is loaded. Loading it here would cost the command line seconds.
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(values, torch.Tensor)
 

@@ -181,7 +181,7 @@ def data_root(tmp_path):
 
 def test_the_whole_report(bench, data_root, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "MIN_PER_CLASS", 3)
-    monkeypatch.setattr(bench, "N_CATALOGUE", 200)
+    monkeypatch.setattr(bench, "N_CATALOG", 200)
     out, sheet = tmp_path / "out", tmp_path / "sheet.png"
     arguments = ["--data-root", str(data_root), "--n", "20", "--out", str(out)]
     arguments += ["--sheet", str(sheet)]

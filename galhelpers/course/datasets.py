@@ -10,26 +10,21 @@ from galhelpers.data.manifest import DatasetEntry, Manifest, ManifestError, load
 from galhelpers.paths import UserError, default_data_root, short
 
 
-def datasets_table(data_root: Path | None = None) -> pd.DataFrame:
+def datasets_table() -> pd.DataFrame:
     """List the data sets of the manifest, a row each.
-
-    Parameters
-    ----------
-    data_root : path, optional
-        Folder for data; the default one when not given.
 
     Returns
     -------
     DataFrame
         Text columns ``name``, ``galaxies``, ``size``, ``needs`` (what the user must bring),
-        ``here`` (number of files on this computer) and ``what``.
+        ``here`` (number of files in the default data folder) and ``what``.
 
     Raises
     ------
     UserError
         When the manifest cannot be read.
     """
-    root = data_root or default_data_root()
+    root = default_data_root()
     return pd.DataFrame(
         {
             "name": entry.name,
@@ -43,30 +38,27 @@ def datasets_table(data_root: Path | None = None) -> pd.DataFrame:
     )
 
 
-def describe_datasets(data_root: Path | None = None) -> str:
+def describe_datasets() -> str:
     """Describe the data sets of the manifest in a table, a line each; see `datasets_table`."""
-    table = datasets_table(data_root)
+    table = datasets_table()
     rows = [list(table), *table.to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{row[i]:<{width}}" for i, width in enumerate(widths)) for row in rows]
     lines += [
         "",
-        f"here: files in {short(data_root or default_data_root())}/NAME "
-        "(GALHELPERS_DATA names another place)",
+        f"here: files in {short(default_data_root())}/NAME (GALHELPERS_DATA names another place)",
         "galhelpers datasets NAME tells all about one; galhelpers fetch NAME brings it.",
     ]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def describe_dataset(name: str, data_root: Path | None = None) -> str:
+def describe_dataset(name: str) -> str:
     """Tell all about one data set.
 
     Parameters
     ----------
     name : str
         Data set in the manifest.
-    data_root : path, optional
-        Folder for data; the default one when not given.
 
     Raises
     ------
@@ -77,7 +69,6 @@ def describe_dataset(name: str, data_root: Path | None = None) -> str:
         entry = _manifest().get(name)
     except KeyError as error:
         raise UserError(str(error)) from None
-    root = data_root or default_data_root()
     facts = [("from", entry.origin), ("size", entry.size_display)]
     facts += [("galaxies", f"{entry.n_images:,}")] if entry.n_images else []
     facts += [("labels", _labels(entry)), ("licence", entry.licence)]
@@ -92,7 +83,7 @@ def describe_dataset(name: str, data_root: Path | None = None) -> str:
     facts += [("by hand", entry.by_hand)] if entry.by_hand else []
     facts += [("cite", work) for work in entry.citation]
     facts += [("used by", ", ".join(entry.notebooks))] if entry.notebooks else []
-    facts += [("here", presence(entry, root))]
+    facts += [("here", _presence(entry))]
     lines = [f"{entry.name}: {entry.title}"]
     for number, (what, words) in enumerate(facts):
         label = "" if number and facts[number - 1][0] == what else what
@@ -102,14 +93,14 @@ def describe_dataset(name: str, data_root: Path | None = None) -> str:
     return "\n".join(lines)
 
 
-def presence(entry: DatasetEntry, root: Path) -> str:
-    """Say what of a data set lies under the data root."""
+def _presence(entry: DatasetEntry) -> str:
+    """Say what of a data set lies in the default data folder."""
     if entry.is_made_here:
         return "always: it is made when it is first used"
-    folder = root / entry.name
+    folder = default_data_root() / entry.name
     files = _files_below(folder)
     if files == "no":
-        return f"no; expected in {short(folder)} (--data-root names another place)"
+        return f"no; expected in {short(folder)} (GALHELPERS_DATA names another place)"
     return f"{files} files in {short(folder)}"
 
 
@@ -125,7 +116,7 @@ def _needs(entry: DatasetEntry) -> str:
 
 def _labels(entry: DatasetEntry) -> str:
     if entry.reader == "positions":
-        return "those of your catalogue"
+        return "those of your table"
     if entry.tree is None:
         return "classes"
     return f"{'votes' if entry.has_fractions else 'classes'}, decision tree {entry.tree}"

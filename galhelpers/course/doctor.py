@@ -73,7 +73,8 @@ def check_threads() -> Finding:
     if number > cores:
         return Finding("note", f"{sentence} Set OMP_NUM_THREADS to {cores}: more are slower.")
     if "OMP_NUM_THREADS" in os.environ and number < (psutil.cpu_count(logical=False) or cores):
-        return Finding("note", f"{sentence} Unset OMP_NUM_THREADS to train faster.")
+        advice = "OMP_NUM_THREADS is right on a shared server; elsewhere unset it to train faster."
+        return Finding("note", f"{sentence} {advice}")
     return Finding("ok", sentence)
 
 

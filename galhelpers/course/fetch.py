@@ -158,7 +158,7 @@ def _checked(entry: DatasetEntry, choices: dict[str, Any]) -> Choices:
 
 def _published(entry: DatasetEntry, folder: Path, wanted: Choices, progress: bool) -> list[str]:
     """Download what others published, and make it readable; give notes for the user."""
-    from galhelpers.data.convert import convert  # h5py, pyarrow: late, for quick messages
+    from galhelpers.data.convert import convert  # loads h5py and pyarrow, which takes seconds
     from galhelpers.data.fetch import fetch_files, fetch_hub
 
     downloads = folder / DOWNLOADS
@@ -362,7 +362,7 @@ def _summary(entry: DatasetEntry, root: Path, notes: list[str], seconds: float) 
 
 def _make_simulated(entry: DatasetEntry, root: Path, wanted: Choices) -> None:
     """Make the simulated survey, and say what is in it."""
-    from galhelpers.data import simulated  # torch: late, for quick messages
+    from galhelpers.data import simulated  # loads torch, which takes seconds
 
     sky = (wanted.n, wanted.seed, wanted.telescope, wanted.size, wanted.balanced)
     try:
@@ -383,7 +383,7 @@ def _make_simulated(entry: DatasetEntry, root: Path, wanted: Choices) -> None:
         _say("", f"{simulated.FITS_FOLDER}/<GalaxyID>.fits: {stamp}")
     _say("tables", f"{simulated.TABLE}: 37 cumulative fractions of the votes, the labels")
     for table in galaxies.tables:
-        _say("", f"{table}.csv: {simulated.WORDS.get(table, 'its catalogue')}")
+        _say("", f"{table}.csv: {simulated.WORDS.get(table, 'its catalog')}")
     _say("licence", entry.licence)
     _cite(entry)
 

@@ -123,7 +123,7 @@ def write_tables(
     for name, table in {Path(CATALOG).stem: catalog.assign(id=ids), **tables}.items():
         with atomic_write(folder / f"{name}.parquet") as temporary:
             table.to_parquet(temporary, index=False)
-    write_source(folder, {**source, "tables": list(tables), "rows_in_catalogue": len(catalog)})
+    write_source(folder, {**source, "tables": list(tables), "rows_in_catalog": len(catalog)})
 
 
 def write_source(folder: Path, source: Mapping[str, Any]) -> None:

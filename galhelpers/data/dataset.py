@@ -33,7 +33,7 @@ def load_dataset(
     entry = load_manifest().get(name)
     root = Path(data_root).expanduser() if data_root else default_data_root()
     if entry.is_made_here:
-        from galhelpers.data.simulated import load_simulated  # needs torch: late
+        from galhelpers.data.simulated import load_simulated  # loads torch
 
         return load_simulated(root, n, seed)
     return read_dataset(entry, root)

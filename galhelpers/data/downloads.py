@@ -384,7 +384,7 @@ class ResumingDownloader:
         headers = {"Accept-Encoding": "identity"}  # checksums are of the file as it is stored
         if have:
             headers["Range"] = f"bytes={have}-"
-            if validator := self._note(part).read_text().partition("\n")[2]:
+            if validator := self._note(part).read_text(encoding="utf-8").partition("\n")[2]:
                 headers["If-Range"] = validator
         with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             span = re.fullmatch(

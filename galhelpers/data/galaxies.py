@@ -1,4 +1,4 @@
-"""One shape for every set of galaxies: a catalogue, image files, and what people said of them."""
+"""One shape for every set of galaxies: a catalog, image files, and what people said of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ class GalaxySet:
 
 
 def add_classes(catalog: pd.DataFrame, fractions: pd.DataFrame) -> pd.DataFrame:
-    """Give a catalogue the five classes that follow from its 37 fractions."""
+    """Give a catalog the five classes that follow from its 37 fractions."""
     class_id = select_five_classes(fractions)
     names = np.array([*FIVE_CLASSES, ""])
     return catalog.assign(class_id=class_id, class_name=names[class_id])

@@ -130,7 +130,7 @@ class Hub(_Strict):
 
 
 class Cutouts(_Strict):
-    """How pictures of a catalogue are asked for: service, pixels, and arcsec per pixel.
+    """How pictures of a catalog are asked for: service, pixels, and arcsec per pixel.
 
     Without ``pixel_scale`` the frame follows the galaxy: 0.02 times its Petrosian radius a pixel.
     """
@@ -181,7 +181,7 @@ class DatasetEntry(_Strict):
     gives the volunteers' fraction for each answer or only a class; ``has_votes`` whether also how
     many people gave it; ``terms`` what a user must know before it is downloaded; ``unverified``
     what nobody has checked at the source; ``by_hand`` how to get it without a command; ``cutouts``
-    how to get pictures for a catalogue without any.
+    how to get pictures for a catalog without any.
     """
 
     name: DatasetName

@@ -183,8 +183,8 @@ def read_labels(entry: DatasetEntry, root: Path) -> GalaxySet:
         ``catalog`` has also ``label`` (int, the position in ``provenance["label_names"]``, -1 for
         none) and ``label_name`` (``""`` for none). No label is one of the five classes, whatever
         its name: ``class_id`` is -1 and ``class_name`` is ``""`` throughout. The table ``labels``
-        has the other columns of numbers, row by row as the catalogue; ``my_`` stands before a
-        name that the catalogue also has. ``provenance["left_out"]`` names columns of identifiers
+        has the other columns of numbers, row by row as the catalog; ``my_`` stands before a
+        name that the catalog also has. ``provenance["left_out"]`` names columns of identifiers
         that are not used. Galaxies whose image is absent are in ``problems``.
 
     Raises
@@ -359,10 +359,10 @@ def read_tables(entry: DatasetEntry, root: Path) -> GalaxySet:
         ) from error
     check_columns(REQUIRED, catalog.columns, short(folder / CATALOG))
     rows = {CATALOG: len(catalog)} | {name: len(table) for name, table in tables.items()}
-    odd = [name for name, n in rows.items() if n != source["rows_in_catalogue"]]
+    odd = [name for name, n in rows.items() if n != source["rows_in_catalog"]]
     if odd:
         raise ValueError(
-            f"{short(folder)}: expected {source['rows_in_catalogue']:,} rows in {odd[0]}, found "
+            f"{short(folder)}: expected {source['rows_in_catalog']:,} rows in {odd[0]}, found "
             f"{rows[odd[0]]:,}. {again}"
         )
     named = (catalog["file"] != "").to_numpy()

@@ -40,10 +40,10 @@ WORDS = {
     "votes_decals": "how many gave each of the 34 Galaxy Zoo DECaLS answers",
     "votes_galaxy_zoo_1": "how many pressed each of the six buttons of Galaxy Zoo 1",
     "fractions_candels": "share of the experts who ticked each of the five CANDELS classes",
-    "sdss": "what the SDSS-like catalogue lists: id (GalaxyID - 100001, or negative), RA, Dec",
-    "decals": "what the DECaLS-like catalogue lists",
-    "des": "what the DES-like catalogue lists",
-    "hst": "what the HST-like catalogue lists: the few galaxies inside its small footprint",
+    "sdss": "what the SDSS-like catalog lists: id (GalaxyID - 100001, or negative), RA, Dec",
+    "decals": "what the DECaLS-like catalog lists",
+    "des": "what the DES-like catalog lists",
+    "hst": "what the HST-like catalog lists: the few galaxies inside its small footprint",
 }
 """What the tables of a survey hold, by name."""
 
@@ -108,7 +108,7 @@ def load_simulated(
 
 def table_names(telescope: str) -> tuple[str, ...]:
     """Names of the tables of a survey with this telescope, without the one of fractions."""
-    # A telescope that is new here has at least its own catalogue.
+    # A telescope that is new here has at least its own catalog.
     return ("truth", "probabilities_gz2", "votes", *_EXTRA.get(telescope, (telescope,)))
 
 

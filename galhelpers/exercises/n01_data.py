@@ -322,7 +322,7 @@ SPLIT = Exercise(
     ),
     reference=part_of,
     diagnose=_check_split,
-    lesson="Such a split survives a longer catalogue, another order and another computer.",
+    lesson="Such a split survives a longer catalog, another order and another computer.",
 )
 
 EXERCISES = (CUMULATIVE, CIGAR, SEPARATION, SPLIT)

@@ -231,7 +231,7 @@ LEAK_MISTAKES: Mistakes = {
     ),
     "row by row": (
         _row_by_row,
-        "row i of one against row i of the other. Are two catalogues in the same order?",
+        "row i of one against row i of the other. Are two catalogs in the same order?",
     ),
     "in declination": (
         lambda train, test, r: (abs(_offsets(train, test)[1]) <= r).any(axis=1),
@@ -276,7 +276,7 @@ LEAK_MISTAKES: Mistakes = {
 }
 
 
-def _catalogues(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray, np.ndarray]:
+def _catalogs(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray, np.ndarray]:
     """Draw 60 training and 90 test positions in a patch of sky, some of them the same galaxies."""
     rng = np.random.default_rng(seed)
     train = np.array([ra, dec]) + rng.uniform(-15, 15, (60, 2))
@@ -299,7 +299,7 @@ def _catalogues(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray,
 
 def _check_leak(ask: Answer) -> str | None:
     for seed, ra, dec, r in ((1, 150.0, 0.3, 1.0), (2, 310.0, -50.0, 1.0), (3, 0.0, 4.0, 2.5)):
-        train, test = _catalogues(seed, ra, dec, r)
+        train, test = _catalogs(seed, ra, dec, r)
         what = f"one True or False for each test row, shape ({len(test)},)"
         seen = f"60 training galaxies and 90 of test near RA {ra:g}, Dec {dec:g}, radius {r:g}"
         got = as_array(ask(train, test, r, seen=seen), what=what)

@@ -1,1 +1,1 @@
-"""Training, metrics and checkpoints."""
+"""Training, fine-tuning, forecasts of votes and their calibration, metrics and checkpoints."""

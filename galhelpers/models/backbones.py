@@ -43,7 +43,7 @@ def known_encoder(name: str, **arguments: Any) -> tuple[nn.Module, int, float]:
         # They may come from a stranger's checkpoint: timm itself would take arguments that make
         # it download files or read them from the disk.
         raise ValueError(f"Only small_resnet takes {', '.join(arguments)}; {name} does not.")
-    import timm  # takes seconds: only who wants it
+    import timm  # loading it takes seconds, and small_resnet does without
 
     # Tan & Le 2019 (arXiv:1905.11946) train EfficientNet with both kinds of dropout.
     dropout = 0.2 if name == "efficientnet_b0" else 0.0

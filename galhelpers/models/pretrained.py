@@ -142,7 +142,7 @@ def _imagenet(name: str) -> Weights:
             f"ImageNet has no weights for {name}, a network of this course. Name a checkpoint of "
             "it, or another network."
         )
-    import timm  # takes seconds: only who wants it
+    import timm  # loading it takes seconds
 
     config = timm.get_pretrained_cfg(TIMM[name])
     assert config is not None

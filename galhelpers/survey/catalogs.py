@@ -15,7 +15,7 @@ from galhelpers.survey.telescopes import Telescope, get_telescope
 def catalog_of(
     truth: pd.DataFrame, telescope: str | Telescope, seed: int = 0, background: bool = False
 ) -> pd.DataFrame:
-    """List what a survey's catalogue holds of these galaxies: most of them, slightly misplaced.
+    """List what a survey's catalog holds of these galaxies: most of them, slightly misplaced.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def catalog_of(
     -------
     pandas.DataFrame
         id, ra, dec (degrees). ``id`` is the number of the true object, the truth to check a
-        cross-match against. A background galaxy has a negative one, the same in every catalogue; a
+        cross-match against. A background galaxy has a negative one, the same in every catalog; a
         false entry a negative one that no other entry has.
     """
     scope = get_telescope(telescope)
@@ -51,7 +51,7 @@ def catalog_of(
         if seen < scope.completeness:
             rows.append((int(index), ra + east * stretch, dec + north))
         if false < scope.spurious:
-            # A piece of a galaxy, or the ghost of a star, catalogued as a galaxy of its own.
+            # A piece of a galaxy, or the ghost of a star, cataloged as a galaxy of its own.
             east, north = distance * np.cos(angle), distance * np.sin(angle)
             rows.append((-1000 * int(index) - false_code - 1, ra + east * stretch, dec + north))
         if background:

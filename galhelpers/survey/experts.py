@@ -39,8 +39,8 @@ def tick_probabilities(truth: pd.DataFrame, telescope: str | Telescope = "hst") 
     Returns
     -------
     numpy.ndarray
-        float64 (n, 5), in the order of ``CLASSES``; rows do not sum to 1. Who finds that no class
-        applies ticks the most probable one all the same, see ``expected_ticks``.
+        float64 (n, 5), in the order of ``CLASSES``; rows do not sum to 1. An expert who
+        finds that no class applies ticks the most probable one all the same, which is not in here.
     """
     t = {str(name): truth[name].to_numpy() for name in truth}
     shown = truth.assign(mag=truth["mag"] + _CAUTION)
@@ -71,24 +71,6 @@ def tick_probabilities(truth: pd.DataFrame, telescope: str | Telescope = "hst") 
     ticks = np.column_stack([galaxy, 0.01 + 0.9 * faint])
     ticks[star] = [0.10, 0.02, 0.01, 0.95, 0.04]
     return ticks
-
-
-def expected_ticks(probabilities: np.ndarray) -> np.ndarray:
-    """Probability that an expert ticks each class, one class at least.
-
-    Parameters
-    ----------
-    probabilities : numpy.ndarray
-        (n, 5) of ``tick_probabilities``.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (n, 5): those, and for the most probable class also that of no tick at all.
-    """
-    none = (1 - probabilities).prod(axis=1)
-    best = probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1])
-    return probabilities + best * none[:, None]
 
 
 def expert_votes(

@@ -123,8 +123,9 @@ def add_noise(
     return light + _correlate(white) * torch.sqrt(variance)
 
 
-def _correlate(white: Tensor, share: float = 0.06) -> Tensor:
+def _correlate(white: Tensor) -> Tensor:
     """Mix each pixel's noise with its neighbours', keeping the variance."""
+    share = 0.06  # of the neighbour's noise, on each side
     for axis in (-1, -2):
         mixed = white + share * (white.roll(1, axis) + white.roll(-1, axis))
         white = mixed / (1 + 2 * share**2) ** 0.5

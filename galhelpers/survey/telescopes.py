@@ -6,7 +6,7 @@ A new survey is a new entry of ``TELESCOPES``, or a variation of one that is the
     sharper = replace(TELESCOPES["sdss"], name="sharper", psf_fwhm=0.7)
     render(truth, sharper)
 
-Everything that takes a telescope's name takes a ``Telescope`` as well. Noise, seeing and catalogue
+Everything that takes a telescope's name takes a ``Telescope`` as well. Noise, seeing and catalog
 errors are drawn by ``name``: give a variation a name of its own, or it has the original's weather.
 """
 
@@ -88,11 +88,11 @@ class Telescope:
     footprint : tuple of float
         RA and Dec limits in degrees: (ra low, ra high, dec low, dec high).
     astrometric_scatter : float
-        Error of a catalogued position in arcsec, each direction.
+        Error of a cataloged position in arcsec, each direction.
     completeness, spurious : float
-        Share of galaxies catalogued, and false entries as a share of them.
+        Share of galaxies cataloged, and false entries as a share of them.
     catalog_limit : float
-        r magnitude of the faintest background galaxies in the catalogue.
+        r magnitude of the faintest background galaxies in the catalog.
     white_cores : bool
         Whether each band is cut at full brightness, so that bright centres turn white, or all are
         divided by the brightest, so that they keep their colour.

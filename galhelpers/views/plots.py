@@ -190,7 +190,7 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str]) -> Figure:
     Returns
     -------
     Figure
-        Colour is the share of the row, so the diagonal is the completeness of each class; the
+        Colour is the share of the row, so the diagonal is the recall of each class; the
         small number is the count.
     """
     counts = np.asarray(counts)

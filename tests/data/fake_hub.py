@@ -7,14 +7,13 @@ the visitor's token.
 
 import hashlib
 import json
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from tests.data.two_servers import start_servers, stop_servers
+from tests.data.two_servers import send_body, start_servers, stop_servers
 
 
 @dataclass
@@ -102,17 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        try:
-            if fault and fault[0] == "drop":
-                self.wfile.write(body[: fault[1]])
-                self.close_connection = True
-                return
-            for at in range(0, len(body), 65536):
-                self.wfile.write(body[at : at + 65536])
-                if fault and fault[0] == "slow":
-                    time.sleep(fault[1])
-        except ConnectionError:  # the visitor left
-            self.close_connection = True
+        send_body(self, body, fault)
 
     def send_file(self, content: bytes, headers: dict[str, str], fault: Any) -> None:
         wanted = self.headers.get("Range")

@@ -7,7 +7,6 @@ whose link is signed and valid for one visitor; it must never see the visitor's 
 import base64
 import hashlib
 import json
-import time
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from tests.data.two_servers import start_servers, stop_servers
+from tests.data.two_servers import send_body, start_servers, stop_servers
 
 MODIFIED = "Tue, 15 Mar 2022 12:00:00 GMT"
 
@@ -170,17 +169,4 @@ class _Storage(_Handler):
         }.items():
             self.send_header(header, value)
         self.end_headers()
-        self.send_body(content[start:], fault)
-
-    def send_body(self, body: bytes, fault: Any) -> None:
-        try:
-            if fault and fault[0] == "drop":
-                self.wfile.write(body[: fault[1]])
-                self.close_connection = True
-                return
-            for at in range(0, len(body), 65536):
-                self.wfile.write(body[at : at + 65536])
-                if fault and fault[0] == "slow":
-                    time.sleep(fault[1])
-        except ConnectionError:  # the visitor left
-            self.close_connection = True
+        send_body(self, content[start:], fault)

@@ -256,8 +256,15 @@ def hdf5_of(n, size, labels="ans", extra=True):
     return memory.getvalue()
 
 
-def experts_files():
-    """Kartaltepe et al. 2015 in the CDS's fixed columns: two galaxies, three experts each."""
+TICKS = {
+    (2, "deep2_1"): ["1 0 0 0 0", "0 1 0 0 0", "0 1 0 0 0"],
+    (2, "deep2_2"): ["0 1 0 0 0", "1 0 0 0 0", "1 0 0 0 0"],
+}
+"""What each expert ticked, by epochs of the mosaic and name of the galaxy."""
+
+
+def experts_files(ticks=TICKS, spoil=lambda lines: lines):
+    """Kartaltepe et al. 2015 in the CDS's fixed columns; ``spoil`` may change the lines."""
     rule = "-" * 80 + "\n"
     columns = """\
    1-  2  I2    ---     Depth     Depth catalogs: 2, 4, or 10 epoch
@@ -280,12 +287,13 @@ def experts_files():
     head = f"Byte-by-byte Description of file: table2.dat\n{rule}"
     readme = head + f"   Bytes Format Units   Label     Explanations\n{rule}{columns}{rule}"
     lines = []
-    for name, dec, votes in (("deep2_1", -27.8, "100"), ("deep2_2", -27.801, "011")):
-        for expert, vote in enumerate(votes, start=1):
-            ticks = "1 0 0 0 0" if vote == "1" else "0 1 0 0 0"
-            line = f" 2epoch deep GDS_{name:12s} 53.120000 {dec:10.6f}   -99 23.5000 {ticks} 0"
+    for number, ((depth, name), marks) in enumerate(ticks.items()):
+        place = f"GDS_{name:12s} 53.120000 {-27.8 - number / 1000:10.6f}"
+        for expert, mark in enumerate(marks, start=1):
+            line = f"{depth:2d}epoch deep {place}   -99 23.5000 {mark} 0"
             lines.append(f"{line:131s}{expert:2d}\n")
-    return {"ReadMe": readme.encode(), "table2.dat.gz": gzip.compress("".join(lines).encode())}
+    table = gzip.compress("".join(spoil(lines)).encode())
+    return {"ReadMe": readme.encode(), "table2.dat.gz": table}
 
 
 @functools.cache

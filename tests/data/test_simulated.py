@@ -225,7 +225,7 @@ def test_two_processes_make_the_same_survey_at_once(tmp_path, whole):
     assert content(tmp_path) == content(root)
 
 
-def test_every_table_is_described_and_a_new_telescope_has_its_catalogue():
+def test_every_table_is_described_and_a_new_telescope_has_its_catalog():
     assert set(simulated.WORDS) >= {
         name for telescope in TELESCOPES for name in simulated.table_names(telescope)
     }

@@ -22,6 +22,7 @@ from galhelpers.data.votes import (
 )
 from galhelpers.survey import sample_galaxies, volunteer_votes
 from galhelpers.trees import DECALS, GZ1, GZ2, GZ2_SHORT, TREES
+from tests.data.published import experts_files
 
 STRIPE82 = "catalogs/gz2_willett13_table5_stripe82_coadd.csv.gz"
 OBJID = 587722981751193901
@@ -199,40 +200,16 @@ def test_zoobot_names_of_galaxy_zoo_2(tmp_path):
 
 
 def expert_files(folder, spoil=lambda lines: lines):
-    """Kartaltepe et al. 2015 in the CDS's fixed columns: three galaxies, three experts each."""
-    rule = "-" * 80 + "\n"
-    columns = """\
-   1-  2  I2    ---     Depth     Depth catalogs: 2, 4, or 10 epoch
-   3-  7  A5    ---     ---       [epoch]
-   9- 12  A4    ---     Area      GOODS-S Survey area: deep, wide, ers
-  14- 17  A4    ---     ---       [GDS_]
-  18- 29  A12   ---     ID        Object Identifier
-  31- 39  F9.6  deg     RAdeg     Right Ascension (J2000)
-  41- 50  F10.6 deg     DEdeg     Declination (J2000)
-  58- 64  F7.4  mag     Hmag      H band magnitude
-      66  I1    ---     ClSph     Morphology Class, Spheroid
-      68  I1    ---     ClDk      Morphology Class, Disk
-      70  I1    ---     ClIr      Morphology Class, Irregular
-      72  I1    ---     ClPS      Morphology Class, Point Source / compact
-      74  I1    ---     ClUn      Morphology Class, Unclassifiable
-"""
-    head = f"Byte-by-byte Description of file: table2.dat\n{rule}"
-    labels = f"   Bytes Format Units   Label     Explanations\n{rule}{columns}{rule}"
+    """One galaxy of the whole field with three experts, and three that are left out."""
     ticks = {
         (2, "deep2_1"): ["1 0 0 0 0", "1 1 0 0 0", "0 1 1 0 0"],
         (2, "deep2_2"): ["0 0 0 0 1", "0 0 0 1 0"],  # two experts are too few
         (4, "deep4_3"): ["1 0 0 0 0"] * 3,  # another mosaic
         (2, "wide2_4"): ["0 0 0 0 0"] * 3,  # nobody ticked anything
     }
-    lines = [
-        f"{depth:2d}epoch deep GDS_{name:12s} 53.120000 -27.800000   -99 23.5000 {tick}\n"
-        for (depth, name), marks in ticks.items()
-        for tick in marks
-    ]
-    table, readme = folder / "table2.dat.gz", folder / "ReadMe"
-    table.write_bytes(gzip.compress("".join(spoil(lines)).encode()))
-    readme.write_text(head + labels)
-    return table, readme
+    for name, content in experts_files(ticks, spoil).items():
+        (folder / name).write_bytes(content)
+    return folder / "table2.dat.gz", folder / "ReadMe"
 
 
 def test_experts_of_candels(tmp_path):

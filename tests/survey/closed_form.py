@@ -60,3 +60,21 @@ def expected_fractions(
         conditional = [tempered(p[here], ability[here]) for p in plain]
         total[here] += tree.to_cumulative(np.concatenate(conditional, axis=1))
     return total / (~np.isnan(abilities)).sum(axis=1, keepdims=True)
+
+
+def expected_ticks(probabilities: np.ndarray) -> np.ndarray:
+    """Probability that an expert ticks each class, one class at least.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        (n, 5) of ``tick_probabilities``.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n, 5): those, and for the most probable class also that of no tick at all.
+    """
+    none = (1 - probabilities).prod(axis=1)
+    best = probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1])
+    return probabilities + best * none[:, None]

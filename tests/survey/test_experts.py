@@ -8,13 +8,13 @@ from galhelpers.survey.answers import magnitude
 from galhelpers.survey.distance import moved_to_redshift
 from galhelpers.survey.experts import (
     CLASSES,
-    expected_ticks,
     expert_fractions,
     expert_votes,
     tick_probabilities,
 )
 from galhelpers.survey.galaxies import generator
 from galhelpers.trees import CANDELS
+from tests.survey.closed_form import expected_ticks
 
 # Of the 7,567 rows of CANDELS_labels_kartaltepe15.csv (spheroid, disk, irregular, point source,
 # unclassifiable): table.mean(), table.std(), shares of argmax, and shares of rows in which 1 to 5

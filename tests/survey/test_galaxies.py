@@ -101,7 +101,7 @@ def test_cross_match_of_two_surveys_finds_the_true_pairs():
     assert pairs["separation_arcsec"].mean() == pytest.approx(expected, rel=0.08)
 
 
-def test_catalogues_miss_some_galaxies_and_list_false_ones():
+def test_catalogs_miss_some_galaxies_and_list_false_ones():
     truth = sample_galaxies(3000, seed=6)
     scope = TELESCOPES["decals"]
     table = catalog_of(truth, "decals", seed=6)

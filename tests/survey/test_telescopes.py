@@ -122,7 +122,7 @@ def test_one_band_makes_a_grey_picture_sharper_than_from_the_ground():
     assert (next(peak) > 1.3 * next(peak)).all()
 
 
-def test_background_galaxies_are_wrong_partners_and_the_same_in_every_catalogue():
+def test_background_galaxies_are_wrong_partners_and_the_same_in_every_catalog():
     truth = sample_galaxies(2000, seed=4)
     plain = catalog_of(truth, "sdss", seed=1)
     sdss, decals = (catalog_of(truth, name, seed=1, background=True) for name in ("sdss", "decals"))
@@ -150,7 +150,7 @@ def test_background_galaxies_are_wrong_partners_and_the_same_in_every_catalogue(
     assert 0.004 < wrong[60.0] < 0.03
 
 
-def test_a_catalogue_row_depends_on_its_galaxy_alone():
+def test_a_catalog_row_depends_on_its_galaxy_alone():
     truth = sample_galaxies(300, seed=5)
     whole = catalog_of(truth, "decals", seed=2, background=True)
     backwards = catalog_of(truth.iloc[::-1], "decals", seed=2, background=True)
