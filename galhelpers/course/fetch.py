@@ -287,7 +287,7 @@ def _ask_service(
     has arrived can be read.
     """
     from galhelpers.data.convert import pictures, write_tables
-    from galhelpers.data.cutouts import fetch_cutouts, sdss_radii
+    from galhelpers.data.cutouts import fetch_cutouts, plan_cutouts, sdss_radii
 
     if entry.cutouts is None:
         raise UserError(f"No image service is known for {entry.name}.")
@@ -302,6 +302,12 @@ def _ask_service(
         _say("note", "ra is below 24 throughout: hours? Degrees are expected.")
     if plan.service == "sdss" and plan.pixel_scale is None and "pixel_scale" not in asked:
         asked = sdss_radii(asked)
+    # A table that cannot work is refused before anything of an earlier one is touched.
+    plan_cutouts(asked, plan.service, plan.size, plan.pixel_scale)
+    if entry.reader == "positions":
+        # Another table may have the same names at other positions: from here on its pictures take
+        # the place of the earlier ones, so nobody may read them beside the earlier catalog.
+        (folder / SOURCE).unlink(missing_ok=True)
     try:
         report = fetch_cutouts(
             asked,

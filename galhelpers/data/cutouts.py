@@ -181,7 +181,7 @@ def fetch_cutouts(
         raise ValueError(
             f"Expected per_second above 0 and workers of at least 1, got {per_second}, {workers}."
         )
-    frames = _frames(catalog, service, size, pixel_scale)
+    frames = plan_cutouts(catalog, service, size, pixel_scale)
     folder = Path(folder)
     picture_list, failure_list = folder / "pictures.csv", folder / "failures.csv"
     with only_one(picture_list, f"pictures into {folder.name}"):
@@ -283,8 +283,8 @@ def sdss_radii(catalog: pd.DataFrame, *, batch: int = 500) -> pd.DataFrame:
             table = table[["ra", "dec", "petroR90_r"]].astype(np.float64)
         except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
             raise FetchError(
-                f"{address} should answer with a table of ra, dec and petroR90_r; it begins with "
-                f"{_first_words(response.content)!r}. Try again later."
+                f"{public(address)} should answer with a table of ra, dec and petroR90_r; it begins "
+                f"with {_first_words(response.content)!r}. Try again later."
             ) from error
         # -9999 stands for a radius that could not be measured.
         table.loc[table["petroR90_r"] <= 0, "petroR90_r"] = np.nan
@@ -460,10 +460,13 @@ def _impossible(frame: Frame) -> str:
     return ""
 
 
-def _frames(
+def plan_cutouts(
     catalog: pd.DataFrame, service: str, size: int, pixel_scale: float | None
 ) -> list[Frame]:
-    """Check a table and say what each picture shall show; NaN where that is not known."""
+    """Check a table and say what each picture shall show; NaN where that is not known.
+
+    Arguments and errors are those of `fetch_cutouts`. Nothing is asked for and no file changes.
+    """
     if service not in SERVICES:
         raise ValueError(f"Unknown image service {service!r}. Expected {' or '.join(SERVICES)}.")
     if not 64 <= size <= 2048:

@@ -17,7 +17,7 @@ from PIL import Image
 from galhelpers.course.cli import main
 from galhelpers.course.fetch import fetch
 from galhelpers.course.lesson import Lesson
-from galhelpers.data import downloads
+from galhelpers.data import convert, downloads
 from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.manifest import load_manifest
@@ -340,6 +340,31 @@ def test_cutouts_for_a_table_of_ones_own(world, capsys, tmp_path):
     code, _, err = run(capsys, "sdss_cutouts")
     assert code == 2
     assert "--catalog FILE" in err
+
+
+def test_a_second_table_never_gets_pictures_of_the_first(world, capsys, tmp_path, monkeypatch):
+    def ask(ids, ra):
+        table = pd.DataFrame({"id": ids, "ra": ra, "dec": 1.0, "petro_r90": 5.0})
+        table.to_csv(tmp_path / "mine.csv", index=False)
+        catalog = ["--catalog", str(tmp_path / "mine.csv")]
+        return run(capsys, "sdss_cutouts", *catalog, "--per-second", "1000")
+
+    assert ask(["1", "2"], [10.0, 20.0])[0] == 0
+    # Refused as a whole: the first table stays, and stays complete.
+    assert ask(["1", "NGC 2"], [30.0, 40.0])[0] == 1
+    galaxies = load_dataset("sdss_cutouts")
+    assert list(galaxies.catalog["id"]) == ["1", "2"]
+    assert list(galaxies.catalog["ra"]) == [10, 20]
+    # A process that is killed while it asks never comes to writing the catalog.
+    with monkeypatch.context() as patch:
+        patch.setattr(convert, "write_tables", lambda *_: None)
+        ask(["1", "2"], [30.0, 40.0])
+    with pytest.raises(FileNotFoundError, match="incomplete"):
+        load_dataset("sdss_cutouts")
+    code, out, _ = ask(["1", "2"], [30.0, 40.0])
+    assert code == 0
+    assert "2 were there" in out
+    assert list(load_dataset("sdss_cutouts").catalog["ra"]) == [30, 40]
 
 
 @pytest.mark.parametrize("name", ["gz2_votes", "gz1_sdss", "decals_rings"])

@@ -308,7 +308,9 @@ def test_radii_from_positions(sky):
 
 
 @pytest.mark.parametrize(("fault", "fact"), [("html", "Down for maintenance"), ("403", "403")])
-def test_radii_that_do_not_come(sky, fault, fact):
+def test_radii_that_do_not_come(sky, monkeypatch, fault, fact):
+    monkeypatch.setenv("GALHELPERS_URL_SDSS", sky.url.replace("//", "//ada:secret@"))
     sky.table_faults = [fault]
-    with pytest.raises(FetchError, match=fact):
+    with pytest.raises(FetchError, match=fact) as error:
         sdss_radii(galaxies(2).drop(columns="petro_r90"))
+    assert "secret" not in str(error.value)
