@@ -1,5 +1,6 @@
 """Archives are unpacked beside and renamed: a reader sees the whole folder or none."""
 
+import errno
 import gzip
 import lzma
 import shutil
@@ -16,7 +17,10 @@ from galhelpers.paths import short
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
     *(EOFError, RuntimeError),  # cut off; encrypted, or an unknown way of packing
+    OverflowError,  # times that no system knows
 )
+# Names that cannot be written, a member inside of a file, places before the beginning.
+_IMPOSSIBLE = (errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
 
 @contextmanager
@@ -70,7 +74,7 @@ def unpack(
                     packed.extractall(target)  # noqa: S202 - every member was looked at
             else:
                 with tarfile.open(archive) as tar:
-                    _check(archive, [_tar_member(one) for one in tar.getmembers()], limit)
+                    _check(archive, [_tar_member(one) for one in tar], limit)
                     tar.extractall(target, filter="data")
             inner = list(target.iterdir())
             if strip_top and len(inner) == 1 and inner[0].is_dir():
@@ -79,10 +83,15 @@ def unpack(
                 inner[0].rmdir()
     except FetchError:
         raise
-    except _DAMAGED as error:
+    except (*_DAMAGED, OSError) as error:
+        problem: object = error
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.errno not in _IMPOSSIBLE:
+                raise  # the disk, not the archive
+            problem = error.strerror  # without the path of the hidden folder
         raise FetchError(
-            f"{short(archive)} should be an archive that can be unpacked: {public(error)}. Delete "
-            "it and give the same command again."
+            f"{short(archive)} should be an archive that can be unpacked: {public(problem)}. "
+            "Delete it and give the same command again."
         ) from error
 
 
@@ -93,6 +102,8 @@ def _zip_member(member: zipfile.ZipInfo) -> tuple[str, int, bool]:
 
 
 def _tar_member(member: tarfile.TarInfo) -> tuple[str, int, bool]:
+    if member.size < 0:  # tarfile would go backwards, perhaps for ever
+        raise tarfile.ReadError(f"{member.name!r} has {member.size} bytes")
     return member.name, member.size, member.isfile() or member.isdir()
 
 

@@ -78,6 +78,27 @@ def test_damaged_archives_leave_the_older_folder(tmp_path, name):
     assert content(tmp_path / "out") == FILES
 
 
+@pytest.mark.parametrize(
+    ("names", "headers", "words"),
+    [
+        (["a", "a/b"], {}, "Not a directory"),
+        (["x" * 300], {}, "name too long"),
+        (["a"], {"mtime": "inf"}, "timestamp"),
+        (["a", "b"], {"size": "-1536"}, "-1536 bytes"),
+    ],
+)
+def test_members_that_cannot_be_are_the_fault_of_the_archive(tmp_path, names, headers, words):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size, member.pax_headers = 3, headers
+            archive.addfile(member, io.BytesIO(b"abc"))
+    with pytest.raises(FetchError, match=words) as error:
+        unpack(tmp_path / "x.tar", tmp_path / "out")
+    assert ".new" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_more_than_the_declared_size_allows_is_refused(tmp_path):
     archive = pack(tmp_path / "bomb.zip", {"zeros": bytes(3_000_000)})
     with pytest.raises(FetchError, match=r"declares 3 MB .* at most 1 MB"):
