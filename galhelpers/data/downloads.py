@@ -404,7 +404,7 @@ class ResumingDownloader:
             if answer.status_code == 200:
                 have = 0
                 length = answer.headers.get("Content-Length", "")
-                total = int(length) if length.isdigit() else None
+                total = int(length) if length.isdecimal() else None
             self._check_size(total or 0, url)
             check_room(part.parent, (total or self.size or 0) - have, self.path.name)
             bar.reset(total=total or self.size)
@@ -418,10 +418,12 @@ class ResumingDownloader:
                 raise FetchError(f"{public(url)}: {kind}")
             if have == 0:
                 self._begin(part, url, answer)
-            # Unbuffered: what has arrived survives even a killed process.
-            with part.open("ab", buffering=0) as file:
+            with part.open("ab") as file:
                 for chunk in chain([first], chunks):
                     file.write(chunk)
+                    # What has arrived survives even a killed process. (Without a buffer, a disk
+                    # that is almost full would take a part of a chunk and say nothing.)
+                    file.flush()
                     have += len(chunk)
                     bar.update(len(chunk))
                     self._check_size(have, url)

@@ -176,6 +176,23 @@ def test_too_little_room_is_said_before_anything_is_written(server, tmp_path, mo
     assert visible(tmp_path) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of a file's size")
+def test_a_disk_that_takes_only_a_part_is_an_error(server, tmp_path):
+    program = f"""
+import resource
+from pathlib import Path
+from galhelpers.data.downloads import download
+resource.setrlimit(resource.RLIMIT_FSIZE, ({len(DATA) - 100}, {len(DATA) - 100}))
+download([{server.serve("/a.bin", DATA)!r}], Path("a.bin"), progress=False)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "OSError" in done.stderr
+    assert visible(tmp_path) == []
+    assert fetch(server, tmp_path).read_bytes() == DATA
+
+
 def test_other_places_are_tried_in_order(server, tmp_path):
     good = server.serve("/b/a.bin", DATA)
     download([f"{server.url}/none", good], tmp_path / "a.bin", SHA256, progress=False)
