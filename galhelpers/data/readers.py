@@ -15,7 +15,14 @@ from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.galaxies import GalaxySet, add_classes
 from galhelpers.data.images import IMAGE_SUFFIXES
 from galhelpers.data.manifest import DatasetEntry
-from galhelpers.data.tables import IDENTIFIERS, TableError, check_columns, column_names, read_table
+from galhelpers.data.tables import (
+    IDENTIFIERS,
+    TableError,
+    as_text,
+    check_columns,
+    column_names,
+    read_table,
+)
 from galhelpers.data.votes import read_votes, weighted_votes
 from galhelpers.paths import short
 from galhelpers.trees import GZ2
@@ -389,7 +396,10 @@ def read_tables(entry: DatasetEntry, root: Path) -> GalaxySet:
 
 def read_class_table(path: Path) -> pd.DataFrame:
     """Read a ``labels.csv`` with the five classes into a catalog; see `read_class_folders`."""
-    table = pd.read_csv(path)
+    present = column_names(path)
+    # Identifiers are text from the first moment on: 007 is no number, and a gap makes floats.
+    texts = {name: str for name in (present[0], "file", "class_name") if name in present}
+    table = pd.read_csv(path, dtype=texts, skipinitialspace=True, index_col=False)
     if "class_id" not in table:
         check_columns(["class_name"], table.columns, f"{short(path)} (or class_id)")
         table["class_id"] = [class_number(name, path) for name in table["class_name"]]
@@ -397,21 +407,25 @@ def read_class_table(path: Path) -> pd.DataFrame:
     if odd.any():
         raise ValueError(
             f"{short(path)}: class_id should be 0 to {len(FIVE_CLASSES) - 1}, "
-            f"got {table['class_id'][odd].iloc[0]!r} in line {int(odd.to_numpy().argmax()) + 2}."
+            f"got {table['class_id'][odd].iloc[0]} in line {int(odd.to_numpy().argmax()) + 2}."
         )
-    ids = table.iloc[:, 0].astype(str)
+    class_id = table["class_id"].astype(int)
+    ids = as_text(table.iloc[:, 0], f"{short(path)}, column {present[0]}")
+    if (ids == "").any():
+        line = int((ids == "").to_numpy().argmax()) + 2
+        raise ValueError(f"{short(path)}: expected an identifier in line {line}, found none.")
     if ids.duplicated().any():
         raise ValueError(
             f"{short(path)}: identifiers should be unique, {ids[ids.duplicated()].iloc[0]!r} "
             f"and {ids.duplicated().sum() - 1} more are repeated."
         )
-    files = table["file"] if "file" in table else ids.map("{}.jpg".format)
+    files = table["file"].fillna("") if "file" in table else ids.map("{}.jpg".format)
     catalog = pd.DataFrame(
         {
             "id": ids,
-            "file": [str(path.parent / file) for file in files],
-            "class_id": table["class_id"].astype(int),
-            "class_name": [FIVE_CLASSES[i] for i in table["class_id"]],
+            "file": [str(path.parent / file) if file else "" for file in files],
+            "class_id": class_id,
+            "class_name": [FIVE_CLASSES[i] for i in class_id],
         }
     )
     return catalog.assign(**{name: table[name] for name in ("ra", "dec") if name in table})

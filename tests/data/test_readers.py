@@ -53,6 +53,20 @@ def test_labels_csv_and_missing_images(tmp_path):
     assert "absent" in galaxies.problems["reason"].iloc[0]
 
 
+def test_labels_csv_as_spreadsheets_write_it(tmp_path):
+    """Classes with a gap are floats, identifiers may begin with 0, a picture may be missing."""
+    for name in ("007", "8"):
+        jpeg(tmp_path / f"{name}.jpg")
+    (tmp_path / "labels.csv").write_text("GalaxyID,class_id\n007,0.0\n8,4.0\n")
+    galaxies = load_dataset("gz2_five_class", tmp_path)
+    assert list(galaxies.catalog["id"]) == ["007", "8"]
+    assert list(galaxies.catalog["class_name"]) == [FIVE_CLASSES[0], FIVE_CLASSES[4]]
+    (tmp_path / "labels.csv").write_text("GalaxyID,class_id,file\n007, 0, 007.jpg\n8,4,\n")
+    galaxies = load_dataset("gz2_five_class", tmp_path)
+    assert list(galaxies.catalog["id"]) == ["007"]
+    assert list(galaxies.problems["file"]) == ["8"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -61,6 +75,9 @@ def test_labels_csv_and_missing_images(tmp_path):
         ("GalaxyID,class_name\n1,barred\n", "barred"),
         ("GalaxyID,class_id\n1,2\n1,3\n", "1.*repeated"),
         ("GalaxyID,class_id\n1,2\n", r"1 images"),
+        ("GalaxyID,class_id,file\n1,0.5,a.jpg\n", "class_id.*0.5 in line 2"),
+        ("GalaxyID,class_id,file\n1,0,a.jpg\n,1,b.jpg\n", "identifier in line 3"),
+        ("", "should be a table"),
     ],
 )
 def test_bad_labels_say_what_is_wrong(tmp_path, text, message):
