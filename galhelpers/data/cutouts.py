@@ -283,8 +283,8 @@ def sdss_radii(catalog: pd.DataFrame, *, batch: int = 500) -> pd.DataFrame:
             table = table[["ra", "dec", "petroR90_r"]].astype(np.float64)
         except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
             raise FetchError(
-                f"{public(address)} should answer with a table of ra, dec and petroR90_r; it begins "
-                f"with {_first_words(response.content)!r}. Try again later."
+                f"{public(address)} should answer with a table of ra, dec and petroR90_r; it "
+                f"begins with {_first_words(response.content)!r}. Try again later."
             ) from error
         # -9999 stands for a radius that could not be measured.
         table.loc[table["petroR90_r"] <= 0, "petroR90_r"] = np.nan
