@@ -167,8 +167,11 @@ def _from_folder(folder: Path) -> pd.DataFrame:
         )
     if others:
         print(f"Images in the folder: {len(found)}. Files of other kinds, left out: {others}.")
-    files = [path.relative_to(folder).as_posix() for path in found]
-    return pd.DataFrame({"file": files, "path": [str(path) for path in found]})
+    # A name may be bytes that are no text in UTF-8: "\\xe9.png" then stands in the table.
+    relative = [os.fsencode(path.relative_to(folder).as_posix()) for path in found]
+    files = [name.decode("utf-8", "backslashreplace") for name in relative]
+    paths = pd.Series([str(path) for path in found], dtype=object)
+    return pd.DataFrame({"file": files, "path": paths})
 
 
 def _from_table(table: Path, column: str | None) -> pd.DataFrame:

@@ -1,6 +1,8 @@
 """Classifying images with a real, tiny network and real files, good and bad."""
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,20 @@ def test_a_folder_with_broken_files(network, folder, tmp_path, capsys):
     assert "Images that could not be read: 3, with reasons in " in said
     assert "Files of other kinds, left out: 1." in said
     assert {p.name for p in out.parent.iterdir()} == {"p.parquet", "p.errors.csv"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_of_files_that_are_no_text(network, tmp_path):
+    images = tmp_path / "images"
+    good = write_image(images / "a.png", 1)
+    for name in (b"\xe9.png", b"\xe9.jpg"):
+        Path(os.fsdecode(os.fsencode(images / "x")[:-1] + name)).write_bytes(
+            good.read_bytes() if name.endswith(b"png") else b"x"
+        )
+    done = predict_images(network, images, tmp_path / "p.parquet", progress=False)
+    assert (done.classified, done.unreadable) == (2, 1)
+    assert pd.read_parquet(done.out)["file"].tolist() == ["a.png", "\\xe9.png"]
+    assert pd.read_csv(done.errors)["file"].tolist() == ["\\xe9.jpg"]
 
 
 def test_the_scores_are_the_networks_own(network, folder, tmp_path):
