@@ -97,7 +97,10 @@ def _imported(tree: ast.AST, package: str, root: Path) -> Iterator[Path]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = resolve_name("." * node.level + (node.module or ""), package)
+            try:
+                base = resolve_name("." * node.level + (node.module or ""), package)
+            except ImportError:
+                continue  # a relative import above the package, or in a notebook: it cannot run
             # What is imported from a package may be a module of it.
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         for name in names:
