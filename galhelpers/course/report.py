@@ -63,16 +63,24 @@ def collect_pictures(out: Path) -> list[Picture]:
     """Find the figures of all notebooks, in the order in which they were made.
 
     ``figures/<notebook>.json`` lists them; a picture of an earlier run that it does not name is
-    left out.
+    left out, and so is one whose words a killed process has not written.
     """
     pictures = []
-    for listing in sorted((out / "figures").glob("*.json")):
-        for name in json.loads(listing.read_text("utf-8")):
+    for listing in sorted((out / "figures").glob("[!.]*.json")):
+        for name in _read_json(listing, []):
             file = listing.with_suffix("") / f"{name}.png"
-            if file.is_file():
-                words = json.loads(file.with_suffix(".json").read_text("utf-8"))
+            words = _read_json(file.with_suffix(".json"), None)
+            if file.is_file() and words is not None:
                 pictures.append(Picture(listing.stem, file.relative_to(out).as_posix(), **words))
     return pictures
+
+
+def _read_json(file: Path, otherwise: Any) -> Any:
+    """Read a file that may be missing or damaged: a report of the rest is better than none."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return otherwise
 
 
 def render(out: Path, metrics: list[dict[str, Any]]) -> str:
@@ -107,7 +115,7 @@ def render(out: Path, metrics: list[dict[str, Any]]) -> str:
         machines=distinct(runs, "machine"),
         versions=distinct(runs, "versions"),
         pictures=collect_pictures(out),
-        checkpoints=sorted(f.name for f in (out / "checkpoints").glob("*.safetensors")),
+        checkpoints=sorted(f.name for f in (out / "checkpoints").glob("[!.]*.safetensors")),
     )
 
 

@@ -37,10 +37,11 @@ def collect_metrics(out: Path) -> list[dict[str, Any]]:
     not keep the other notebooks from being shown.
     """
     rows: list[dict[str, Any]] = []
-    for file in sorted((out / "metrics").glob("*.json")):
+    # A leading dot has what a killed process left half written.
+    for file in sorted((out / "metrics").glob("[!.]*.json")):
         try:
-            rows += json.loads(file.read_text("utf-8"))
-        except ValueError as error:
+            rows += [{**row} for row in json.loads(file.read_text("utf-8"))]
+        except (ValueError, TypeError) as error:
             problem = f"{file.name} is damaged ({error}); run the notebook again"
             rows.append({"notebook": file.stem, "name": problem, "value": None})
     return rows

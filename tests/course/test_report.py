@@ -137,11 +137,25 @@ def test_results_json_is_the_union_of_the_notebooks(out):
     assert metrics[1]["high"] == 0.13
 
 
-def test_a_damaged_metrics_file_is_shown_and_hides_nothing(out):
-    (out / "metrics" / "02_x.json").write_text("[{")
+@pytest.mark.parametrize("content", ["[{", "[1, 2]", '{"a": 1}'])
+def test_a_damaged_metrics_file_is_shown_and_hides_nothing(out, content):
+    (out / "metrics" / "02_x.json").write_text(content)
     text = Page(write_report(out).read_text()).text
     assert "02_x.json is damaged" in text
     assert "RMSE" in text
+
+
+def test_what_a_killed_process_left_half_written_is_no_part_of_the_report(tmp_path):
+    lesson = Lesson("01_data", "quick", "simulated", "", 0, str(tmp_path))
+    lesson.record("galaxies", 7)
+    for name in ("a", "b"):
+        lesson.show(Figure(), name, caption="What to see.", alt="Nothing.")
+    (tmp_path / "metrics" / ".01_data.json.x.json").write_text("")
+    (tmp_path / "figures" / ".01_data.json.x.json").write_text("")
+    (tmp_path / "figures" / "01_data" / "b.json").unlink()
+    (tmp_path / "figures" / "02_x.json").write_text('["a')
+    assert "damaged" not in write_report(tmp_path).read_text()
+    assert [Path(picture.file).stem for picture in collect_pictures(tmp_path)] == ["a"]
 
 
 def test_an_empty_run_folder_has_a_report(tmp_path):
