@@ -28,7 +28,19 @@ from tqdm.auto import tqdm
 from galhelpers import __version__
 from galhelpers.paths import short
 
-RETRY = urllib3.Retry(
+
+class PatientRetry(urllib3.Retry):
+    """A ``Retry`` for which a ``Retry-After`` that nobody understands is as good as none."""
+
+    def parse_retry_after(self, retry_after: str) -> float:
+        """Give the seconds to wait; 0 leaves them to the back-off."""
+        try:
+            return super().parse_retry_after(retry_after)
+        except urllib3.exceptions.InvalidHeader:
+            return 0.0
+
+
+RETRY: urllib3.Retry = PatientRetry(
     total=5,
     connect=1,  # where nobody listens, patience does not help
     backoff_factor=1,
@@ -54,6 +66,10 @@ SPARE_BYTES = 50_000_000
 
 CHUNK = 2**16
 _SECRETS = ("KAGGLE_KEY", "KAGGLE_API_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_NO_ADDRESS = (
+    *(requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema),
+    *(requests.exceptions.MissingSchema, urllib3.exceptions.LocationParseError),
+)
 _SIGNATURES = {
     (".zip",): (b"PK\x03\x04", b"PK\x05\x06"),
     (".gz", ".tgz"): (b"\x1f\x8b",),
@@ -120,6 +136,13 @@ def explain(problem: requests.Response | Exception, url: str) -> str:
         more = trouble if problem.status_code >= 500 else advice.get(problem.status_code, "")
         return f"{place} was not sent: {said}. {more}".strip()
     again = "Give the same command again: what has arrived is kept."
+    if _caused_by(problem, requests.TooManyRedirects):
+        return f"{host} sends us in circles. Open the address in a browser: where does it end?"
+    if _caused_by(problem, *_NO_ADDRESS):
+        return (
+            f"{place}, or where it sends us, is no address that can be asked. Correct it in "
+            "data_manifest.yaml, or in the environment variable that holds it."
+        )
     if _caused_by(problem, requests.exceptions.SSLError):
         return (
             f"The certificate of {host} could not be verified. Look at the computer's clock, and "

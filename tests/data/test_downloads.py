@@ -64,6 +64,12 @@ def test_a_server_that_asks_to_wait_is_obeyed(server, tmp_path):
     assert time.monotonic() - began >= 1
 
 
+@pytest.mark.parametrize("words", ["soon", "-5", "Mon, 99 Foo 2026"])
+def test_a_wait_that_nobody_understands_is_no_reason_to_give_up(server, tmp_path, words):
+    fault = Fault(status=429, headers={"Retry-After": words})
+    assert fetch(server, tmp_path, fault).read_bytes() == DATA
+
+
 def test_a_file_that_changes_in_between_is_not_put_together(server, tmp_path):
     other = DATA[::-1]
     url = server.serve("/a.bin", DATA, Fault(drop_after=HALF), Fault(content=other))
@@ -204,12 +210,22 @@ def test_other_places_are_tried_in_order(server, tmp_path):
 @pytest.mark.parametrize(
     ("url", "fact"),
     [("http://galaxies.invalid/a", "galaxies.invalid could not be looked up"),
-     ("http://127.0.0.1:9/a", "Nothing answers at 127.0.0.1:9")],
+     ("http://127.0.0.1:9/a", "Nothing answers at 127.0.0.1:9"),
+     ("http://127.0.0.1:99999/a", "no address"), ("http://[::1", "no address"),
+     ("http://u:secret@/a", "^http:///a.* no address")],
 )  # fmt: skip
 def test_no_network_is_said_at_once(tmp_path, monkeypatch, url, fact):
     monkeypatch.setattr(downloads, "RETRY", downloads.RETRY.new(backoff_factor=0.001))
     with pytest.raises(FetchError, match=fact):
         download([url], tmp_path / "a", None, progress=False)
+
+
+def test_where_a_server_sends_us_is_not_followed_blindly(server, tmp_path):
+    with pytest.raises(FetchError, match="in circles"):
+        fetch(server, tmp_path, *[Fault(status=302, headers={"Location": "/a.bin"})] * 40)
+    with pytest.raises(FetchError, match="no address"):
+        fetch(server, tmp_path, Fault(status=302, headers={"Location": "file:///etc/passwd"}))
+    assert visible(tmp_path) == []
 
 
 def test_no_credential_gets_into_a_message(monkeypatch):
