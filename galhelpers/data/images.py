@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import math
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -181,7 +182,12 @@ def _check_preprocessing(size: int, crop: float) -> None:
 
 def _read(path: Path) -> bytes:
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ImageError("is a pipe or a device, not an image")  # they may have no end
         return path.read_bytes()
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError("there is no such file") from None
     except (IsADirectoryError, PermissionError) as error:

@@ -90,6 +90,13 @@ def broken_files(folder):
     }
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="pipe or a device"):
+        read_image(tmp_path / "pipe.jpg", 8)
+
+
 def test_broken_files_are_listed_and_never_stop_the_rest(tmp_path):
     broken = broken_files(tmp_path)
     good = [save(tmp_path, f"good{i}.jpg", jpeg(galaxy(seed=i))) for i in range(2)]
