@@ -354,23 +354,29 @@ def read_tables(entry: DatasetEntry, root: Path) -> GalaxySet:
             f"{again}"
         )
     folder = find_folder(entry, root, [SOURCE])
-    source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
-    if source.get("dataset", entry.name) != entry.name:
-        raise ValueError(f"{short(folder)} holds {source['dataset']!r}, expected {entry.name!r}.")
+    try:
+        source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+        dataset, names, n = (source[key] for key in ("dataset", "tables", "rows_in_catalog"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{short(folder / SOURCE)} is damaged or was written by an earlier version: expected "
+            f"JSON with dataset, tables and rows_in_catalog. {again}"
+        ) from error
+    if dataset != entry.name:
+        raise ValueError(f"{short(folder)} holds {dataset!r}, expected {entry.name!r}.")
     try:
         catalog = pd.read_parquet(folder / CATALOG)
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in source["tables"]}
+        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise ValueError(
             f"{short(folder)} is damaged: a table is missing or broken. {again}"
         ) from error
     check_columns(REQUIRED, catalog.columns, short(folder / CATALOG))
     rows = {CATALOG: len(catalog)} | {name: len(table) for name, table in tables.items()}
-    odd = [name for name, n in rows.items() if n != source["rows_in_catalog"]]
+    odd = [name for name, found in rows.items() if found != n]
     if odd:
         raise ValueError(
-            f"{short(folder)}: expected {source['rows_in_catalog']:,} rows in {odd[0]}, found "
-            f"{rows[odd[0]]:,}. {again}"
+            f"{short(folder)}: expected {n:,} rows in {odd[0]}, found {rows[odd[0]]:,}. {again}"
         )
     named = (catalog["file"] != "").to_numpy()
     there = _which_exist(folder, catalog["file"]) if named.any() else np.ones(len(catalog), bool)

@@ -154,3 +154,18 @@ def test_real_kaggle_layout(real_data):
 def test_real_rows_of_the_kaggle_table_are_accepted(real_data):
     path = real_data / "gz2_native" / "training_solutions_rev1_first3rows.csv"
     assert list(read_solutions(path)["GalaxyID"]) == [100008, 100023, 100053]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{"dataset": "galaxy_zoo_1", "tables": [], "rows_in_catalogue": 3}',  # of another version
+        '{"dataset": "galaxy_zoo_1", "tab',
+        "[1, 2]",
+    ],
+)
+def test_a_record_that_cannot_be_used_says_to_fetch_again(tmp_path, source):
+    (tmp_path / "galaxy_zoo_1").mkdir()
+    (tmp_path / "galaxy_zoo_1" / "source.json").write_text(source)
+    with pytest.raises(ValueError, match=r"source\.json.*galhelpers fetch galaxy_zoo_1"):
+        load_dataset("galaxy_zoo_1", tmp_path)
