@@ -356,11 +356,12 @@ def read_tables(entry: DatasetEntry, root: Path) -> GalaxySet:
     folder = find_folder(entry, root, [SOURCE])
     try:
         source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
-        dataset, names, n = (source[key] for key in ("dataset", "tables", "rows_in_catalog"))
+        names, n = source["tables"], source["rows_in_catalog"]
+        dataset = source.get("dataset", entry.name)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{short(folder / SOURCE)} is damaged or was written by an earlier version: expected "
-            f"JSON with dataset, tables and rows_in_catalog. {again}"
+            f"JSON with tables and rows_in_catalog. {again}"
         ) from error
     if dataset != entry.name:
         raise ValueError(f"{short(folder)} holds {dataset!r}, expected {entry.name!r}.")
