@@ -20,8 +20,9 @@ Intel libiomp5 and LLVM libomp
     package leaves it alone: 1 changes little, and 0 makes small networks slower on a quiet machine.
     It was measured with Intel's library on Linux. Nothing was measured on Windows or macOS.
 
-``OMP_WAIT_POLICY=PASSIVE`` is read by all of these: threads never spin. The second measure works
-on every system: small batches are computed by one thread, which waits for nobody.
+``OMP_WAIT_POLICY=PASSIVE`` is read by all of these: threads never spin. ``OMP_NUM_THREADS=1`` works
+on every system: one thread waits for nobody, which suits a server that a class shares. Very small
+batches are computed by one thread anyway.
 
 ``benchmarks/threads.py`` measures all this, and ``docs/results.md`` has its table.
 """
@@ -33,7 +34,7 @@ from contextlib import contextmanager
 
 BOUND = {"GOMP_SPINCOUNT": "2000"} if sys.platform == "linux" else {}
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-SMALL_BATCH = 65_536
+SMALL_BATCH = 16_384
 """Pixels. A smaller batch is computed by one thread: its operations are so short that threads would
 wait most of the time as soon as other programs run."""
 
