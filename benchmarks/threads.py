@@ -24,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +39,7 @@ SHARE = 0.05  # of the processor, that other programs may take
 
 
 def make_steps():
-    """Make the training steps, and give the pixels in a batch of each."""
+    """Make the training steps, by name."""
     from galhelpers.learning.losses import vote_loss
     from galhelpers.models import ConvNet, LinNet, SmallResNet, VoteNet, gupta_node
     from galhelpers.trees import DECALS
@@ -72,8 +72,7 @@ def make_steps():
     for name, (net, images, wanted) in kinds.items():
         optimizer = torch.optim.AdamW(net.parameters(), lr=0)
         loss = losses.get(name, F.cross_entropy)
-        pixels = images[:, 0].numel()
-        made[name] = partial(step, net, images, wanted, loss, optimizer), pixels
+        made[name] = partial(step, net, images, wanted, loss, optimizer)
     return made
 
 
@@ -81,22 +80,19 @@ def serve(course):
     """Take steps as asked on the standard input; answer with seconds a step."""
     # What is imported first decides: galhelpers changes nothing once torch is loaded.
     __import__("galhelpers" if course else "torch")
-    from galhelpers.threads import threads_for
-
     import torch
 
     steps = make_steps()
     print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
     for line in sys.stdin:
         ask = json.loads(line)
-        (step, pixels), taken, before = steps[ask["step"]], 0, time.process_time()
-        with threads_for(pixels) if course else nullcontext():
-            step()  # memory of a process that slept may have to come back first
-            wall, cpu = time.perf_counter(), time.process_time()
-            while taken < ask["count"] or time.perf_counter() - wall < ask["seconds"]:
-                step()
-                taken += 1
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        step, taken, before = steps[ask["step"]], 0, time.process_time()
+        step()  # memory of a process that slept may have to come back first
+        wall, cpu = time.perf_counter(), time.process_time()
+        while taken < ask["count"] or time.perf_counter() - wall < ask["seconds"]:
+            step()
+            taken += 1
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         answer = {"wall": wall / taken, "cpu": cpu / taken}
         print(json.dumps(answer | {"used": time.process_time() - before}), flush=True)
 

@@ -21,22 +21,16 @@ Intel libiomp5 and LLVM libomp
     It was measured with Intel's library on Linux. Nothing was measured on Windows or macOS.
 
 ``OMP_WAIT_POLICY=PASSIVE`` is read by all of these: threads never spin. ``OMP_NUM_THREADS=1`` works
-on every system: one thread waits for nobody, which suits a server that a class shares. Very small
-batches are computed by one thread anyway.
+on every system: one thread waits for nobody, which suits a server that a class shares.
 
 ``benchmarks/threads.py`` measures all this, and ``docs/results.md`` has its table.
 """
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 BOUND = {"GOMP_SPINCOUNT": "2000"} if sys.platform == "linux" else {}
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-SMALL_BATCH = 16_384
-"""Pixels. A smaller batch is computed by one thread: its operations are so short that threads would
-wait most of the time as soon as other programs run."""
 
 
 def usable_cores() -> int:
@@ -67,23 +61,3 @@ def waiting() -> str:
         return "as their library does by default"
     names = ", ".join(f"{name}={value}" for name, value in here.items())
     return f"{names}, set by {'galhelpers' if here == BOUND else 'you'}"
-
-
-@contextmanager
-def threads_for(pixels: int) -> Iterator[None]:
-    """Compute with one thread inside the block if batches are small, else with all as before.
-
-    Parameters
-    ----------
-    pixels
-        Pictures in a batch times pixels of a picture.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    if pixels < SMALL_BATCH:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

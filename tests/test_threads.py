@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import torch
 
-from galhelpers.threads import BOUND, SMALL_BATCH, WAITING, threads_for, usable_cores
+from galhelpers.threads import BOUND, WAITING, usable_cores
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -91,21 +91,6 @@ print(json.dumps(kernel_environment(Path({str(tmp_path)!r}))))
     assert BOUND.items() <= environment.items()
     passive = python(program, OMP_WAIT_POLICY="PASSIVE")
     assert not BOUND.keys() & passive.keys()
-
-
-def test_small_batches_are_computed_by_one_thread():
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        with threads_for(SMALL_BATCH - 1):
-            assert torch.get_num_threads() == 1
-        with threads_for(SMALL_BATCH):
-            assert torch.get_num_threads() == 2
-        with pytest.raises(KeyError), threads_for(1):
-            raise KeyError
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_usable_cores_are_those_of_the_process():

@@ -33,7 +33,6 @@ from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.learning.training import Options, best_device, fit
 from galhelpers.models import build
 from galhelpers.paths import atomic_write, default_data_root
-from galhelpers.threads import threads_for
 
 # Raise this number when the same recipe would give another network than before: results that are
 # on disk are then made anew.
@@ -166,9 +165,7 @@ def run(
         # The mark keeps apart what differs: hours of work are never written over.
         place = folder / name / f"split_{split.number:02d}-{mark}"
         done = _finished(place, mark)
-        with threads_for(recipe.batch_size * recipe.size**2):
-            done = done or _run_split(recipe, galaxies, split, place, mark, pictures, progress)
-        results.append(done)
+        results.append(done or _run_split(recipe, galaxies, split, place, mark, pictures, progress))
     return results
 
 
