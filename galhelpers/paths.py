@@ -19,6 +19,26 @@ class UserError(Exception):
     """
 
 
+def user_path(text: str | Path) -> Path:
+    """Read a path as a user writes it: ``~`` is the home folder, also where no shell replaced it.
+
+    Raises
+    ------
+    UserError
+        For ``~name`` of a user that this computer does not know, ``~`` where nobody has a home
+        folder, and text that no system takes for a path.
+    """
+    try:
+        if "\0" in str(text):
+            raise ValueError("it holds a zero byte")
+        return Path(text).expanduser()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"Expected a path, but {str(text)!r} cannot be used as one: {error}. Write the folder "
+            "in full."
+        ) from None
+
+
 def course_root() -> Path:
     """Folder of the course: the one that holds ``data_manifest.yaml`` and ``notebooks``.
 
@@ -38,7 +58,7 @@ def course_root() -> Path:
 
 def default_data_root() -> Path:
     """Folder for data: environment variable ``GALHELPERS_DATA``, else ``data`` in the course."""
-    return Path(os.environ.get("GALHELPERS_DATA") or course_root() / "data").expanduser()
+    return user_path(os.environ.get("GALHELPERS_DATA") or course_root() / "data")
 
 
 def default_out() -> Path:
@@ -47,7 +67,7 @@ def default_out() -> Path:
     Environment variable ``GALHELPERS_OUT``, else ``runs/interactive`` in the course.
     """
     named = os.environ.get("GALHELPERS_OUT")
-    return Path(named or course_root() / "runs" / "interactive").expanduser()
+    return user_path(named or course_root() / "runs" / "interactive")
 
 
 def short(path: str | Path) -> str:
@@ -58,7 +78,7 @@ def short(path: str | Path) -> str:
     path = Path(path).resolve()
     if path.is_relative_to(course_root()):
         return path.relative_to(course_root()).as_posix()
-    return "/".join((".." if len(path.parts) > 3 else "", *path.parts[-2:])).lstrip("/")
+    return path.as_posix() if len(path.parts) <= 3 else "/".join(("..", *path.parts[-2:]))
 
 
 # Letters, digits and what names of galaxies need (J102532.37+052459.3). Not the names that Windows
@@ -78,10 +98,19 @@ def is_portable(name: str) -> bool:
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, sync: bool = True) -> Iterator[Path]:
     """Give a temporary path in the same folder; rename it to ``path`` if the block succeeds.
 
     A reader sees the old file or the new one, never a part, and a failure leaves the old file.
+
+    Parameters
+    ----------
+    path
+        File that is made or replaced.
+    sync
+        Wait until the content is on the disk before the new name is: else a power cut can leave a
+        file of the right name and no content. Thousands of small files that an index knows by their
+        hashes do without.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +119,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        if sync:
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
         # mkstemp makes files private; the finished file follows the user's umask like any other.
         temporary.chmod(0o666 & ~UMASK)
         temporary.replace(path)

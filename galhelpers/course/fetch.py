@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from galhelpers.data.dataset import load_dataset
-from galhelpers.data.downloads import FetchError, only_one
+from galhelpers.data.downloads import FetchError
 from galhelpers.data.manifest import (
     DatasetEntry,
     ManifestError,
@@ -21,6 +21,7 @@ from galhelpers.data.manifest import (
     load_manifest,
 )
 from galhelpers.data.readers import CATALOG, SOURCE
+from galhelpers.locks import only_one
 from galhelpers.paths import UserError, default_data_root, short
 
 DOWNLOADS = "downloads"
@@ -111,7 +112,7 @@ def fetch(
         _say("unverified", entry.unverified)
     folder = root / entry.name
     # One process at a time makes a data set: tables of two must not be mixed.
-    with only_one(folder / "fetch", entry.name):
+    with only_one(folder / "fetch", f"fetches {entry.name}"):
         if entry.reader == "positions":
             notes = _pictures_of_table(entry, folder, wanted, progress)
         else:

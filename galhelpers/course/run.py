@@ -10,14 +10,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from galhelpers.course.state import NotebookRun, State, fingerprint, summary, versions
+from galhelpers.locks import only_one
 from galhelpers.paths import UserError, atomic_write, course_root
 
 
@@ -67,7 +65,7 @@ def run_notebooks(
     }
     for notebook in notebooks:
         check_parameters(notebook, parameters)
-    with _the_only_run(out):
+    with only_one(out / "run", "executes notebooks", wait=False):
         return _run_all(notebooks, parameters, out)
 
 
@@ -301,26 +299,3 @@ def _make_folder(out: Path) -> Path:
             f"({error.strerror}). Choose another folder."
         ) from None
     return out
-
-
-@contextmanager
-def _the_only_run(out: Path) -> Iterator[None]:
-    """Refuse a second run into the same folder while the first one works.
-
-    The operating system releases the lock when the process ends, however it ends.
-    """
-    lock, holder = FileLock(out / ".lock"), out / ".lock.holder"
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        who = holder.read_text("utf-8") if holder.is_file() else "it has just started"
-        raise UserError(
-            f"Another run ({who}) is writing to {out}. "
-            "Wait for it, stop it, or choose another --out."
-        ) from None
-    try:
-        holder.write_text(f"process {os.getpid()}", "utf-8")
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from galhelpers.data.downloads import FetchError, check_room, public
+from galhelpers.data.downloads import FetchError, check_room
+from galhelpers.messages import public
 from galhelpers.paths import short
 
 _DAMAGED = (

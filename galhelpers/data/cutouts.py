@@ -31,10 +31,10 @@ from galhelpers.data.downloads import (
     TIMEOUT,
     FetchError,
     explain,
-    only_one,
     open_session,
-    public,
 )
+from galhelpers.locks import only_one
+from galhelpers.messages import public
 from galhelpers.paths import atomic_write, is_portable
 
 MOST_BYTES = 32 << 20
@@ -184,7 +184,7 @@ def fetch_cutouts(
     frames = plan_cutouts(catalog, service, size, pixel_scale)
     folder = Path(folder)
     picture_list, failure_list = folder / "pictures.csv", folder / "failures.csv"
-    with only_one(picture_list, f"pictures into {folder.name}"):
+    with only_one(picture_list, f"fetches pictures into {folder.name}"):
         (folder / "images").mkdir(parents=True, exist_ok=True)
         shown = _read_rows(picture_list, Frame._fields)
         _write_rows(picture_list, Frame._fields, shown.values())

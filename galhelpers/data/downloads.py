@@ -9,15 +9,12 @@ import os
 import re
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import filelock
 import pooch
 import requests
 import urllib3
@@ -26,6 +23,8 @@ from requests.adapters import HTTPAdapter
 from tqdm.auto import tqdm
 
 from galhelpers import __version__
+from galhelpers.locks import only_one
+from galhelpers.messages import public
 from galhelpers.paths import short
 
 
@@ -65,7 +64,6 @@ SPARE_BYTES = 50_000_000
 """Bytes that must stay free on the disk."""
 
 CHUNK = 2**16
-_SECRETS = ("KAGGLE_KEY", "KAGGLE_API_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _NO_ADDRESS = (
     *(requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema),
     *(requests.exceptions.MissingSchema, urllib3.exceptions.LocationParseError),
@@ -80,23 +78,6 @@ _SIGNATURES = {
 
 class FetchError(RuntimeError):
     """Something could not be fetched for good; the message is a paragraph that says what to do."""
-
-
-def public(text: object) -> str:
-    """Make a text from elsewhere fit to be printed.
-
-    Control characters, passwords in addresses, queries (they hold signatures and tokens) and the
-    values of the variables that hold credentials are taken out.
-    """
-    said = str(text)
-    for name in _SECRETS:
-        if secret := os.environ.get(name):
-            said = said.replace(secret, "***")
-    said = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", said)
-    said = re.sub(r"(\w+://)[^/\s]*@", r"\1", said)
-    said = re.sub(r"\?[\w%.~-]+=[^\s'\")]*", "", said)
-    said = re.sub(r"\b((?:Bearer|Basic)\s+)\S+|\bhf_\w{8,}", r"\1***", said)
-    return said if len(said) <= 600 else said[:600] + " ..."
 
 
 def open_session(retry: urllib3.Retry | None = None, connections: int = 10) -> requests.Session:
@@ -210,34 +191,6 @@ def check_room(folder: Path, needed_bytes: int, what: str) -> None:
         )
 
 
-@contextmanager
-def only_one(path: Path, what: str) -> Iterator[None]:
-    """Let one process after another make ``path``; the lock is ``.NAME.lock`` beside it.
-
-    Raises
-    ------
-    FetchError
-        Where nobody may write.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
-        try:
-            lock.acquire(timeout=1)
-        except filelock.Timeout:
-            tqdm.write(f"waiting for another process that fetches {what}", file=sys.stderr)
-            lock.acquire()
-    except OSError as error:
-        raise FetchError(
-            f"Cannot write into {short(path.parent)}: {error.strerror}. Choose a folder that you "
-            "may write into: --data-root, or GALHELPERS_DATA."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def wrong_kind(name: str, content_type: str, first: bytes) -> str | None:
     """Say why an answer with status 200 is not the file: a web page, or another format."""
     start = first.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -287,7 +240,7 @@ def download(
         checksum is put into the manifest, it is used without another download.
     """
     pooch.get_logger().setLevel("WARNING")
-    with only_one(path, path.name):
+    with only_one(path, f"fetches {path.name}"):
         rejected = path.with_name(f".{path.name}.rejected")
         if checksum and rejected.is_file() and hash_matches(rejected, checksum):
             rejected.replace(path)

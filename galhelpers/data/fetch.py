@@ -23,11 +23,11 @@ from galhelpers.data.downloads import (
     download,
     explain,
     open_session,
-    public,
     wait_for_another_try,
     wrong_kind,
 )
 from galhelpers.data.manifest import DatasetEntry, FileEntry
+from galhelpers.messages import public
 from galhelpers.paths import short
 
 Say = Callable[[str, str], None]

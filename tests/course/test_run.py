@@ -14,6 +14,7 @@ import pytest
 
 from galhelpers.course.run import check_parameters, find_notebooks, relative_to, run_notebooks
 from galhelpers.course.state import State, fingerprint
+from galhelpers.locks import only_one
 from galhelpers.paths import UserError
 
 PARAMETERS = """profile: str = "quick"
@@ -132,7 +133,7 @@ def test_executed_notebooks_hold_no_record_of_the_machine(ran):
         assert str(ran["out"].parent) not in metadata
         assert not any("execution" in cell or "papermill" in cell for cell in cells)
     left = {path.name for path in ran["out"].iterdir()}
-    assert left - {".lock"} == {
+    assert left - {".run.lock"} == {
         "notebooks", "metrics", "state.json", "results.json", "index.html",
     }  # fmt: skip
 
@@ -204,7 +205,7 @@ def test_an_interrupted_run_is_consistent_and_continues(tmp_path):
     while not (out / "pid").is_file() or not (out / "pid").read_text():
         assert time.monotonic() < deadline, "the second notebook never started"
         time.sleep(0.1)
-    with pytest.raises(UserError, match=f"process {process.pid}"):
+    with pytest.raises(UserError, match=f"number {process.pid}"):
         run_notebooks(folder=folder, out=out)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
@@ -234,70 +235,12 @@ def test_a_kernel_that_cannot_start_says_why(tmp_path, monkeypatch, capsys):
     assert "01_a failed before its first cell: ImportError: no luck" in capsys.readouterr().out
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from galhelpers.course.run import _the_only_run
-with _the_only_run(Path(sys.argv[1])):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_a_killed_run_does_not_block_the_next(tmp_path):
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
     write_notebook(tmp_path / "notebooks" / "01_a.ipynb", "x = 1")
     out = tmp_path / "run"
-    out.mkdir()
-    command = [sys.executable, "-c", HOLD, str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "locked\n"
-        with pytest.raises(UserError, match=f"process {process.pid}"):
-            run_notebooks(folder=tmp_path / "notebooks", out=out)
-        process.kill()
+    with only_one(out / "run", "tries"), pytest.raises(UserError, match=f"{os.getpid()}.*--out"):
+        run_notebooks(folder=tmp_path / "notebooks", out=out)
     assert run_notebooks(folder=tmp_path / "notebooks", out=out) == 0
-
-
-# Every process waits for the others before each try, and holds its lock until all have tried.
-COMPETE = """
-import sys
-from multiprocessing import get_context
-from pathlib import Path
-from galhelpers.course.run import _the_only_run
-from galhelpers.paths import UserError
-
-def compete(barrier, wins):
-    for i in range(len(wins)):
-        out = Path(sys.argv[1], str(i))
-        barrier.wait()
-        try:
-            with _the_only_run(out):
-                with wins.get_lock():
-                    wins[i] += 1
-                barrier.wait()
-        except UserError:
-            barrier.wait()
-
-if __name__ == "__main__":
-    spawn = get_context("spawn")
-    barrier, wins = spawn.Barrier(4), spawn.Array("i", 100)
-    for i in range(len(wins)):
-        Path(sys.argv[1], str(i)).mkdir()
-    processes = [spawn.Process(target=compete, args=(barrier, wins)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    print(sorted(set(wins)))
-"""
-
-
-def test_of_runs_that_start_together_one_works(tmp_path):
-    script = tmp_path / "compete.py"
-    script.write_text(COMPETE)
-    command = [sys.executable, str(script), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stderr == ""
-    assert done.stdout == "[1]\n"
 
 
 @pytest.mark.parametrize(

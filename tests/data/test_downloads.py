@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from galhelpers.data import downloads
-from galhelpers.data.downloads import FetchError, download, explain, public
+from galhelpers.data.downloads import FetchError, download, explain
+from galhelpers.messages import public
 from tests.data.faulty_server import Fault, FaultyServer, visible
 
 DATA = np.random.default_rng(4).bytes(400_000)
