@@ -48,8 +48,8 @@ def only_one(path: str | Path, what: str, wait: bool = True) -> Iterator[None]:
         except filelock.Timeout:
             if not wait:
                 raise UserError(
-                    f"Another process ({_who(holder)}) {what}, in {short(path.parent)}. Wait until it "
-                    "has ended, stop it, or choose another --out."
+                    f"Another process ({_who(holder)}) {what}, in {short(path.parent)}. Wait "
+                    "until it has ended, stop it, or choose another --out."
                 ) from None
             tqdm.write(f"waiting for another process that {what} ({_who(holder)})", file=sys.stderr)
             only.acquire()

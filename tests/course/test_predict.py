@@ -14,7 +14,8 @@ from PIL import Image
 
 from galhelpers.course import predict
 from galhelpers.course.cli import main
-from galhelpers.course.predict import identifiers, list_images, predict_images
+from galhelpers.course.picture_list import identifiers, list_images
+from galhelpers.course.predict import predict_images
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.data.images import load_images, read_image
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
