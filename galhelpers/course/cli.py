@@ -1,7 +1,7 @@
 """The command ``galhelpers``: look at the computer, get data, run the course, classify images.
 
 Exit status: 0 when all went well, 1 when something failed or was interrupted, 2 when the command
-itself was wrong.
+itself was wrong, 3 when ``predict`` classified some images and could not read others.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 1 or 2 as the module says.
+        0 to 3 as the module says.
     """
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
@@ -90,6 +90,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     predict.add_argument("images", metavar="IMAGES", help="folder, or CSV/Parquet with paths")
     predict.add_argument("--out", required=True, metavar="FILE", help=".parquet or .csv")
     predict.add_argument("--column", metavar="NAME", help="column of paths, if it is not clear")
+    predict.add_argument(
+        "--format", default="table", metavar="NAME", help="table (default), or kaggle: a submission"
+    )
+    predict.epilog = (
+        "Exit status: 0 when all images were classified, 3 when some could not be read (FILE's "
+        ".errors.csv lists them), 1 when none could or something failed, 2 when the command was "
+        "wrong. Only earlier predictions are replaced."
+    )
 
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:  # argparse would complain in the name of the whole program, not of the command
@@ -178,13 +186,16 @@ def _run(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     from galhelpers.course.predict import predict_images
 
+    _end_politely()
     done = predict_images(
-        arguments.checkpoint, arguments.images, arguments.out, column=arguments.column
+        arguments.checkpoint,
+        arguments.images,
+        arguments.out,
+        column=arguments.column,
+        form=arguments.format,
     )
-    print(f"Images classified: {done.classified}, in {done.out}")
-    if done.unreadable:
-        print(f"Images that could not be read: {done.unreadable}, with reasons in {done.errors}")
-    return 0 if done.classified else 1
+    print(done.summary())
+    return done.status
 
 
 COMMANDS = {
