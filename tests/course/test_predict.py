@@ -1,8 +1,10 @@
 """Classifying images with a real, tiny network and real files, good and bad."""
 
+import csv
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from galhelpers.course import predict
@@ -242,13 +246,12 @@ def test_parts_of_something_else_are_not_used(
     pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(fresh))
 
 
-def test_nothing_readable_is_a_failure_but_not_an_error(network, tmp_path, capsys):
+def test_where_nothing_is_readable_the_table_is_empty(network, tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"")
-    out = tmp_path / "p.parquet"
-    assert main(["predict", str(network), str(tmp_path / "images"), "--out", str(out)]) == 1
-    assert list(pd.read_parquet(out).columns) == COLUMNS
-    assert len(pd.read_csv(tmp_path / "p.errors.csv")) == 1
+    done = predict_images(network, tmp_path / "images", tmp_path / "p.parquet", progress=False)
+    assert list(pd.read_parquet(done.out).columns) == COLUMNS
+    assert len(pd.read_csv(done.errors)) == 1
 
 
 def test_what_cannot_be_used_is_refused(network, folder, tmp_path):
@@ -326,3 +329,298 @@ def test_a_network_for_votes_writes_all_about_their_distribution(tree, folder, t
     names = np.array([*FIVE_CLASSES, ""])
     expected = names[select_five_classes(shares)] if tree is GZ2 else [""] * 7
     assert table["class_name"].tolist() == list(expected)
+
+
+# Nothing of the user's is lost -------------------------------------------------------------------
+
+
+def places(out: Path) -> tuple[Path, Path, Path]:
+    return out, out.with_suffix(".errors.csv"), out.with_suffix(".notes.csv")
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.errors.csv", "p.notes.csv"])
+@pytest.mark.parametrize("what", ["before", "edited", "link", "pipe"])
+def test_a_file_of_the_users_own_is_never_replaced(network, folder, tmp_path, name, what):
+    target = tmp_path / name
+    if what == "edited":
+        predict_images(network, folder, tmp_path / "p.csv", progress=False)
+        target.write_text(target.read_text().replace("a", "b", 1))
+    elif what == "link":
+        (tmp_path / "elsewhere.csv").write_text("mine")
+        target.symlink_to(tmp_path / "elsewhere.csv")
+    elif what == "pipe":
+        os.mkfifo(target)
+    else:
+        target.write_text("mine")
+    kept = {p.name: p.read_bytes() for p in tmp_path.glob("*.csv") if p.is_file()}
+    with pytest.raises(UserError, match=f"{name} is something else"):
+        predict_images(network, folder, tmp_path / "p.csv", progress=False)
+    assert kept == {p.name: p.read_bytes() for p in tmp_path.glob("*.csv") if p.is_file()}
+    assert os.path.lexists(target)
+
+
+def test_a_file_that_comes_while_predict_works_is_not_replaced(
+    network, folder, tmp_path, monkeypatch
+):
+    out = tmp_path / "p.csv"
+    load = load_images
+
+    def meanwhile(*arguments, **options):
+        out.write_text("mine")
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(predict, "load_images", meanwhile)
+    with pytest.raises(UserError, match=r"p\.csv is something else"):
+        predict_images(network, folder, out, progress=False)
+    assert out.read_text() == "mine"
+    assert shown(tmp_path) == {"images", "p.csv", "p.csv.parts"}
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"p.csv": 3}', b'{"p.csv": [[1]]}', b"\xff"]
+)
+def test_without_its_index_no_file_is_taken_for_ours(network, folder, tmp_path, damage):
+    out = tmp_path / "p.csv"
+    predict_images(network, folder, out, progress=False)
+    (tmp_path / ".p.galhelpers.json").write_bytes(damage)
+    with pytest.raises(UserError, match=r"p\.csv is something else"):
+        predict_images(network, folder, out, progress=False)
+    for path in places(out):
+        path.unlink()
+    predict_images(network, folder, out, progress=False)
+    predict_images(network, folder, out, progress=False)
+
+
+def test_two_formats_share_their_lists_and_say_so(network, folder, tmp_path, capsys):
+    for suffix in (".parquet", ".csv", ".parquet"):
+        predict_images(network, folder, tmp_path / f"p{suffix}", progress=False)
+    assert "p.csv stands beside it" in capsys.readouterr().out
+    (tmp_path / "p.csv").write_text("mine")
+    predict_images(network, folder, tmp_path / "p.parquet", progress=False)
+    assert (tmp_path / "p.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "link", "old version"])
+def test_parts_that_are_not_ours_are_not_touched(network, folder, tmp_path, what):
+    parts = tmp_path / "p.csv.parts"
+    if what == "file":
+        parts.write_text("mine")
+    elif what == "link":
+        parts.symlink_to(folder)
+    else:
+        parts.mkdir()
+        (parts / ("mine.txt" if what == "folder" else "000000000.parquet")).write_text("mine")
+    before = sorted(map(str, tmp_path.rglob("[!.]*")))
+    with pytest.raises(UserError, match=r"p\.csv\.parts"):
+        predict_images(network, folder, tmp_path / "p.csv", progress=False)
+    assert sorted(map(str, tmp_path.rglob("[!.]*"))) == before
+
+
+def test_what_is_read_is_not_replaced(network, folder, tmp_path):
+    out = tmp_path / "p.csv"
+    done = predict_images(network, folder, out, progress=False)
+    held = {p.name: p.read_bytes() for p in places(out)}
+    for table in places(out):  # repeats some: --out must be another name
+        with pytest.raises(UserError, match=f"{table.name} would replace the table"):
+            predict_images(network, table, out, column="file")
+    (tmp_path / "link.csv").symlink_to(done.errors)
+    os.link(done.errors, tmp_path / "hard.csv")
+    for table in ("link.csv", "hard.csv"):
+        with pytest.raises(UserError, match=r"p\.errors\.csv would replace the table"):
+            predict_images(network, tmp_path / table, out, column="file")
+    inside = shutil.copytree(folder, tmp_path / "q.csv.parts")
+    for images in (inside, inside / "south", inside / "labels.csv"):
+        with pytest.raises(UserError, match=r"q\.csv\.parts"):
+            predict_images(network, images, tmp_path / "q.csv")
+    checkpoint = Path(shutil.copy(network, tmp_path / "network.csv"))
+    with pytest.raises(UserError, match=r"network\.csv would replace .* checkpoint"):
+        predict_images(checkpoint, folder, checkpoint)
+    assert checkpoint.read_bytes() == network.read_bytes()
+    assert held == {p.name: p.read_bytes() for p in places(out)}
+    assert len(list(inside.rglob("*.*"))) == len(list(folder.rglob("*.*")))
+
+
+@pytest.mark.parametrize("other", ["p.parquet", "p.csv"])
+def test_a_second_prediction_into_one_place_is_refused(
+    network, folder, tmp_path, monkeypatch, other
+):
+    """They share the lists, so that two formats are one place."""
+    load, said = load_images, []
+
+    def meanwhile(*arguments, **options):
+        monkeypatch.setattr(predict, "load_images", load)
+        with pytest.raises(UserError, match=f"predicts into {other}"):
+            predict_images(network, folder / "north", tmp_path / other, progress=False)
+        said.append("refused")
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(predict, "load_images", meanwhile)
+    done = predict_images(network, folder, tmp_path / "p.parquet", progress=False)
+    assert said == ["refused"]
+    assert len(pd.read_parquet(done.out)) == 7
+
+
+@pytest.mark.parametrize("length", [201, 240, 255])
+def test_a_name_too_long_is_told_before_the_work(network, folder, tmp_path, monkeypatch, length):
+    names = count_reads(monkeypatch)
+    with pytest.raises(UserError, match=f"at most 200 bytes.*got {length}"):
+        predict_images(network, folder, tmp_path / ("x" * (length - 4) + ".csv"))
+    assert not names
+    out = tmp_path / ("x" * 196 + ".csv")
+    assert predict_images(network, folder, out, part=2, progress=False).classified == 7
+
+
+# Saved parts are as they were written, or made again ---------------------------------------------
+
+
+@pytest.mark.parametrize("call", [2, 4])
+def test_parts_that_vanish_while_predict_works_are_made_again(
+    network, folder, tmp_path, monkeypatch, call
+):
+    predict_images(network, folder, tmp_path / "whole.csv", part=3, progress=False)
+    load, calls = load_images, []
+
+    def gone(*arguments, **options):
+        calls.append(1)
+        if len(calls) == call:
+            shutil.rmtree(tmp_path / "p.csv.parts")
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(predict, "load_images", gone)
+    done = predict_images(network, folder, tmp_path / "p.csv", part=3, progress=False)
+    assert (done.classified, done.unreadable) == (7, 3)
+    assert len(calls) == 4 + call - 1
+    for made, whole in zip(places(done.out), places(tmp_path / "whole.csv"), strict=True):
+        assert made.read_bytes() == whole.read_bytes()
+
+
+def test_a_finished_file_with_other_rows_replaces_nothing(network, folder, tmp_path, monkeypatch):
+    out = tmp_path / "p.parquet"
+    predict_images(network, folder, out, progress=False)
+    before = out.read_bytes()
+    tables = predict._Work.tables
+    monkeypatch.setattr(predict._Work, "tables", lambda work: iter(list(tables(work))[1:]))
+    with pytest.raises(OSError, match=r"7 rows .* holds 6"):
+        predict_images(network, folder, out, part=3, progress=False)
+    assert out.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def undisturbed(network, tmp_path_factory):
+    """Six images, one of them unreadable; and what an interrupted and a whole run leave."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    for number in range(5):
+        write_image(root / "images" / f"{number}.png", number, "L" if number == 3 else "RGB")
+    (root / "images" / "bad.png").write_text("bad")
+    for name in ("before", "whole"):
+        predict_images(network, root / "images", root / name / "p.csv", part=2, progress=False)
+    keep = predict.Parts.remove
+    predict.Parts.remove = lambda parts: None
+    predict_images(network, root / "images", root / "before" / "p.csv", part=2, progress=False)
+    predict.Parts.remove = keep
+    return root
+
+
+FOREIGN = ("notes.txt", ".DS_Store", "000000000.parquet", "000000000-0123456789abcdef.parquet")
+
+
+@st.composite
+def changes(draw):
+    """Say what happens to one file: which one, and how."""
+    how = draw(st.sampled_from(["remove", "cut", "flip", "foreign", "folder", "swap"]))
+    return how, draw(st.integers(0, 10**6)), draw(st.integers(0, 10**6))
+
+
+def change(root: Path, how: str, which: int, where: int, foreign: dict[Path, bytes]) -> None:
+    parts = root / "p.csv.parts"
+    own = [p for p in (*sorted(root.glob(".p.g*")), *sorted(root.glob("p*"))) if p.is_file()]
+    files = [*(sorted(parts.iterdir()) if parts.is_dir() else []), *own]
+    if how == "folder":
+        shutil.rmtree(parts, ignore_errors=True)
+        foreign_gone = [path for path in foreign if parts in path.parents]
+        for path in foreign_gone:
+            del foreign[path]
+        return
+    if how == "foreign":
+        path = parts / FOREIGN[which % len(FOREIGN)]
+        if not path.exists():
+            parts.mkdir(exist_ok=True)
+            path.write_bytes(b"mine")
+            foreign[path] = b"mine"
+        return
+    files = [file for file in files if file not in foreign]
+    if not files:
+        return
+    file = files[which % len(files)]
+    content = bytearray(file.read_bytes())
+    if how == "remove":
+        file.unlink()
+    elif how == "cut":
+        file.write_bytes(content[: where % (len(content) + 1)])
+    elif how == "swap":
+        file.write_bytes(files[where % len(files)].read_bytes())
+    elif content:
+        content[where % len(content)] ^= 1 + where % 255
+        file.write_bytes(content)
+    # What somebody changed is his own from now on, in a place of a result.
+    if file in places(root / "p.csv") and file.exists():
+        foreign[file] = file.read_bytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(changes(), min_size=1, max_size=5))
+def test_whatever_happens_to_its_files_predict_gives_the_same_or_a_word(
+    network, undisturbed, happened
+):
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(shutil.copytree(undisturbed / "before", Path(place) / "x"))
+        whole = [path.read_bytes() for path in places(undisturbed / "whole" / "p.csv")]
+        foreign: dict[Path, bytes] = {}
+        for how, which, where in happened:
+            change(root, how, which, where, foreign)
+        foreign = {p: b for p, b in foreign.items() if b not in whole}
+        try:
+            predict_images(network, undisturbed / "images", root / "p.csv", part=2, progress=False)
+        except UserError as error:
+            event("refused")
+            assert "\n" not in str(error)  # noqa: PT017 - one of two right results
+        else:
+            event("the same")
+            assert [path.read_bytes() for path in places(root / "p.csv")] == whole
+        assert {path: path.read_bytes() for path in foreign} == foreign
+
+
+# Names, summary, exit status ----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_hard_for_csv(network, tmp_path, capsys):
+    names = ["=cmd|calc!A0.png", "@SUM.png", "a\rb.png", "a\nb.png", 'q"uo,te.png', "NA.png"]
+    for number, name in enumerate(names):
+        write_image(tmp_path / "images" / name, number)
+    (tmp_path / "images" / "-bad\r.png").write_text("bad")
+    done = predict_images(network, tmp_path / "images", tmp_path / "p.csv", progress=False)
+    for file, expected in ((done.out, sorted(names)), (done.errors, ["-bad\r.png"])):
+        with file.open(newline="", encoding="utf-8") as rows:
+            assert [row["file"] for row in csv.DictReader(rows)] == expected
+        read = pd.read_csv(file, keep_default_na=False)
+        assert read["file"].tolist() == expected
+    said = capsys.readouterr().out
+    assert "takes for formulas: 6, as '-bad '" in said
+    assert "\r" not in said
+
+
+@pytest.mark.parametrize(("bad", "status"), [(0, 0), (1, 3), (2, 1)])
+def test_the_exit_status_tells_whether_all_some_or_none_were_classified(
+    network, tmp_path, capsys, bad, status
+):
+    for number in range(2):
+        file = write_image(tmp_path / "images" / f"{number}.png", number)
+        if number < bad:
+            file.write_bytes(b"")
+    out = tmp_path / "p.csv"
+    assert main(["predict", str(network), str(tmp_path / "images"), "--out", str(out)]) == status
+    said = capsys.readouterr().out
+    assert f"Images: 2. Classified: {2 - bad}, in {out}." in said
+    assert ("Unreadable: " in said) == bool(bad)
+    assert out.with_suffix(".errors.csv").exists() == bool(bad)
