@@ -141,9 +141,9 @@ def predict_images(
     """
     keep_freed_memory()
     out, images, checkpoint_file = map(user_path, (out, images, checkpoint_file))
-    errors, notes = errors_file(out), notes_file(out)
-    parts = Parts(out.with_name(f"{out.name}.parts"))
+    parts = Parts(out.parent / f"{out.name}.parts")
     _check_output(out, form, parts.folder, [images, checkpoint_file])
+    errors, notes = errors_file(out), notes_file(out)
     checkpoint = _load(checkpoint_file)
     listed = list_images(images, column)
     ids = galaxy_ids(listed) if form == "kaggle" else None

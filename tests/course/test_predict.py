@@ -595,7 +595,7 @@ def test_whatever_happens_to_its_files_predict_gives_the_same_or_a_word(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_names_that_are_hard_for_csv(network, tmp_path, capsys):
-    names = ["=cmd|calc!A0.png", "@SUM.png", "a\rb.png", "a\nb.png", 'q"uo,te.png', "NA.png"]
+    names = ["=cmd|calc!A0.png", "@SUM.png", "a\rb.png", "a\nb.png", 'q"uo,ted.png', "NA.png"]
     for number, name in enumerate(names):
         write_image(tmp_path / "images" / name, number)
     (tmp_path / "images" / "-bad\r.png").write_text("bad")
