@@ -15,7 +15,7 @@ from galhelpers.trees import GZ2
 if TYPE_CHECKING:
     from galhelpers.learning.checkpoint import Checkpoint
 
-SHOWN = 5  # galaxies that a message names
+SHOWN = 10  # galaxies that a message names
 
 
 def kaggle_columns(checkpoint: "Checkpoint") -> list[str]:
@@ -38,7 +38,9 @@ def kaggle_columns(checkpoint: "Checkpoint") -> list[str]:
 
 
 def galaxy_ids(listed: pd.DataFrame) -> pd.Series:
-    """Give the ``GalaxyID`` of each picture: its identifier, else the name of its file.
+    """Give the ``GalaxyID`` of each picture: the name of its file, else its identifier.
+
+    The name comes first: a table may hold identifiers of another catalogue.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def galaxy_ids(listed: pd.DataFrame) -> pd.Series:
     """
     stems = listed["file"].str.extract(r"([^/\\]*?)(?:\.[^./\\]*)?$", expand=False)
     number = "[0-9]{1,18}"
-    texts = listed["id"].where(listed["id"].str.fullmatch(number), stems)
+    texts = stems.where(stems.str.fullmatch(number), listed["id"].str.strip())
     wrong = listed["file"][~texts.str.fullmatch(number)]
     if len(wrong):
         raise UserError(

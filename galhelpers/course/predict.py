@@ -157,8 +157,8 @@ def predict_images(
         ) from None
     with only_one(errors, f"predicts into {out.name}", wait=False):
         own = OwnFiles(out, errors, notes)
-        own.record({})  # also shows whether the folder takes files, before the first image is read
         parts.check()
+        own.record({})  # also shows whether the folder takes files, before the first image is read
         work = _Work(checkpoint, listed, _digest(checkpoint_file), parts, part, progress)
         work.do()
         with ExitStack() as renamings:
@@ -381,14 +381,14 @@ def _check_output(out: Path, form: str, parts: Path, inputs: list[Path]) -> None
         )
     if out.is_dir():
         raise UserError(f"Expected --out to be a file, but {out} is a folder. Choose another name.")
-    for given in [path.resolve() for path in inputs]:
+    for given in inputs:
         for place in (out, errors_file(out), notes_file(out)):
-            if place.resolve() == given or _same(place, given):
+            if _real(place) == _real(given) or _same(place, given):
                 raise UserError(
                     f"Expected --out to be a new file or earlier predictions, but {place} would "
                     "replace the table or checkpoint that is read. Choose another name."
                 )
-        if parts.resolve() in (given, *given.parents):
+        if _real(parts) in (_real(given), *_real(given).parents):
             raise UserError(
                 f"Expected --out to be a new file or earlier predictions, but {parts}, whose files "
                 f"are deleted at the end, holds {public(given.name)}, which is read. Choose "
@@ -396,8 +396,12 @@ def _check_output(out: Path, form: str, parts: Path, inputs: list[Path]) -> None
             )
 
 
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # unlike Path.resolve, it bears a link to itself
+
+
 def _same(place: Path, given: Path) -> bool:
-    """Say whether two names mean one file: a link, or capitals on a disk that ignores them."""
+    """Say whether two names mean one file: a hard link, or a disk that ignores capitals."""
     return place.exists() and given.exists() and place.samefile(given)
 
 

@@ -339,7 +339,8 @@ def places(out: Path) -> tuple[Path, Path, Path]:
 
 
 @pytest.mark.parametrize("name", ["p.csv", "p.errors.csv", "p.notes.csv"])
-@pytest.mark.parametrize("what", ["before", "edited", "link", "pipe"])
+@pytest.mark.parametrize("what", ["before", "edited", "link", "link to itself", "pipe"])
+@pytest.mark.skipif(sys.platform == "win32", reason="no links and pipes without rights")
 def test_a_file_of_the_users_own_is_never_replaced(network, folder, tmp_path, name, what):
     target = tmp_path / name
     if what == "edited":
@@ -348,6 +349,8 @@ def test_a_file_of_the_users_own_is_never_replaced(network, folder, tmp_path, na
     elif what == "link":
         (tmp_path / "elsewhere.csv").write_text("mine")
         target.symlink_to(tmp_path / "elsewhere.csv")
+    elif what == "link to itself":
+        target.symlink_to(target)
     elif what == "pipe":
         os.mkfifo(target)
     else:
