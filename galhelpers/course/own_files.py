@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from galhelpers.messages import public
 from galhelpers.paths import UserError, atomic_write
 
 
@@ -40,8 +41,8 @@ class OwnFiles:
         for path in self.paths:
             if os.path.lexists(path) and not _is_one_of(path, known.get(path.name)):
                 raise UserError(
-                    f"Expected a new file or earlier predictions, but {path} is something else, "
-                    f"or was changed after {self.paths[0].name} was written: it is not replaced. "
+                    f"Expected a new file or earlier predictions, but {public(path)} is something else, "
+                    f"or was changed after {public(self.paths[0].name)} was written: it is not replaced. "
                     "Choose another --out, or move that file away."
                 )
 

@@ -77,16 +77,16 @@ class Predictions:
     def summary(self) -> str:
         """Say how many images there were and what became of them."""
         total = self.classified + self.unreadable
-        lines = [f"Images: {total}. Classified: {self.classified}, in {self.out}."]
+        lines = [f"Images: {total}. Classified: {self.classified}, in {public(self.out)}."]
         if self.unreadable:
-            lines[0] += f" Unreadable: {self.unreadable}, with reasons in {self.errors}."
+            lines[0] += f" Unreadable: {self.unreadable}, with reasons in {public(self.errors)}."
         for kind, counts in self.noted.groupby(level="kind"):
             reasons = counts.droplevel("kind").sort_values(ascending=False, kind="stable")
             said = [f"{public(reason, 80)}: {n}" for reason, n in reasons.head(SHOWN).items()]
             more = [f"other reasons: {reasons[SHOWN:].sum()}"] if len(reasons) > SHOWN else []
             lines.append(
                 f"Of those classified, {public(kind, 40)}: {reasons.sum()} "
-                f"({', '.join(said + more)}), listed in {self.notes}."
+                f"({', '.join(said + more)}), listed in {public(self.notes)}."
             )
         return "\n".join(lines)
 
@@ -152,10 +152,10 @@ def predict_images(
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"Expected to write {out}, but its folder cannot be used ({error.strerror}). "
+            f"Expected to write {public(out)}, but its folder cannot be used ({error.strerror}). "
             "Choose another --out."
         ) from None
-    with only_one(errors, f"predicts into {out.name}", wait=False):
+    with only_one(errors, f"predicts into {public(out.name)}", wait=False):
         own = OwnFiles(out, errors, notes)
         parts.check()
         own.record({})  # also shows whether the folder takes files, before the first image is read
@@ -342,7 +342,9 @@ def _tell_formulas(names: pd.Series) -> None:
 def _tell_sibling(out: Path) -> None:
     other = out.with_suffix(".csv" if out.suffix == ".parquet" else ".parquet")
     if other.exists():
-        print(f"{other.name} stands beside it; the lists of remarks are those of {out.name} now.")
+        print(
+            f"{public(other.name)} stands beside it; the lists are those of {public(out.name)} now."
+        )
 
 
 def _digest(file: Path) -> str:
@@ -380,17 +382,19 @@ def _check_output(out: Path, form: str, parts: Path, inputs: list[Path]) -> None
             "beside it have longer names. Choose a shorter one."
         )
     if out.is_dir():
-        raise UserError(f"Expected --out to be a file, but {out} is a folder. Choose another name.")
+        raise UserError(
+            f"Expected --out to be a file, but {public(out)} is a folder. Choose another name."
+        )
     for given in inputs:
         for place in (out, errors_file(out), notes_file(out)):
             if _real(place) == _real(given) or _same(place, given):
                 raise UserError(
-                    f"Expected --out to be a new file or earlier predictions, but {place} would "
+                    f"Expected --out to be a new file or earlier predictions, but {public(place)} would "
                     "replace the table or checkpoint that is read. Choose another name."
                 )
         if _real(parts) in (_real(given), *_real(given).parents):
             raise UserError(
-                f"Expected --out to be a new file or earlier predictions, but {parts}, whose files "
+                f"Expected --out to be a new file or earlier predictions, but {public(parts)}, whose files "
                 f"are deleted at the end, holds {public(given.name)}, which is read. Choose "
                 "another name."
             )
