@@ -41,9 +41,9 @@ class OwnFiles:
         for path in self.paths:
             if os.path.lexists(path) and not _is_one_of(path, known.get(path.name)):
                 raise UserError(
-                    f"Expected a new file or earlier predictions, but {public(path)} is something else, "
-                    f"or was changed after {public(self.paths[0].name)} was written: it is not replaced. "
-                    "Choose another --out, or move that file away."
+                    f"Expected a new file or earlier predictions, but {public(path)} is something "
+                    f"else, or was changed after {public(self.paths[0].name)} was written: it is "
+                    "not replaced. Choose another --out, or move that file away."
                 )
 
     def record(self, written: Mapping[Path, Path]) -> None:

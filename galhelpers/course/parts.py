@@ -45,8 +45,8 @@ class Parts:
                 return
             what = f"a folder that holds other files ({public(min(others), 80)})"
         raise UserError(
-            f"Expected {public(self.folder)} to be new or what an interrupted prediction left, but it is "
-            f"{what}: nothing in it is touched. Choose another --out, or move it away."
+            f"Expected {public(self.folder)} to be new or what an interrupted prediction left, but "
+            f"it is {what}: nothing in it is touched. Choose another --out, or move it away."
         )
 
     def files(self) -> list[Path]:

@@ -389,14 +389,14 @@ def _check_output(out: Path, form: str, parts: Path, inputs: list[Path]) -> None
         for place in (out, errors_file(out), notes_file(out)):
             if _real(place) == _real(given) or _same(place, given):
                 raise UserError(
-                    f"Expected --out to be a new file or earlier predictions, but {public(place)} would "
-                    "replace the table or checkpoint that is read. Choose another name."
+                    f"Expected --out to be a new file or earlier predictions, but {public(place)} "
+                    "would replace the table or checkpoint that is read. Choose another name."
                 )
         if _real(parts) in (_real(given), *_real(given).parents):
             raise UserError(
-                f"Expected --out to be a new file or earlier predictions, but {public(parts)}, whose files "
-                f"are deleted at the end, holds {public(given.name)}, which is read. Choose "
-                "another name."
+                f"Expected --out to be a new file or earlier predictions, but {public(parts)}, "
+                f"whose files are deleted at the end, holds {public(given.name)}, which is read. "
+                "Choose another name."
             )
 
 
