@@ -1,15 +1,20 @@
 """Reading images: broken files, odd formats, the cache, and that a reduced galaxy is the galaxy."""
 
 import io
+import json
 import math
 import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, features
 
 from galhelpers.data.images import ImageError, load_images, read_image
 
@@ -72,29 +77,167 @@ def broken_files(folder):
     Image.new("1", (9_000, 8_000)).save(large, "PNG")
     floats = Image.fromarray(np.ones((8, 8), np.float32))
     deep = Image.fromarray(np.full((8, 8), 70_000, np.int32))
+    black = np.zeros((64, 64, 3), np.uint8)
+    hot = black.copy()
+    hot[5, 5:12] = 255
+    noise = np.random.default_rng(0).integers(0, 8, (64, 64, 3), dtype=np.uint8)
+    counts = Image.fromarray(galaxy(64)[..., 1].astype(np.uint16) * 4 + 1000)
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    with (folder / "sparse.jpg").open("wb") as file:
+        file.truncate(60 * 10**9)
     return {
         save(folder, "empty.jpg", b""): "empty (0 bytes)",
         save(folder, "truncated.jpg", good[: len(good) // 2]): "damaged or cut short",
         save(folder, "truncated.png", png.getvalue()[:-2000]): "damaged or cut short",
-        save(folder, "header_only.jpg", good[:20]): "not an image",
+        save(folder, "header_only.jpg", good[:20]): "damaged or cut short",
         save(folder, "corrupt.png", bytes(flipped)): "damaged or cut short",
-        save(folder, "zeros.jpg", bytes(5000)): "not an image in a known format",
-        save(folder, "text.jpg", b"GalaxyID,Class1.1\n100008,0.38\n"): "starts with 'GalaxyID,Cla'",
-        save(folder, "error_page.jpg", b"<!DOCTYPE html><html>404</html>"): "'<!DOCTYPE ht'",
+        save(folder, "zeros.jpg", bytes(5000)): "a file of zeros",
+        save(folder, "text.jpg", b"root:x:0:0:s3cret\n"): "is text, not an image",
+        save(folder, "error_page.jpg", b"<!DOCTYPE html>s3cret</html>"): "a web page",
+        save(folder, "list.jpg", b"PK\x03\x04s3cret"): "a zip archive",
+        save(folder, "array.jpg", b"\x93NUMPYs3cret"): "a NumPy array",
+        save(folder, "table.jpg", b"PAR1s3cret"): "a Parquet table",
+        save(folder, "unknown.jpg", b"\x01\x02s3cret\x1b[2J"): "of unknown kind",
         save(folder, "bomb.png", bomb.getvalue()): "refused",
         save(folder, "large.png", large.getvalue()): "9000 x 8000 px",
         save(folder, "floats.tif", floats): "floating-point pixels",
         save(folder, "deep.tif", deep): "32-bit integer pixels",
+        save(folder, "counts.tif", counts): "counts from 10",
+        save(folder, "bits.png", Image.fromarray(galaxy(64)).convert("1")): "1 bit",
+        save(folder, "black.png", Image.fromarray(black)): "RGB 0, 0, 0",
+        save(folder, "black.jpg", jpeg(black)): "RGB 0, 0, 0",
+        save(folder, "white.png", Image.fromarray(255 - black)): "RGB 255, 255, 255",
+        save(folder, "one_colour.gif", Image.new("RGB", (90, 90), (9, 80, 9))): "is empty",
+        save(folder, "hot_pixels.png", Image.fromarray(hot)): "is empty",
+        save(folder, "noise.png", Image.fromarray(noise)): "is empty",
+        save(folder, "strip.jpg", jpeg(black[:20] + 9)): "is empty",
+        save(folder, "one_pixel.png", Image.new("RGB", (1, 1))): "1 x 1 px",
+        save(folder, "line.png", Image.fromarray(galaxy(300, 8))): "300 x 8 px",
         folder / "folder.jpg": "is a folder",
         folder / "missing.jpg": "no such file",
+        folder / ("long" * 100 + ".jpg"): "cannot be read",
+        folder / "zero\0.jpg": "cannot be read",
+        folder / "loop.jpg": "symbolic links",
+        folder / "sparse.jpg": "60,000,000,000 bytes",
     }
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_what_has_no_end_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(ImageError, match="pipe or a device"):
-        read_image(tmp_path / "pipe.jpg", 8)
+    (tmp_path / "zeros.jpg").symlink_to("/dev/zero")
+    for name in ("pipe.jpg", "zeros.jpg"):
+        with pytest.raises(ImageError, match="pipe or a device"):
+            read_image(tmp_path / name, 8)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the program is a shell script")
+@pytest.mark.parametrize(
+    "start",
+    [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 50 50\n", b"\xc5\xd0\xd3\xc6" + bytes(60)],
+)
+def test_no_program_is_started_on_a_file(tmp_path, monkeypatch, start):
+    started = tmp_path / "started"
+    program = save(tmp_path, "gs", f"#!/bin/sh\ntouch {started}\n".encode())
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    hostile = start + b"%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(ImageError, match="PostScript program"):
+        read_image(hostile, 16)
+    assert not started.exists()
+
+
+_LARGE_PICTURES = """
+import resource, sys
+import numpy as np
+from galhelpers.data.images import load_images, read_image
+read_image(sys.argv[2], 8)  # what is loaded once
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+images = load_images([sys.argv[1]] * 6, 8, workers=6, progress=False)
+assert images.ok.all(), images.problems
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory in the units of Linux")
+def test_memory_does_not_grow_with_the_number_of_threads(tmp_path):
+    deep = np.zeros((3000, 3000), np.uint16)
+    deep[1000:2000, 1000:2000] = 60_000
+    large = save(tmp_path, "large.png", Image.fromarray(deep), compress_level=1)
+    small = save(tmp_path, "small.png", Image.fromarray(deep[900:1100, 900:1100]))
+    command = [sys.executable, "-c", _LARGE_PICTURES, str(large), str(small)]
+    grown = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    # One takes some 90 MB: 2 bytes a pixel twice, then 1 and 4. Six would take 500.
+    assert grown < 200_000
+
+
+@pytest.mark.real
+def test_no_real_galaxy_is_taken_for_an_empty_picture(real_data):
+    for name in ("gz2_native", "gz1_sdss", "decals_rings", "gz2_votes", "candels_stamps"):
+        files = sorted(f for f in (real_data / name).rglob("*") if f.suffix in (".jpg", ".png"))
+        images = load_images(files[:150], 64, progress=False)
+        assert images.ok.all(), images.problems
+
+
+@pytest.mark.parametrize("telescope", ["sdss", "decals", "des", "hst"])
+def test_no_simulated_galaxy_is_taken_for_an_empty_picture(telescope, tmp_path):
+    # Here, because the processes of another test read this module and do not need torch.
+    from galhelpers.survey import render, sample_galaxies
+
+    pictures = np.asarray(render(sample_galaxies(40, seed=3), telescope, size=64, seed=3))
+    files = [save(tmp_path, f"{i}.jpg", jpeg(p.transpose(1, 2, 0))) for i, p in enumerate(pictures)]
+    images = load_images(files, 32, progress=False)
+    assert images.ok.all(), images.problems
+
+
+FORMATS = {"JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP"}
+FORMATS |= {f for f, name in (("AVIF", "avif"), ("JPEG2000", "jpg_2000")) if features.check(name)}
+
+
+def small_picture(kind):
+    buffer = io.BytesIO()
+    Image.fromarray(galaxy(24)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_every_format_is_read(kind):
+    assert read_image(small_picture(kind), 24).std() > 10
+
+
+@given(
+    kind=st.sampled_from(sorted(FORMATS)),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8),
+    end=st.floats(0.02, 1),
+    more=st.binary(max_size=50),
+)
+@settings(max_examples=300, deadline=None)
+def test_damage_gives_pixels_or_one_reason(kind, changes, end, more):
+    damaged = bytearray(small_picture(kind))
+    for where, value in changes:
+        # More of the changes fall upon the header, where they do more harm.
+        damaged[int(where**2 * (len(damaged) - 1))] = value
+    check_pixels_or_reason(bytes(damaged[: int(end * len(damaged))]) + more)
+
+
+@given(
+    start=st.sampled_from([small_picture(kind)[:16] for kind in sorted(FORMATS)] + [b""]),
+    rest=st.binary(max_size=200),
+)
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_give_pixels_or_one_reason(start, rest):
+    check_pixels_or_reason(start + rest)
+
+
+def check_pixels_or_reason(content):
+    reason = ""
+    try:
+        pixels = read_image(content, 8)
+        assert (pixels.shape, pixels.dtype) == ((3, 8, 8), np.uint8)
+    except ImageError as error:
+        reason = str(error)
+    assert reason.isprintable()
+    assert len(reason) < 250
 
 
 def test_broken_files_are_listed_and_never_stop_the_rest(tmp_path):
@@ -112,7 +255,9 @@ def test_broken_files_are_listed_and_never_stop_the_rest(tmp_path):
         assert words in reason
         assert "\n" not in reason
         assert "BytesIO" not in reason
-        assert len(reason) < 120
+        assert "s3cret" not in reason
+        assert reason.isprintable()
+        assert len(reason) < 160
 
 
 def test_read_image_says_what_is_wrong(tmp_path):
@@ -140,6 +285,8 @@ def test_odd_formats_give_the_right_pixels_and_a_note(tmp_path):
     grey = array[..., 1]
     half = np.dstack([array, np.full((64, 64), 128, np.uint8)])
     sixteen = Image.fromarray(grey.astype(np.uint16) * 257)
+    twelve = Image.fromarray(grey.astype(np.uint16) * 16)
+    eight = Image.fromarray(grey.astype(np.uint16))
     wanted_grey = np.broadcast_to(grey, (3, 64, 64))
     wanted_rgb = array.transpose(2, 0, 1).astype(int)
     palette = rgb.quantize(256)
@@ -148,7 +295,10 @@ def test_odd_formats_give_the_right_pixels_and_a_note(tmp_path):
         ("grey.png", Image.fromarray(grey), wanted_grey, 0, "grey: one channel"),
         ("grey.jpg", Image.fromarray(grey), wanted_grey, 8, "grey: one channel"),
         ("grey16.png", sixteen, wanted_grey, 0, "16-bit grey"),
-        ("grey16.tif", sixteen, wanted_grey, 0, "16-bit grey"),
+        ("grey16.tif", sixteen, wanted_grey, 0, "65535 is white"),
+        ("grey12.png", twelve, wanted_grey, 1, "4095 is white"),
+        ("grey12.tif", twelve, wanted_grey, 1, "4095 is white"),
+        ("grey8.tif", eight, wanted_grey, 0, "255 is white"),
         ("palette.png", palette, wanted_palette, 0, "P converted to RGB"),
         ("palette.gif", palette, wanted_palette, 0, "P converted to RGB"),
         ("alpha.png", Image.fromarray(half), wanted_rgb * 128 // 255, 1, "RGBA laid on black"),
@@ -175,13 +325,13 @@ def test_sixteen_bit_colour_png_is_noted(tmp_path):
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    # Pillow cannot write this format, so it is put together by hand: 4 x 4 px, RGB = 3 levels.
-    row = b"\0" + struct.pack(">12H", *[10_280, 25_700, 51_400] * 4)
-    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    # Pillow cannot write this format, so it is put together by hand: 16 x 16 px, half black.
+    row = b"\0" + struct.pack(">48H", *[10_280, 25_700, 51_400] * 8, *[0] * 24)
+    header = struct.pack(">IIBBBBB", 16, 16, 16, 2, 0, 0, 0)
     content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
-    content += chunk(b"IDAT", zlib.compress(row * 4)) + chunk(b"IEND", b"")
-    images = load_images([save(tmp_path, "deep.png", content)], 4, progress=False)
-    assert images.pixels[0].reshape(3, -1).T.tolist() == [[40, 100, 200]] * 16
+    content += chunk(b"IDAT", zlib.compress(row * 16)) + chunk(b"IEND", b"")
+    images = load_images([save(tmp_path, "deep.png", content)], 16, progress=False)
+    assert images.pixels[0, :, :, :8].reshape(3, -1).T.tolist() == [[40, 100, 200]] * 128
     assert "16-bit RGB" in images.problems["reason"][0]
 
 
@@ -220,11 +370,12 @@ def test_fine_stripes_do_not_alias():
     # Stripes of one pixel turn into broad false bands when pixels are merely skipped.
     stripes = np.zeros((424, 424, 3), np.uint8)
     stripes[:, ::2] = 200
+    stripes[:40] = 0  # without this it would be a picture of one colour
     for content in (jpeg(stripes), None):
         buffer = io.BytesIO()
         Image.fromarray(stripes).save(buffer, "PNG")
         pixels = read_image(content or buffer.getvalue(), 64).astype(float)
-        assert abs(pixels - 100).max() < 8
+        assert abs(pixels[:, 8:] - 100).max() < 8
     skipped = np.asarray(Image.fromarray(stripes).resize((64, 64), Image.Resampling.NEAREST))
     assert skipped.std() > 90  # the same image, done wrong
 
@@ -352,6 +503,72 @@ def test_a_damaged_cache_is_made_again(files, tmp_path, suffix, keep):
     assert load(files, tmp_path / "cache").from_cache
 
 
+@pytest.mark.parametrize(
+    "change", ["pixels", "all errors", "a digest", "an older form", "nonsense"]
+)
+def test_a_changed_cache_is_made_again(files, tmp_path, change):
+    path = load(files, tmp_path / "cache").path
+    note = path.with_suffix(".json")
+    check, (outcomes, hashes) = json.loads(note.read_text())
+    if change == "pixels":
+        content = bytearray(path.read_bytes())
+        content[400:1200] = bytes(800)
+        path.write_bytes(content)
+    elif change == "all errors":
+        outcomes = [[digest, "error", "is damaged"] for digest, *_ in outcomes]
+        note.write_text(json.dumps([check, [outcomes, hashes]]))
+    elif change == "a digest":
+        outcomes[0][0] = outcomes[1][0]
+        note.write_text(json.dumps([check, [outcomes, hashes]]))
+    else:
+        note.write_text(json.dumps(outcomes) if change == "an older form" else "[" * 10**6)
+    again = load(files, tmp_path / "cache")
+    assert not again.from_cache
+    assert again.ok.all()
+    assert np.array_equal(again.pixels[0], read_image(files[0], 16))
+    assert load(files, tmp_path / "cache").from_cache
+
+
+def test_without_a_folder_to_write_to_another_one_serves(files, tmp_path, monkeypatch, capsys):
+    (tmp_path / "cache").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    first = load(files, tmp_path / "cache")
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert "own/galhelpers" in said
+    assert first.path.parent == tmp_path / "own" / "galhelpers"
+    assert load(files, tmp_path / "cache").from_cache
+    assert not capsys.readouterr().out
+
+
+def test_without_any_folder_the_pixels_stay_in_memory(files, tmp_path, monkeypatch, capsys):
+    (tmp_path / "cache").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    images = load([*files, tmp_path / "missing.jpg"], tmp_path / "cache")
+    assert "memory" in capsys.readouterr().out
+    assert images.path is None
+    assert images.ok.tolist() == [True] * 5 + [False]
+    assert len(images.problems) == 1
+    assert np.array_equal(images.pixels[0], read_image(files[0], 16))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_full_disk_leaves_the_pixels_in_memory(files, tmp_path, monkeypatch, capsys):
+    import resource
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # no file may be larger
+    try:
+        images = load(files, tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert images.path is None
+    assert images.ok.all()
+    assert "memory" in capsys.readouterr().out
+    assert not list((tmp_path / "cache").iterdir())
+
+
 def test_a_failure_leaves_no_half_cache(files, tmp_path, monkeypatch):
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -385,7 +602,8 @@ def test_two_processes_may_build_one_cache(tmp_path):
 def test_order_survives_blocks_and_threads(tmp_path):
     files = []
     for i in range(1100):  # more than two blocks
-        image = Image.new("RGB", (4, 4), (i % 256, i // 256, 7))
+        image = Image.new("RGB", (16, 16), (i % 256, i // 256, 7))
+        image.paste((90, 200, 90), (8, 8, 12, 12))
         files.append(save(tmp_path, f"{i}.png", image))
     pixels = load_images(files, 4, workers=4, progress=False).pixels
     assert np.array_equal(
