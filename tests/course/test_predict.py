@@ -18,7 +18,6 @@ from PIL import Image
 
 from galhelpers.course import predict
 from galhelpers.course.cli import main
-from galhelpers.course.picture_list import identifiers, list_images
 from galhelpers.course.predict import predict_images
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.data.images import load_images, read_image
@@ -171,20 +170,6 @@ def test_a_table_of_paths(network, folder, tmp_path, suffix):
     assert errors["(row 4)"] == "the table has no path in this row"
 
 
-def test_the_column_of_paths_must_be_clear(folder, tmp_path):
-    table = tmp_path / "list.csv"
-    row = {"a": ["images/galaxy0.jpg"], "b": ["images/galaxy1.jpg"], "c": ["x"]}
-    pd.DataFrame(row).to_csv(table, index=False)
-    with pytest.raises(UserError, match=r"a, b.*--column"):
-        list_images(table)
-    assert list_images(table, "b")["id"].tolist() == ["galaxy1"]
-    with pytest.raises(UserError, match=r"'d'.*a, b, c"):
-        list_images(table, "d")
-    pd.DataFrame({"c": ["x"]}).to_csv(table, index=False)
-    with pytest.raises(UserError, match=r": c\b.*--column"):
-        list_images(table)
-
-
 class StoppedError(Exception):
     """Stands for whatever ends a process in the middle."""
 
@@ -259,8 +244,6 @@ def test_what_cannot_be_used_is_refused(network, folder, tmp_path):
         predict_images(network, folder, tmp_path / "p.txt")
     with pytest.raises(UserError, match="nowhere"):
         predict_images(network, tmp_path / "nowhere", tmp_path / "p.csv")
-    with pytest.raises(UserError, match=r"galaxy0\.jpg"):
-        predict_images(network, folder / "galaxy0.jpg", tmp_path / "p.csv")
     (tmp_path / "void").mkdir()
     with pytest.raises(UserError, match=r"void.* 0 files"):
         predict_images(network, tmp_path / "void", tmp_path / "p.csv")
@@ -274,14 +257,6 @@ def test_what_cannot_be_used_is_refused(network, folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"file.p\.csv"):
         predict_images(network, folder, tmp_path / "file" / "p.csv")
-
-
-def test_identifiers_are_unique():
-    files = pd.Series(["x/1.jpg", "y/1.jpg", "2.jpg", "3.a.jpg", "3.a.png"])
-    assert identifiers(files).tolist() == ["x/1.jpg", "y/1.jpg", "2", "3.a.jpg", "3.a.png"]
-    # The name of one without suffix is the whole name of another.
-    files = pd.Series(["1.jpg", "y/1.jpg", "1.jpg.png"])
-    assert identifiers(files).is_unique
 
 
 def test_no_class_where_the_network_gives_nan(network, folder, tmp_path):
