@@ -92,13 +92,11 @@ def text_table(path: Path, is_file: Callable[[str], bool]) -> Table:
         header = ""
         for first in lines:
             words = first.strip()
-            if (
-                not words.startswith("#")
-                or is_file(words)
-                or is_file(re.split("[,;\t|]", words)[0])
-            ):
+            # Excel's first line "sep=;" is no row either.
+            above = not words or words.startswith("#") or re.fullmatch('"?sep=.?"?', words)
+            if not above or is_file(words) or is_file(re.split("[,;\t|]", words)[0]):
                 break
-            comments, header, first = comments + 1, words.lstrip("# "), ""
+            comments, header, first = comments + 1, words.lstrip("# ") or header, ""
         sample = [line for line in (first, *itertools.islice(lines, HEAD)) if line.strip()]
     if not sample:
         raise UserError(f"Expected one row an image in {public(path)}, but it has no rows.")

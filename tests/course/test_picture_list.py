@@ -107,6 +107,13 @@ def test_other_files_are_told_what_to_do(course, name, start, words):
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("https://host/a.jpg", "fetch it"), ("*.jpg", "folder"), ("no.csv", "not")]
+)
+def test_what_is_not_there_is_told(course, name, words):
+    assert words in refusal(Path(name))
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_what_has_no_end_is_not_opened(course):
     os.mkfifo(course / "list.csv")
@@ -126,7 +133,7 @@ WITH_IDS = {
     "tabs": "id_str\tfile_loc\n" + "".join(f"{i}\t{f}\n" for i, f in ROWS),
     "bars": "objid|file_loc\n" + "".join(f"{i}|{f}\n" for i, f in ROWS),
     "blanks": "id   file\n" + "".join(f"{i:20} {f}\n" for i, f in ROWS),
-    "comment above": "# made by topcat, on Monday\nid,file\n"
+    "comment above": "\n# made by topcat, on Monday\n\n# x\n\nid,file\n"
     + "".join(f"{i},{f}\n" for i, f in ROWS),
     "header as a comment": "# id file\n" + "".join(f"{i} {f}\n" for i, f in ROWS),
     "header that starts with a hash": "#id,file\n" + "".join(f"{i},{f}\n" for i, f in ROWS),
@@ -137,6 +144,7 @@ WITH_IDS = {
     "lines of Windows": "iauname,file\r\n" + "".join(f"{i},{f}\r\n" for i, f in ROWS),
     "lines of an old Mac": "id,file\r" + "".join(f"{i},{f}\r" for i, f in ROWS),
     "backslashes": "id,file\n" + "".join(f"{i},{f}\n" for i, f in ROWS).replace("/", "\\"),
+    "first line of Excel": "sep=;\nid;file\n" + "".join(f"{i};{f}\n" for i, f in ROWS),
     "several identifiers": "dr7objid,ID_STR,file\n" + "".join(f"7,{i},{f}\n" for i, f in ROWS),
     "digits lost in one": "id,objid,file\n" + "".join(f"5.8772E+17,{i},{f}\n" for i, f in ROWS),
 }
