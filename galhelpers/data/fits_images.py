@@ -147,7 +147,7 @@ def _check_tiles(content: bytes, number: int, values: int) -> None:
                     unpacker = zlib.decompressobj(wbits=31)
                     unpacker.decompress(packed, 8 * values)
                     if not unpacker.eof:
-                        raise ImageError("is damaged: a tile holds more than the whole image")
+                        raise ImageError("is damaged: a tile is cut short or too large")
 
 
 def _planes(hdu: Any) -> NDArray[Any]:

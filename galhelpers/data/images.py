@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import logging
 import math
 import os
 import tempfile
@@ -49,11 +50,15 @@ IMAGE_SUFFIXES = frozenset(
 # Pillow knows forty formats more. Some start a program on what the file says (Ghostscript for
 # PostScript), and hardly any has ever held a galaxy.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
+_MOST_WORDS = 5_000_000  # bytes of numbers written out, which Pillow reads one by one
 _LEAST_SIDE = 16  # pixels; smaller ones show no galaxy
 # A picture in which fewer pixels than these differ from its middle level by so much is empty. In
 # 7,257 pictures of SDSS, DECaLS, CANDELS and the simulated survey the least difference was 84
 # levels in a thousandth of the pixels.
 _EMPTY_PIXELS, _EMPTY_LEVELS = 9, 16
+
+# What Pillow's decoders complain of is in the list of problems; it need not be on the screen, too.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Raise this number when the same file would give other pixels than before.
 _PREPROCESSING = 1
@@ -261,6 +266,8 @@ def _pixels(content: bytes, size: int, crop: float) -> tuple[NDArray[np.uint8], 
 
 
 def _decode_content(content: bytes, size: int, crop: float) -> tuple[NDArray[np.uint8], str]:
+    if content.startswith((b"P1", b"P2", b"P3")) and len(content) > _MOST_WORDS:
+        raise ImageError("holds its pixels as words, too many to read: save it as PNG")
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:

@@ -98,6 +98,7 @@ def broken_files(folder):
         save(folder, "array.jpg", b"\x93NUMPYs3cret"): "a NumPy array",
         save(folder, "table.jpg", b"PAR1s3cret"): "a Parquet table",
         save(folder, "unknown.jpg", b"\x01\x02s3cret\x1b[2J"): "of unknown kind",
+        save(folder, "words.ppm", b"P3 1300 1300 255\n" + b"1 " * 5_070_000): "as words",
         save(folder, "bomb.png", bomb.getvalue()): "refused",
         save(folder, "large.png", large.getvalue()): "9000 x 8000 px",
         save(folder, "floats.tif", floats): "floating-point pixels",
