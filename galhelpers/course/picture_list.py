@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from galhelpers.course.picture_tables import (
+    HEAD,
     Table,
     fits_table,
     looks_like_picture,
@@ -32,6 +33,8 @@ _ADVICE = {
     "a zip archive": "Unpack it and give the folder; save a spreadsheet as CSV",
     "a tar archive": "Unpack it (tar xf) and give the folder",
     "a gzip file": "Unpack it (tar xzf, or gunzip) and give what is in it",
+    "a bzip2 file": "Unpack it (bunzip2, or tar xjf) and give what is in it",
+    "an xz file": "Unpack it (unxz, or tar xJf) and give what is in it",
     "a NumPy array (.npy)": "Save each picture as a file, "
     "PIL.Image.fromarray(array[i]).save(f'pictures/{i}.png'), and give the folder",
     "an HDF5 file": "Save each picture as a file and give the folder; that of Galaxy10 is unpacked "
@@ -236,12 +239,14 @@ def _text(cell: str) -> str:
 def _from_table(file: Path, table: Table, column: str | None) -> pd.DataFrame:
     places = _Places(file)
     number = _path_column(file, table, column, places)
-    places.choose(table.head[number])
     names = [i for wanted in IDENTIFIERS for i, n in enumerate(table.names) if n.lower() == wanted]
     numbers = [number, *(i for i in names if i != number)]
     cells, *others = table.read(numbers)
     if not cells:
         raise UserError(f"Expected one row an image in {public(file)}, but it has no rows.")
+    places.choose(cells[:HEAD])
+    if not any(map(places.holds, cells[:HEAD])):
+        places.choose(cells)
     paths = [places.path(cell) for cell in cells]
     if not any(os.path.lexists(path) for path in paths if path):
         raise UserError(_nothing_found(file, table.names[number], cells, places))
@@ -287,15 +292,16 @@ def _path_column(file: Path, table: Table, column: str | None, places: _Places) 
     if len(found) == 1:
         return found[0]
     if not found:
-        for name, cells in zip(table.names, table.head, strict=True):
-            if any(map(looks_like_picture, cells)):
-                raise UserError(_nothing_found(file, name, cells, places))
+        # Pictures of the first rows may be missing. If all are, the caller says so.
+        likely = [i for i, cells in enumerate(table.head) if any(map(looks_like_picture, cells))]
+        if likely:
+            return likely[0]
     several = public(", ".join(table.names[i] for i in found))
     what = f"several have ({several})" if found else "none has"
     raise UserError(
         f"Expected one column of {public(file.name)} to hold paths of existing files, relative to "
         f"the table's folder or the working folder, or absolute, but {what}. Its columns: "
-        f"{columns}. Name the column with --column."
+        f"{columns}. Name the column with --column, add one, or give the folder."
     )
 
 
@@ -304,13 +310,15 @@ def _nothing_found(file: Path, name: str, cells: list[str], places: _Places) -> 
     first = next((text for cell in cells if (text := cell.strip())), "")
     slashed = first.replace("\\", "/")
     absolute = slashed.startswith(("/", "~")) or re.match("[A-Za-z]:", slashed)
-    where = " and in ".join(dict.fromkeys(public(folder) for folder in places.folders))
+    where = " and in ".join(dict.fromkeys(public(folder.resolve()) for folder in places.folders))
     looked = "there is no such file" if absolute else f"there is no such file in {where}"
     parts = slashed.split("/")
     ends = ["/".join(parts[i:]) for i in range(1, len(parts))]
     beside = next((end for end in ends if places.holds(end)), None)
     if not first:
         looked, advice = "it is empty", "Check the table"
+    elif first.startswith("file://"):
+        looked, advice = "it is an address", "Write plain paths, without file://"
     elif "://" in first:
         looked = "it is an address"
         advice = (
@@ -331,5 +339,5 @@ def _nothing_found(file: Path, name: str, cells: list[str], places: _Places) -> 
         advice = "Put the table beside the pictures, or start in the folder where its paths begin"
     return (
         f"Expected the column '{public(name)}' of {public(file.name)} to hold paths of files, but "
-        f"none of those looked at exists. The first is '{public(first, 200)}'; {looked}. {advice}."
+        f"none of them exists. The first is '{public(first, 200)}'; {looked}. {advice}."
     )

@@ -39,6 +39,7 @@ _KINDS = {
     b"\xd7\xcd\xc6\x9a": "a Windows metafile",
     b"8BPS": "a Photoshop file",
     b"\x80\x04": "a Python pickle",
+    b"\x80\x05": "a Python pickle",
     b"ARROW1": "an Arrow file",
     b"SQLite format 3": "a SQLite database",
     b"\xd0\xcf\x11\xe0": "a file of an old Office program",

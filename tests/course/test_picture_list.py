@@ -188,6 +188,15 @@ def test_a_first_row_whose_picture_is_missing_is_no_header(course):
     assert listed["file"].tolist() == ["img/gone.jpg", *FILES]
 
 
+def test_missing_pictures_in_the_first_rows_are_rows_as_well(course, monkeypatch):
+    gone = [f"img/no{i}.jpg" for i in range(60)]
+    table = write(course / "list.csv", "n,file\n" + "".join(f"1,{f}\n" for f in gone + FILES))
+    assert list_images(table)["file"].tolist() == gone + FILES
+    monkeypatch.chdir(course)
+    moved = table.rename(course / "elsewhere" / "list.csv")
+    assert list_images(moved)["path"].tolist()[-4:] == [str(course / file) for file in FILES]
+
+
 def test_names_with_separators_in_them(course):
     names = ["a,b.jpg", "c;d.jpg", "e f.jpg", "g|h.jpg", "#1.jpg", 'a"b.jpg']
     for name in names:
@@ -262,6 +271,7 @@ def test_paths_may_start_at_the_working_folder(course, monkeypatch, capsys):
         ("C:\\data\\", r"C:\\data\\img/100380.jpg'.*Take 'C:/data/'"),
         ("../gone/", r"elsewhere.*Take '../gone/'"),
         ("https://host/", "address.*wget"),
+        ("file:///data/", "without file://"),
         ("/mnt/other_", "another computer"),
         ("other_", "there is no such file in .* and in"),
     ],
