@@ -8,7 +8,7 @@ from galhelpers.exercises.n05_euler_steps import GRADIENT_MISTAKES, aca_gradient
 
 def _chain_with(flaw):
     def chain(f, y0, n):
-        h, y = 1 / n, y0.clone() if flaw == "overwritten" and torch.is_tensor(y0) else y0
+        h, y = 1 / n, y0 * 1 if flaw == "overwritten" else y0
         for i in range(n):
             t = {"step numbers": i, "late": (i + 1) * h, "no clock": 0}.get(flaw, i * h)
             change = f(t, y0 if flaw == "from y0" else y) * (1 if flaw == "length 1" else h)
@@ -57,8 +57,8 @@ WRONG = {
         "no clock": (_chain_with("no clock"), "begins where the one before it ended"),
         "length 1": (_chain_with("length 1"), "as if each were the whole"),
         "from y0": (_chain_with("from y0"), "Has the state not moved on"),
-        "six blocks at most": (lambda f, y0, n: euler_chain(f, y0, min(n, 6)), "half the error"),
-        "in place": (_chain_with("in place"), "y0 is not what it was"),
+        "six blocks at most": (lambda f, y0, n: euler_chain(f, y0, min(n, 6)), "Once in each"),
+        "in place": (_chain_with("in place"), "is not what it was before"),
         "overwritten": (_chain_with("overwritten"), "back-propagation fails"),
         "cut": (_chain_with("cut"), "cut your result off"),
         "detached": (_chain_with("detached"), "a part of the way only"),

@@ -49,7 +49,7 @@ WRONG = {
         ),
         "distances": (
             lambda train, test, r: np.hypot(*_offsets(train, test)).min(axis=1),
-            "for the first. Expected",
+            "for one. Expected",
         ),
         "on the edge": (
             lambda train, test, r: leaked(train, test, 0.9 * r),
