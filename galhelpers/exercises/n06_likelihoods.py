@@ -129,10 +129,12 @@ def _check_certain(ask: Answer) -> str | None:
         (4, 1.0, "all would, one of 5 did not"),
     ):
         _, got = surprise(k, 5, rho)
+        if close(got, 0):
+            return f"rho = {rho:g} says that {claim}, and you give 0, as if it had to be so"
         if got != np.inf:
             return (
                 f"rho = {rho:g} says that {claim}, and you give {got:.4g}. Has rho been moved to "
-                "please the logarithm, or is 0 not told from infinity?"
+                "please the logarithm?"
             )
     return None
 
@@ -290,6 +292,7 @@ def _check_beta_binomial(ask: Answer) -> str | None:
         (1, 8, 0.4, 2.5),
         (4, 6, 1.0, 1.0),
         (12, 30, 90.0, 60.0),
+        (250, 400, 2000.0, 1000.0),
         (30, 40, 7e5, 3e5),
     ):
         k, n, a, b = case
@@ -297,11 +300,12 @@ def _check_beta_binomial(ask: Answer) -> str | None:
         got = as_number(ask(*case, seen=seen), WHAT, finite=False)
         if not close(got, beta_binomial_nll(*case), rtol=1e-5):
             hint = "try one vote. It is a yes with the expected share, a/(a + b)"
-            if a > 1e3 or not np.isfinite(got):
+            if not np.isfinite(got):
+                hint = "did a power or a Γ leave the floats?"
+            elif a > 1e3:
                 hint = (
-                    f"the answer is {beta_binomial_nll(*case):.4g}. Did a power or a Γ leave the "
-                    "floats? Or is it single precision: ln Γ(10^6) is 12,815,504.6, of which "
-                    "float32 keeps no decimals"
+                    f"the answer is {beta_binomial_nll(*case):.4g}. Is it single precision? "
+                    "ln Γ(10^6) is 12,815,504.6, of which float32 keeps no decimals"
                 )
             mistake = name_mistake(got, case, BETA_BINOMIAL_MISTAKES) or hint
             return f"for {seen} you give {got:.4g}: {mistake}"

@@ -304,6 +304,11 @@ def _check_accuracy(ask: Answer) -> str | None:
                 "was expected and one of the votes. In the question's example two are asked, and "
                 "one is right"
             )
+    few = np.array([[0.7, 0.3], [0.6, 0.4], [0.1, 0.9]]), np.array([[1.0, 9], [2, 0], [0, 0]]), 5
+    seen = "three galaxies, of which one has 5 votes or more, and it is wrong"
+    got = as_number(ask(*few, seen=seen), what, finite=False)
+    if not close(got, 0):
+        return f"for {seen} you give {got:.3g}. One galaxy is few, but it is an accuracy: 0"
     seen = "12 galaxies, of which none has 30 votes, and at_least = 30"
     got = as_number(ask(*_draw(rng, 12, 3), 30, seen=seen), what, finite=False)
     if not np.isnan(got):

@@ -398,6 +398,7 @@ def _catalogs(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray, n
     offset = (far * r / 3600)[:, None] * np.stack([east, np.sin(angle)], axis=1)
     test[rng.permutation(90)[:50]] = train[partner] + offset
     test[7] = train[7] + [0, 0.3 * r / 3600]  # one pair in the same row of both
+    test[9], test[10] = train[9] * [1, -1], train[10] + [180, 0]  # in the mirror, and opposite
     test[8] = train[8] + [0, 58.5 * r / 3600]  # nearer than a minute is to a second
     for table in (train, test):
         table[:, 0] %= 360
@@ -418,7 +419,7 @@ def _crowd(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray, np.n
         for east, north in near:
             offset = np.array([east / np.cos(np.radians(place[1])), north])
             rows.append(place + offset * r / 3600)
-    train = rng.permutation(np.array(rows))
+    train = np.array(rows)
     for table in (train, test):
         table[:, 0] %= 360
     return train, test

@@ -10,6 +10,8 @@ from galhelpers.exercises.n05_reading_a_paper import (
     MACRO_MISTAKES,
     SURPRISE_MISTAKES,
     overall_and_macro,
+    selection_bonus,
+    surprise,
 )
 
 WRONG = {
@@ -63,6 +65,53 @@ def _bonus_by_loops(validation, test):
     return torch.tensor([max(t) - t[v.index(max(v))] for v, t in pairs]).mean()
 
 
+REFUSED = {
+    "05.5": [
+        lambda m: (0.911, 0.781),
+        lambda m: overall_and_macro(m.T),
+        lambda m: (overall_and_macro(m)[0], (np.diag(m) / m.sum(axis=1)).sum() / 5),
+        lambda m: (np.trace(m) / (m.sum() - np.trace(m)), overall_and_macro(m)[1]),
+        lambda m: (1 - np.trace(m) / m.sum(), overall_and_macro(m)[1]),
+        lambda m: (m.max(axis=1).sum() / m.sum(), overall_and_macro(m)[1]),
+        lambda m: (overall_and_macro(m)[0], np.sort(np.diag(m) / m.sum(axis=1))[1:].mean()),
+        lambda m: (overall_and_macro(m)[0], np.mean(m / m.sum(axis=1, keepdims=True))),
+        lambda m: np.round(overall_and_macro(m), 3),
+        lambda m: [float(np.float16(share)) for share in overall_and_macro(m)],
+    ],
+    "05.6": [
+        lambda rows, sizes, n_test, n_splits: surprise(rows, sizes, n_test, 10),
+        lambda rows, sizes, n_test, n_splits: surprise(rows, sizes, n_test, max(n_splits - 1, 1)),
+        lambda rows, sizes, n_test, n_splits: surprise(rows, sizes, sizes.sum() // 10, n_splits),
+        lambda rows, sizes, n_test, n_splits: surprise(rows.astype(int), sizes, n_test, n_splits),
+        lambda rows, sizes, n_test, n_splits: surprise(
+            rows * n_test / rows.sum(), sizes, n_test, n_splits
+        ),
+        lambda rows, sizes, n_test, n_splits: surprise(rows, rows * 10, n_test, n_splits),
+        lambda rows, sizes, n_test, n_splits: (rows - rows.mean()) / rows.std(),
+        lambda rows, sizes, n_test, n_splits: (
+            (rows - (e := n_test * sizes / sizes.sum())) ** 2 / e * n_splits
+        ),
+        lambda rows, sizes, n_test, n_splits: (
+            (rows - (e := n_test * sizes / sizes.sum())) / np.sqrt(rows / n_splits) + 0 * e
+        ),
+        lambda *case: abs(surprise(*case)).max(),
+    ],
+    "05.7": [
+        lambda v, t: selection_bonus(v[:, :5], t[:, :5]),
+        lambda v, t: selection_bonus(v + t, t),
+        lambda v, t: selection_bonus(np.round(v, 2), t),
+        lambda v, t: selection_bonus(v.T, t.T),
+        lambda v, t: max(selection_bonus(v, t), 0.01),
+        lambda v, t: selection_bonus(v[:1], t[:1]),
+        lambda v, t: np.mean([b.max() - b[a.argmax() - 1] for a, b in zip(v, t, strict=True)]),
+        lambda v, t: np.mean(
+            [b[a.argmax() :].max() - b[a.argmax()] for a, b in zip(v, t, strict=True)]
+        ),
+        lambda v, t: np.mean([b.max() - b[a == a.max()].mean() for a, b in zip(v, t, strict=True)]),
+        lambda v, t: np.mean(t.max(axis=1) - t.mean(axis=1)),
+        lambda v, t: np.mean(t.argmax(axis=1) - v.argmax(axis=1)),
+    ],
+}
 RIGHT = {
     "05.5": [_table_by_sklearn],
     "05.6": [_surprise_by_scipy],

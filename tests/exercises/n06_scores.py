@@ -57,6 +57,36 @@ WRONG = {
 }
 
 
+REFUSED = {
+    "06.5": [
+        lambda v: noise_floor(v[v.sum(axis=1) >= 3]),
+        lambda v: noise_floor(np.minimum(v, 9)),
+        lambda v: noise_floor(v[:, :2]),
+        lambda v: noise_floor(v) if v.sum(axis=1).min() > 1 else np.nan,
+        lambda v: np.sqrt(0.5) * noise_floor(v),
+        lambda v: (lambda p, n: np.sqrt((p[:, 0] * (1 - p[:, 0]) / (n[:, 0] - 1)).mean()))(
+            *_parts(v)
+        ),
+        lambda v: (lambda p, n: np.sqrt(np.median(p * (1 - p) / (n - 1))))(*_parts(v)),
+        lambda v: (lambda p, n: np.sqrt((p * (1 - p) / (n - 1)).max(axis=1).mean()))(*_parts(v)),
+        lambda v: (lambda p, n: np.sqrt(np.mean(p / (n - 1))))(*_parts(v)),
+        lambda v: (lambda p, n: np.sqrt(np.mean(p * (1 - p) * (n - 1) / n**2)))(*_parts(v)),
+    ],
+    "06.6": [
+        lambda e, v, least: accuracy_among_asked(e, v, 5),
+        lambda e, v, least: accuracy_among_asked(e, v, max(least, 1)),
+        lambda e, v, least: accuracy_among_asked(e, np.rint(v), least),
+        lambda e, v, least: accuracy_among_asked(v, e, least),
+        lambda e, v, least: accuracy_among_asked(e[:100], v[:100], least),
+        lambda e, v, least: accuracy_among_asked(e, v, least) or np.nan,
+        lambda e, v, least: accuracy_among_asked(-e, -v, -least),
+        lambda e, v, least: _right(e, v)[(v > 0).sum(axis=1) >= least].mean(),
+        lambda e, v, least: _right(e, v)[v.mean(axis=1) >= least].mean(),
+        lambda e, v, least: round(accuracy_among_asked(e, v, least), 2),
+    ],
+}
+
+
 def _accuracy_by_loops(expected, votes, at_least):
     right = [
         list(e).index(max(e)) == list(v).index(max(v))

@@ -57,6 +57,49 @@ WRONG = {
 }
 
 
+def _own(rule):
+    """Give the own gain when each network's rows are chosen by another rule."""
+
+    def answer(b, a, y, n):
+        first, last = ((p.argmax(axis=1) == y)[rule(p, n)].mean() for p in (b, a))
+        return last - first, gains(b, a, y, n)[1]
+
+    return answer
+
+
+REFUSED = {
+    "07.3": [
+        _own(lambda p, n: np.argsort(-p.std(axis=1))[:n]),
+        _own(lambda p, n: np.argsort(-abs(p[:, 1] - 0.5))[:n]),
+        _own(lambda p, n: np.argsort(p.min(axis=1))[:n]),
+        _own(lambda p, n: np.argsort(-p.max(axis=1))[-n:]),
+        _own(lambda p, n: np.argsort(np.argsort(-p.max(axis=1)))[:n]),
+        _own(lambda p, n: p.max(axis=1) > 0.5),
+        _own(lambda p, n: np.argsort(-p.max(axis=1))[: max(n, 2)]),
+        lambda b, a, y, n: gains(b[:, :2], a[:, :2], y, n),
+        lambda b, a, y, n: gains(a, b, y, n),
+        lambda b, a, y, n: (gains(b, a, y, n)[0], (a.argmax(axis=1) == b.argmax(axis=1)).mean()),
+        lambda b, a, y, n: (gains(b, a, y, n)[0], a.max(axis=1).mean() - b.max(axis=1).mean()),
+        lambda b, a, y, n: np.abs(gains(b, a, y, n)),
+        lambda b, a, y, n: np.round(gains(b, a, y, n), 2),
+    ],
+    "07.4": [
+        lambda w, o, r: verdict(w, o, r).T,
+        lambda w, o, r: verdict(w, o, r)[[0, 0]],
+        lambda w, o, r: np.stack([verdict(w, o, o)[0], verdict(r, o, o)[0]]),
+        lambda w, o, r: verdict(w, (o + r) / 2, r),
+        lambda w, o, r: verdict(w, o, r) / o.mean(),
+        lambda w, o, r: np.clip(verdict(w, o, r), -0.05, 0.05),
+        lambda w, o, r: np.maximum(verdict(w, o, r), 0),
+        lambda w, o, r: np.round(verdict(w, o, r), 3),
+        lambda w, o, r: verdict(w[:5], o[:5], r[:5]),
+        lambda w, o, r: np.nan_to_num(verdict(w, o, r), nan=np.inf),
+        lambda w, o, r: verdict(w, o, r) if len(w) > 2 else verdict(w[:1], o[:1], r[:1]),
+        lambda w, o, r: verdict(w, np.full(len(w), o.mean()), np.full(len(w), r.mean())),
+    ],
+}
+
+
 def _gains_by_pandas(before, after, truth, n):
     own, everywhere = [], []
     for p in (before, after):

@@ -11,14 +11,21 @@ import inspect
 import io
 import itertools
 import re
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from galhelpers.exercises import exercises_of
+from galhelpers.exercises import MODULES, exercises_of, find
 
+REFUSED = [
+    (number, i, answer)
+    for name in MODULES
+    for number, answers in getattr(import_module(f"tests.exercises.{name}"), "REFUSED", {}).items()
+    for i, answer in enumerate(answers)
+]
 EXERCISES = [e for notebook in ("05", "06", "07") for e in exercises_of(notebook)]
 each = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.id)
 
@@ -28,6 +35,14 @@ def verdict(exercise, answer):
         found = exercise.verdict(answer)
     assert "could not be checked" not in found.message
     return found
+
+
+@pytest.mark.parametrize(("number", "i", "answer"), REFUSED)
+def test_a_wrong_answer_written_from_the_question_alone_is_refused(number, i, answer):
+    found = verdict(find(number), answer)
+    assert found.status == "not yet"
+    assert "\n" not in found.message
+    assert len(found.message) < 600
 
 
 # Arguments and results ---------------------------------------------------------------------------
@@ -236,10 +251,15 @@ def test_the_example_of_the_question_is_so(exercise):
     if isinstance(said, list) and isinstance(said[0], str | bool):
         assert list(found) == said
     else:
-        flat = lambda v: (
-            np.concatenate([np.ravel(item) for item in v]) if isinstance(v, tuple) else np.ravel(v)
-        )  # noqa: E731
-        np.testing.assert_allclose(flat(found), flat(said), atol=6e-4, rtol=2e-3)
+        np.testing.assert_allclose(_flat(found), _flat(said), atol=6e-4, rtol=2e-3)
+
+
+def _flat(value):
+    return (
+        np.concatenate([np.ravel(v) for v in value])
+        if isinstance(value, tuple)
+        else np.ravel(value)
+    )
 
 
 def _array(value):
