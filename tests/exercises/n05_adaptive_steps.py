@@ -149,7 +149,20 @@ REFUSED = {
         lambda h, error, tolerance, order: next_step(h, error, tolerance * abs(h) / 0.1, order),
     ],
 }
+
+
+def _next_by_cases(h, error, tolerance, order):
+    factor = 10.0 if error == 0 else 0.9 * np.exp(np.log(tolerance / error) / order)
+    if factor > 10:
+        factor = 10
+    if error <= tolerance and factor < 1:
+        factor = 1
+    if factor < 0.2:
+        factor = 0.2
+    return np.float32(factor * h)
+
+
 RIGHT = {
-    "05.2": [_heun_by_difference],
-    "05.3": [_next_by_clip],
+    "05.2": [_heun_by_difference, lambda *inputs: np.stack(_heun_by_difference(*inputs))],
+    "05.3": [_next_by_clip, _next_by_cases],
 }

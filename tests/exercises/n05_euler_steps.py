@@ -1,5 +1,7 @@
 """Answers to the exercises of n05_euler_steps.py: wrong ones, and other right ones."""
 
+import functools
+
 import numpy as np
 import torch
 
@@ -196,7 +198,24 @@ REFUSED = {
         lambda k, z0, steps: (aca_gradient(k, z0, steps)[0], k * aca_gradient(k, z0, steps)[1]),
     ],
 }
+
+
+def _euler_by_reduce(f, y0, n):
+    return functools.reduce(lambda y, i: y + f(i / n, y) * (1 / n), range(n), y0)
+
+
+def _back_by_torch(k, z0, steps):
+    """Slopes as a product from behind, in double precision, and without autograd."""
+    factors = 1 + torch.tensor(steps, dtype=torch.float64) * k
+    states = z0 * torch.cat([torch.ones(1, dtype=torch.float64), factors.cumprod(0)])
+    after = factors.flip(0).cumprod(0).flip(0)
+    after = torch.cat([after[1:], torch.ones(1, dtype=torch.float64)])
+    slopes = 2 * states[-1] * after
+    by_k = (slopes * torch.tensor(steps, dtype=torch.float64) * states[:-1]).sum()
+    return 2 * states[-1] * factors.prod(), by_k
+
+
 RIGHT = {
-    "05.1": [_euler_by_recursion, _euler_with_torch_times],
-    "05.4": [_derivatives_carried_forward],
+    "05.1": [_euler_by_recursion, _euler_with_torch_times, _euler_by_reduce],
+    "05.4": [_derivatives_carried_forward, _back_by_torch],
 }

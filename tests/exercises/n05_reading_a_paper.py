@@ -1,6 +1,7 @@
 """Answers to the exercises of n05_reading_a_paper.py: wrong ones, and other right ones."""
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.stats import hypergeom
 from sklearn.metrics import balanced_accuracy_score
@@ -112,8 +113,32 @@ REFUSED = {
         lambda v, t: np.mean(t.argmax(axis=1) - v.argmax(axis=1)),
     ],
 }
+
+
+def _table_by_loops(matrix):
+    rows = matrix.tolist()
+    right = [row[i] for i, row in enumerate(rows)]
+    recalls = [one / sum(row) for one, row in zip(right, rows, strict=True)]
+    return torch.tensor([sum(right) / sum(map(sum, rows)), sum(recalls) / len(recalls)])
+
+
+def _surprise_by_loops(row_sums, class_sizes, n_test, n_splits):
+    n = int(class_sizes.sum())
+    spread = [n_test * (k / n) * (1 - k / n) * (n - n_test) / (n - 1) for k in class_sizes.tolist()]
+    return [
+        (row - n_test * k / n) * (n_splits / one) ** 0.5
+        for row, k, one in zip(row_sums, class_sizes, spread, strict=True)
+    ]
+
+
+def _bonus_by_pandas(validation, test):
+    chosen = pd.DataFrame(validation).idxmax(axis=1)
+    table = pd.DataFrame(test)
+    return (table.max(axis=1) - [table.loc[i, epoch] for i, epoch in chosen.items()]).mean()
+
+
 RIGHT = {
-    "05.5": [_table_by_sklearn],
-    "05.6": [_surprise_by_scipy],
-    "05.7": [_bonus_by_loops],
+    "05.5": [_table_by_sklearn, _table_by_loops],
+    "05.6": [_surprise_by_scipy, _surprise_by_loops],
+    "05.7": [_bonus_by_loops, _bonus_by_pandas],
 }

@@ -1,6 +1,7 @@
 """Answers to the exercises of n06_committee.py: wrong ones, and other right ones."""
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import betainc, betaincinv
 from scipy.stats import beta
@@ -91,10 +92,25 @@ REFUSED = {
         lambda f, e: ((1 - f) * (1 - e)).mean(axis=0),
     ],
 }
+
+
+def _interval_by_halving(a, b, level):
+    ends = []
+    for q in ((1 - level) / 2, (1 + level) / 2):
+        low, high = 0.0, 1.0
+        for _ in range(12):
+            middle = (low + high) / 2
+            low, high = (middle, high) if beta(a, b).cdf(middle).mean() < q else (low, middle)
+        ends.append((low + high) / 2)
+    return pd.Series(ends).tolist()
+
+
 RIGHT = {
-    "06.3": [_interval_on_a_grid, _interval_by_first_point_above],
+    "06.3": [_interval_on_a_grid, _interval_by_first_point_above, _interval_by_halving],
     "06.4": [
         lambda f, e: [np.mean(one * (1 - two)) for one, two in zip(f.T, e.T, strict=True)],
         lambda f, e: torch.from_numpy(f - f * e).mean(dim=0),
+        lambda f, e: np.einsum("pg,pg->g", f, 1 - e) / len(f),
+        lambda f, e: (pd.DataFrame(f) * (1 - pd.DataFrame(e))).mean(),
     ],
 }

@@ -1,8 +1,10 @@
 """Answers to the exercises of n06_likelihoods.py: wrong ones, and other right ones."""
 
 import itertools
+import math
 
 import numpy as np
+import torch
 from scipy.integrate import quad
 from scipy.special import comb, gamma, gammaln, xlog1py, xlogy
 from scipy.stats import beta, binom
@@ -150,7 +152,26 @@ REFUSED = {
         lambda k, n, a, b: np.mean(beta_binomial_nll(k, n, a, b)),
     ],
 }
+
+
+@np.vectorize
+def _binomial_by_whole_numbers(k, n, rho):
+    logs = [
+        (math.log(p) if p else -math.inf) * times
+        for p, times in ((rho, k), (1 - rho, n - k))
+        if times
+    ]
+    return -math.log(math.comb(n, k)) - sum(logs)
+
+
+def _beta_binomial_by_torch(k, n, a, b):
+    k, n, a, b = (torch.as_tensor(value, dtype=torch.float64) for value in (k, n, a, b))
+    parts = [(a + b, -1), (a, 1), (b, 1), (k + a, -1), (n - k + b, -1), (n + a + b, 1)]
+    parts += [(n + 1, -1), (k + 1, 1), (n - k + 1, 1)]
+    return sum(sign * torch.lgamma(value) for value, sign in parts)
+
+
 RIGHT = {
-    "06.1": [binomial_by_scipy],
-    "06.2": [_beta_binomial_by_quad],
+    "06.1": [binomial_by_scipy, _binomial_by_whole_numbers],
+    "06.2": [_beta_binomial_by_quad, _beta_binomial_by_torch],
 }

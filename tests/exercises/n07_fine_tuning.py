@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 
 from galhelpers.exercises.n07_fine_tuning import moved
 
@@ -113,6 +114,18 @@ REFUSED = {
         lambda b, a, f: ", ".join(moved(b, a, f)),
     ],
 }
+
+
+def _moved_by_loops(before, after, frozen):
+    found = []
+    for name, value in before.items():
+        for part in frozen:
+            if (name + ".").startswith(part + ".") and (value != after[name]).any():
+                found.append(name)
+                break
+    return pd.Series(found, dtype=object)
+
+
 RIGHT = {
-    "07.2": [_moved_by_bytes],
+    "07.2": [_moved_by_bytes, _moved_by_loops],
 }

@@ -1,8 +1,11 @@
 """Answers to the exercises of n07_self_training.py: wrong ones, and other right ones."""
 
+import statistics
+
 import numpy as np
 import pandas as pd
-from scipy.stats import ttest_rel
+import torch
+from scipy.stats import t, ttest_rel
 
 from galhelpers.exercises.n07_self_training import (
     EVERYWHERE_MISTAKES,
@@ -117,7 +120,28 @@ def _verdict_by_scipy(with_pseudo, *controls):
     return rows
 
 
+def _gains_by_sorted_lists(before, after, truth, n):
+    own, everywhere = [], []
+    for p in (before.tolist(), after.tolist()):
+        rows = [(max(row), row.index(max(row)) == y) for row, y in zip(p, truth, strict=True)]
+        surest = sorted(rows, reverse=True)[:n]
+        own.append(sum(right for _, right in surest) / n)
+        everywhere.append(sum(right for _, right in rows) / len(rows))
+    return [own[1] - own[0], everywhere[1] - everywhere[0]]
+
+
+def _verdict_by_statistics(with_pseudo, *controls):
+    rows = []
+    for control in controls:
+        gain = [one - other for one, other in zip(with_pseudo, control, strict=True)]
+        mean, half = statistics.mean(gain), float("nan")
+        if len(gain) > 1:
+            half = t.isf(0.025, len(gain) - 1) * statistics.stdev(gain) / len(gain) ** 0.5
+        rows.append((mean, mean - half, mean + half))
+    return torch.tensor(rows)
+
+
 RIGHT = {
-    "07.3": [_gains_by_pandas],
-    "07.4": [_verdict_by_scipy],
+    "07.3": [_gains_by_pandas, _gains_by_sorted_lists],
+    "07.4": [_verdict_by_scipy, _verdict_by_statistics],
 }

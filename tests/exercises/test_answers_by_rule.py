@@ -244,7 +244,7 @@ EQUIVALENT = {
 @each
 def test_the_example_of_the_question_is_so(exercise):
     call, value = re.search(
-        rf"`({exercise.name}\([^`]*\))`\s+gives\s+`([^`]*)`", exercise.question
+        rf"`({exercise.name}\([^`]*\))`\s+gives\s+`([^`]*)`", exercise.markdown
     ).groups()
     names = {exercise.name: lambda *inputs: exercise.reference(*map(_array, inputs))}
     found, said = eval(call, names), ast.literal_eval(value)
