@@ -10,6 +10,7 @@ from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
     Mistakes,
+    as_array,
     as_items,
     as_number,
     close,
@@ -34,6 +35,17 @@ def _driven(t: Any, y: Any) -> Any:
     return 2 + 3 * t - y  # from 0.5 it leads to 2 + 1.5 / e
 
 
+def _noted(slope: Slope) -> tuple[Slope, list[float]]:
+    """Give the same function, and the times at which it is going to be asked."""
+    times: list[float] = []
+
+    def noted(t: Any, y: Any) -> Any:
+        times.append(float(t))
+        return slope(float(t), y)
+
+    return noted, times
+
+
 def _check_chain(ask: Answer) -> str | None:
     problem = "y' = 2 + 3t - y with y(0) = 0.5"
 
@@ -41,18 +53,14 @@ def _check_chain(ask: Answer) -> str | None:
         seen = f"{problem} and n = {n}"
         return as_number(ask(slope, 0.5, n, seen=seen), "one number, the state at t = 1")
 
-    if close(end(1), 1.5):
+    one = end(1)
+    if close(one, 1.5):
         return (
             f"for {problem} one step ends at 1.5, which is f(0, 0.5). A residual block gives more "
             "than F(x): what became of its input?"
         )
-    times: list[float] = []
-
-    def noted(t: Any, y: Any) -> Any:
-        times.append(float(t))
-        return _driven(t, y)
-
-    four = end(4, noted)
+    slope, times = _noted(_driven)
+    four = end(4, slope)
     if len(times) != 4:
         return f"in 4 steps you asked f {len(times)} times. How often does Euler look at the slope?"
     begins = np.arange(4) / 4
@@ -67,47 +75,105 @@ def _check_chain(ask: Answer) -> str | None:
         return f"for {problem} 4 steps end at {four:.4g}: strides as long as if each were the whole"
     if close(four, 0.5 + np.mean(_driven(begins, 0.5))):
         return f"for {problem} you took each slope at y = 0.5. Has the state not moved on?"
-    errors = [abs(end(n) - 2 - 1.5 / np.e) for n in (16, 32)]
-    if (
-        not close(four, euler_chain(_driven, 0.5, 4))
-        or not 1.8 < errors[0] / max(errors[1], 1e-9) < 2.2
-    ):
+    if not close(four, euler_chain(_driven, 0.5, 4)):
         return (
-            f"for {problem} 4 steps end at {four:.4f}, and 16 and 32 steps are {errors[0]:.4f} and "
-            f"{errors[1]:.4f} off. Twice the steps, half the error: so it is with Euler"
+            f"for {problem} 4 steps end at {four:.4f}. The first of them goes a quarter along the "
+            "slope 1.5, from 0.5 to 0.875. And the next?"
         )
-    return _check_graph(ask)
+    if not close(one, 2):
+        return f"4 steps are right, but with n = 1 you end at {one:.4f}, not at 2"
+    return _check_other_n(ask) or _check_array(ask) or _check_graph(ask)
+
+
+def _check_other_n(ask: Answer) -> str | None:
+    """Ask for numbers of steps whose length is no exact float, where a sum of lengths is not 1."""
+    for n in (1, 2, 3, 10, 49, 200):
+        slope, times = _noted(_driven)
+        seen = f"y0 = 0.5 and n = {n}"
+        got = as_number(ask(slope, 0.5, n, seen=seen), "one number, the state at t = 1")
+        if len(times) != n:
+            told = f"4 steps are right, but with n = {n} you asked f {len(times)} times. "
+            return told + (
+                "Ten times 0.1 is not quite 1 in floats: count the steps, not the time"
+                if len(times) == n + 1
+                else "Once in each step was asked for"
+            )
+        if not close(times, np.arange(n) / n) or not close(got, euler_chain(_driven, 0.5, n)):
+            return (
+                f"4 steps are right, but with n = {n} you end at {got:.4f}, not at "
+                f"{euler_chain(_driven, 0.5, n):.4f}. What do you do that holds for 4 only?"
+            )
+    return None
+
+
+def _check_array(ask: Answer) -> str | None:
+    start = np.array([[1.0, -2.0, 0.5], [0.3, 0.0, 4.0]])
+
+    def turned(t: Any, y: Any) -> Any:
+        return np.roll(y, 1) * y + t
+
+    slope, times = _noted(turned)
+    y0 = start.copy()
+    got = ask(slope, y0, 3, copied=False, seen="an array of shape (2, 3) and n = 3")
+    if not np.array_equal(y0, start):
+        return "y0, an array, is not what it was before the call: += writes into what it is given"
+    if len(times) != 3:
+        return f"for an array of shape (2, 3) you asked f {len(times)} times in 3 steps"
+    if np.shape(got) != start.shape:
+        return f"for an array of shape (2, 3) you give {describe(got)}. Which shape has a state?"
+    got = as_array(got, start.shape)
+    if not close(got, euler_chain(turned, start, 3)):
+        return "numbers are right, but not an array of shape (2, 3). Give f the whole state at once"
+    return None
 
 
 def _check_graph(ask: Answer) -> str | None:
-    start = torch.tensor([[1.0, -2.0, 0.5], [0.3, 0.0, 4.0]])
     weight = torch.tensor(0.7, requires_grad=True)
+    stem = torch.tensor(1.0, requires_grad=True)  # stands for the layers before: they give y0
+    start = stem * torch.tensor([[1.0, -2.0, 0.5], [0.3, 0.0, 4.0]])
 
     def network(t: Any, y: torch.Tensor) -> torch.Tensor:
         return torch.tanh(weight * y) + t
 
-    y0 = start.clone()
-    got = ask(network, y0, 3, copied=False, seen="a network as f and a tensor of shape (2, 3)")
+    slope, times = _noted(network)
+    y0 = start * 1
+    got = ask(slope, y0, 3, copied=False, seen="a network as f and a tensor of shape (2, 3)")
     if not torch.equal(y0, start):
-        return "y0 is not what it was before the call: += writes into the tensor it is given"
+        return "y0, a tensor, is not what it was before the call: += writes into what it is given"
     if not isinstance(got, torch.Tensor) or got.shape != start.shape:
         return f"for a tensor of shape (2, 3) you give {describe(got)}. Which shape has a state?"
-    (right,) = torch.autograd.grad(euler_chain(network, start, 3).sum(), weight)
+    if len(times) != 3:
+        return f"for a tensor you asked f {len(times)} times in 3 steps, and each costs a network"
+    right = euler_chain(network, start, 3)
+    if not close(got.detach(), right.detach()):
+        return (
+            f"numbers and arrays are right, but a tensor ends at {got.flatten()[0].item():.3f} in "
+            f"its first place, not at {right.flatten()[0].item():.3f}"
+        )
+    wanted = torch.autograd.grad(right.square().sum(), (weight, stem), retain_graph=True)
     try:
-        found = torch.autograd.grad(got.sum(), weight, allow_unused=True)[0]
+        by_weight, by_stem = torch.autograd.grad(
+            got.square().sum(), (weight, stem), allow_unused=True
+        )
     except RuntimeError:
-        found = None
         if got.requires_grad:
             return (
                 "back-propagation fails: the graph needs the states of all steps, and one was "
                 "overwritten. y = y + ... makes a new tensor each time"
             )
-    if found is None:
+        by_weight = None
+    if by_weight is None:
         return "no gradient reaches the weights inside f: what cut your result off the graph?"
-    if not close(found.item(), right.item()):
+    if not close(by_weight.item(), wanted[0].item()):
         return (
-            f"the gradient of the weight inside f is {found.item():.3f}, not {right.item():.3f}: "
-            "it comes from a part of the way only. Is a state detached between the steps?"
+            f"the gradient of the weight inside f is {by_weight.item():.3f}, not "
+            f"{wanted[0].item():.3f}: it comes from a part of the way only. Is a state detached "
+            "between the steps?"
+        )
+    if by_stem is None or not close(by_stem.item(), wanted[1].item()):
+        return (
+            "the weights inside f learn, but no right gradient reaches y0, so the layers before "
+            "the chain would not. Was y0 detached, or copied into a new tensor?"
         )
     return None
 
@@ -116,15 +182,15 @@ CHAIN = Exercise(
     id="05.1",
     title="A residual block is an Euler step",
     question=(
-        "A residual block adds to its input: `x + F(x)`. Six blocks in a row make six strides from "
-        "the first features to the last. Read `6 F` as the slope of a state that flows from t = 0 "
-        "to t = 1, and the strides are Euler steps. Take more and shorter ones, and they become a "
-        "curve, the solution of y' = f(t, y). A network that asks for the curve, and leaves the "
-        "steps to a solver, is a neural ODE.\n\n"
+        "A residual block adds to its input: `x + F(x)`. Let six blocks in a row be strides of a "
+        "state that flows from t = 0 to t = 1 with the slope `6 F`: they are Euler steps. More and "
+        "shorter ones become a curve, the solution of y' = f(t, y). A network that leaves the "
+        "steps to a solver is a neural ODE.\n\n"
         "Write `euler_chain(f, y0, n)`: `f(t, y)` gives the slope, in the shape of `y`; `y0` is "
-        "the state at t = 0, a number, array or torch tensor. Take `n` equal Euler steps, "
-        "asking `f` once in each, where it begins. Return the state at t = 1. Leave `y0` "
-        "unchanged, and let gradients flow."
+        "the state at t = 0, a number, array or torch tensor. Take `n` equal Euler steps and ask "
+        "`f` once in each, where it begins. Return the state at t = 1. Leave `y0` unchanged, and "
+        "let gradients flow into `f` and back to `y0`. "
+        "`euler_chain(lambda t, y: y, 1.0, 2)` gives `2.25`."
     ),
     stub='''def euler_chain(f, y0, n):
     """State at t = 1 after n equal Euler steps from y0 at t = 0; shape of y0."""
@@ -173,7 +239,8 @@ def _back_with(flaw: str) -> Callable[..., tuple[float, float]]:
             z = z - h * k * z
             if flaw == "slope first":
                 slope *= 1 + h * k
-            share = slope * h * (z if flaw == "backwards" else before)
+            share = slope * (z if flaw == "backwards" else before)
+            share *= 1 if flaw == "no length" else h
             by_k = share if flaw == "one step" else by_k + share
             if flaw != "slope first":
                 slope *= 1 + h * k
@@ -213,6 +280,10 @@ GRADIENT_MISTAKES: Mistakes = {
         _back_with("in forward order"),
         "steps in forward order. Which one met the slope first?",
     ),
+    "no length": (
+        _back_with("no length"),
+        "a share of k that does not know the step's length. What is z + h k z by k?",
+    ),
     "swapped": (
         lambda k, z0, steps: aca_gradient(k, z0, steps)[::-1],
         "right numbers. In which order were the two asked for?",
@@ -227,18 +298,26 @@ def _check_gradient(ask: Answer) -> str | None:
         (0.7, -2.0, [0.5, 0.3, 0.2]),
         (-2.0, 3.0, [0.5, 0.25]),
         (1.2, 0.4, [1.0]),
+        (0.7, 0.0, [0.5, 0.3]),
+        (0.0, 2.0, [0.5, 0.25]),
+        (-2e-9, 3.0, [1e8, 2e8, 3e8]),  # a decay by 2e-9 a year, over millions of years
     ):
         seen = f"k = {k}, z0 = {z0} and steps {steps}"
         told = seen + " (the first makes z 0)" if 1 + steps[0] * k == 0 else seen
-        with torch.no_grad():
+        with torch.inference_mode():  # unlike no_grad, enable_grad does not undo it
             items = as_items(ask(k, z0, steps, seen=f"{told}, autograd off"), 2, what)
         got = [as_number(item, what) for item in items]
         right = aca_gradient(k, z0, steps)
-        if not close(got, right):
+        if not close(got, right, rtol=1e-5):
             which = "dL/dk" if close(got[0], right[0]) else "dL/dz0"
+            step = (
+                f"autograd through these steps has another {which}. Take one step of 0.5 with "
+                "k = 2 from z0 = 3: it ends at 6, dL/dz0 = 2 * 6 * 2 and dL/dk = 2 * 6 * 0.5 * 3"
+            )
+            if abs(k) < 1e-6:
+                step = "a difference quotient? No eps is small for every k; the chain rule has none"
             return f"for {seen} you give {got[0]:.4g} and {got[1]:.4g}: " + (
-                name_mistake(got, (k, z0, steps), GRADIENT_MISTAKES)
-                or f"autograd through these steps has another {which}. Try one step on paper"
+                name_mistake(got, (k, z0, steps), GRADIENT_MISTAKES) or step
             )
     return None
 
@@ -251,10 +330,10 @@ GRADIENT = Exercise(
         "need not meet the way there; for a decay it runs off. The adaptive checkpoint adjoint "
         "keeps the state at each accepted step and goes back over these. Do it by hand for one "
         "number: z' = k z, Euler steps z + h k z of the lengths `steps`, loss L = z(T)^2.\n\n"
-        "Write `aca_gradient(k, z0, steps)`: two floats and a list of floats. Walk forwards and "
-        "store the states; then go back, last step first, by the chain rule and without autograd. "
-        "Return `(dL/dz0, dL/dk)`, exact for the z(T) that was *computed*, not for the true "
-        "solution. Mind that k takes part in every step."
+        "Write `aca_gradient(k, z0, steps)`: two floats (0 is allowed) and a list of floats. Walk "
+        "forwards and store the states; then go back, last step first, by the chain rule and "
+        "without autograd. Return `(dL/dz0, dL/dk)`, exact for the z(T) that was *computed*, not "
+        "for the true solution. `aca_gradient(2.0, 3.0, [0.5])` gives `(24.0, 18.0)`."
     ),
     stub='''def aca_gradient(k, z0, steps):
     """Gradient of z(T)^2 by z0 and by k, back over the stored states of the Euler steps."""

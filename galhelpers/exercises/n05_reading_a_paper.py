@@ -70,6 +70,18 @@ MACRO_MISTAKES: Mistakes = {
         lambda m: np.median(_recalls(m)),
         "the median class, which no failure in one class can move",
     ),
+    "F1": (
+        lambda m: np.mean(2 * np.diag(m) / (m.sum(axis=0) + m.sum(axis=1))),
+        "the mean F1, in which the columns take part. Recall looks along a row",
+    ),
+    "largest": (
+        lambda m: np.mean(m.max(axis=1) / m.sum(axis=1)),
+        "the mean of each row's largest cell. Does the right answer always win?",
+    ),
+    "sum": (
+        lambda m: np.sum(_recalls(m)),
+        "the sum over classes",
+    ),
 }
 
 
@@ -78,11 +90,15 @@ def _check_table(ask: Answer) -> str | None:
     rng = np.random.default_rng(55)
     tables = {f"Table {i}, {name}": np.array(TABLES[name]) for i, name in enumerate(TABLES, 1)}
     tables["a matrix of three classes"] = rng.integers(1, 40, (3, 3)) + np.diag([500, 60, 7])
+    # Of the second class no galaxy is found; nothing is called by the name of the fourth.
+    tables["a matrix of four classes"] = np.array(
+        [[90, 3, 1, 0], [5, 0, 4, 0], [2, 2, 7, 0], [1, 0, 1, 0]]
+    )
     for seen, matrix in tables.items():
         items = as_items(ask(matrix, seen=seen), 2, what)
         overall, macro = (as_number(item, what) for item in items)
         right = overall_and_macro(matrix)
-        if close([macro, overall], right):
+        if close([macro, overall], right, rtol=1e-5):
             return f"for {seen} both numbers are right, in the other order"
         if close(overall, np.diag(matrix).sum() / N_TEST):
             return (
@@ -91,15 +107,16 @@ def _check_table(ask: Answer) -> str | None:
             )
         if close(overall, right[0] * 100):
             return f"for {seen} you give {overall:.1f}, a percentage; a share is at most 1"
-        if not close(overall, right[0]):
+        if not close(overall, right[0], rtol=1e-5):
             return (
                 f"for {seen} your overall share is {overall:.4f}. Where do the galaxies stand that "
                 "are right, and how many are there altogether?"
             )
-        if not close(macro, right[1]):
+        if not close(macro, right[1], rtol=1e-5):
             return f"for {seen} your second number, {macro:.4f}, is " + (
                 name_mistake(macro, (matrix,), MACRO_MISTAKES)
-                or "not that mean. First one share for each row, then a plain mean of those"
+                or "not that mean. One share for each row first: [[8, 2], [1, 1]] has 0.8 and 0.5; "
+                "then a plain mean of those, 0.65"
             )
     return None
 
@@ -110,15 +127,15 @@ TABLE = Exercise(
     question=(
         "Gupta et al. print mean confusion matrices of ten runs, but no overall accuracy. What "
         "they call the accuracy of a class is the share of its row that is right, its *recall* "
-        "(or completeness). Cigar-shaped galaxies have 0.193 with ResNet in Table 4 (0.200 from "
-        "Table 1), and are 2% of the set. "
+        "(or completeness). A class that is 2% of the set hardly moves the overall accuracy, and "
+        "counts like any other in the mean of recalls. "
         "Of 2,879 test galaxies, Tables 1 to 3 hold 2,875, 2,851 and 2,836: means were, it seems, "
-        "cut to whole numbers, and the code drops an incomplete last batch. So divide by what is "
-        "in the table.\n\n"
+        "cut to whole numbers, and the code drops an incomplete last batch.\n\n"
         "Write `overall_and_macro(matrix)`: an array (classes, classes) of counts, rows the "
-        "volunteers' class, columns the network's. Return `(overall, macro)`: the share of the "
-        "table's galaxies that are right, and the mean over classes of each one's recall. ResNet "
-        "has 0.911 and 0.781."
+        "volunteers' class, columns the network's; each class has a galaxy. Return "
+        "`(overall, macro)`: the share of the *table's* galaxies that are right, and the mean over "
+        "classes of each one's recall, not rounded. "
+        "`overall_and_macro([[8, 2], [1, 1]])` gives `(0.75, 0.65)`."
     ),
     stub='''def overall_and_macro(matrix):
     """Share of all galaxies that are right, and mean over classes of the share right."""
@@ -150,10 +167,14 @@ def _surprise_with(flaw: str) -> Callable[..., np.ndarray]:
     def wrong(rows: np.ndarray, sizes: np.ndarray, n_test: int, n_splits: int) -> np.ndarray:
         n = sizes.sum()
         share = sizes / n
+        if flaw == "sum of rows":
+            n_test = rows.sum()
         expected = n_test / len(sizes) if flaw == "equal classes" else n_test * share
         variance = n_test * share * (1 - share)
         if flaw == "Poisson":
             variance = n_test * share
+        elif flaw == "one by one":
+            variance = n_test * share * (n - n_test) / n
         elif flaw != "binomial":
             variance = variance * (n - n_test) / (n if flaw == "n" else n - 1)
         apart = expected - rows if flaw == "sign" else rows - expected
@@ -171,15 +192,19 @@ def _surprise_with(flaw: str) -> Callable[..., np.ndarray]:
 SURPRISE_MISTAKES: Mistakes = {
     flaw: (_surprise_with(flaw), message)
     for flaw, message in {
-        "one split": "as far out for ten splits as for one: how far does a mean of ten stray?",
-        "no root": "ten times as far out for ten splits: does a mean of ten stray a tenth as far?",
-        "wider": "nearer for ten splits than for one. Is a mean of ten less certain than one?",
+        "one split": "as far out for several splits as for one: how far does their mean stray?",
+        "no root": "n_splits times as far out as for one: does a mean of ten stray a tenth as far?",
+        "wider": "nearer for several splits than for one. Is a mean of ten less certain than one?",
         "variance": "differences in units of a variance. A deviation is counted in galaxies",
         "binomial": "a binomial spread, as if galaxies were put back. One drawn cannot come again",
         "Poisson": "a Poisson spread; but n_test is fixed, so a class more is another class less",
         "n": "a spread that is slightly too small: (n - n_test) / n, or over n - 1?",
         "sign": "expected minus observed. Too many galaxies of a class should be positive",
         "no sign": "no minus signs, though some classes have too few galaxies",
+        "sum of rows": "row sums added up for n_test. Rows may be cut, or a batch dropped: "
+        "n_test is given",
+        "one by one": "a spread as if each galaxy of a class were drawn for itself; but n_test is "
+        "fixed, and a class more is another class less",
         "equal classes": "classes of one size expected. How many in a thousand are cigar-shaped?",
     }.items()
 }
@@ -187,15 +212,18 @@ SURPRISE_MISTAKES: Mistakes = {
 
 def _check_surprise(ask: Answer) -> str | None:
     node, resnet = (np.sum(TABLES[name], axis=1) for name in ("NODE", "ResNet"))
-    few = np.array([3, 11, 6]), np.array([12, 20, 8])
+    few = np.array([2.75, 10.5, 6.25]), np.array([12, 20, 8])  # means of counts, not whole
+    two = np.array([52.5, 40.0]), np.array([300, 200])
     for seen, case in {
-        "NODE's row sums and 10 splits": (node, CLASS_SIZES, 2851, 10),
-        "ResNet's row sums and 1 split": (resnet, CLASS_SIZES, 2875, 1),
-        "3, 11 and 6 of 12, 20 and 8 galaxies, 10 splits": (*few, 20, 10),
+        "2.75, 10.5 and 6.25 of 12, 20 and 8 galaxies, 4 splits": (*few, 20, 4),
+        "NODE's row sums and 10 splits": (node, CLASS_SIZES, N_TEST, 10),
+        "ResNet's row sums and 1 split": (resnet, CLASS_SIZES, N_TEST, 1),
+        "52.5 and 40 of 300 and 200 galaxies, 2 splits": (*two, 100, 2),
     }.items():
         shape = case[0].shape
+        seen = f"{seen}, n_test = {case[2]:,}"
         got = as_array(ask(*case, seen=seen), shape, f"one number for each class, shape {shape}")
-        if not close(got, surprise(*case)):
+        if not close(got, surprise(*case), rtol=1e-5):
             return f"for {seen} you give {got.round(2).tolist()}: " + (
                 name_mistake(got, case, SURPRISE_MISTAKES)
                 or "try four galaxies, two of each class, two of them tested. Of the six pairs one "
@@ -213,12 +241,11 @@ SURPRISE = Exercise(
         "sums tell how many there were: 837, 766, 51, 385 and 812 with NODE, from classes of 8434, "
         "8069, 578, 3903 and 7806. Are they as near the "
         "expectation as a mean of ten should be?\n\n"
-        "Write `surprise(row_sums, class_sizes, n_test, n_splits)`: counts of each class in the "
-        "test "
-        "set and in all; galaxies tested, drawn without putting back (*hypergeometric*); splits "
-        "averaged. Return observed minus expected, in standard deviations of the mean of so many "
-        "independent splits. Then try NODE with `n_test=2851`, the sum of its rows, for one split "
-        "and for ten."
+        "Write `surprise(row_sums, class_sizes, n_test, n_splits)`: mean counts of each class in "
+        "the test set, whose sum may miss n_test a little; counts in all; galaxies tested in a "
+        "split, drawn without putting back (*hypergeometric*); independent splits averaged. Return "
+        "observed minus expected, in standard deviations of such a mean, for each class. "
+        "`surprise([2, 0], [2, 2], 2, 1)` gives `[1.73, -1.73]`."
     ),
     stub='''def surprise(row_sums, class_sizes, n_test, n_splits):
     """How many standard deviations each class lies from its expectation, shape (classes,)."""
@@ -231,13 +258,13 @@ SURPRISE = Exercise(
     ),
     reference=surprise,
     diagnose=_check_surprise,
-    lesson="NODE: up to 5.5 deviations for ten splits, 1.7 for one. It looks like one split.",
+    lesson="NODE, of its 2,851: up to 5.5 deviations for ten splits, 1.7 for one. One, it seems.",
 )
 
 # 05.7 --------------------------------------------------------------------------------------------
 
 
-def test_selection_bonus(validation: np.ndarray, test: np.ndarray) -> float:
+def selection_bonus(validation: np.ndarray, test: np.ndarray) -> float:
     """Mean over runs of the best test accuracy minus that at the best validation epoch."""
     chosen = validation.argmax(axis=1)
     honest = test[np.arange(len(test)), chosen]
@@ -266,23 +293,43 @@ BONUS_MISTAKES: Mistakes = {
         "the best of all runs. The bonus is wanted in each run, then the mean",
     ),
     "sign": (
-        lambda v, t: -test_selection_bonus(v, t),
+        lambda v, t: -selection_bonus(v, t),
         "less than nothing. Can a chosen epoch be better than the best?",
     ),
     "sum": (
-        lambda v, t: len(t) * test_selection_bonus(v, t),
+        lambda v, t: len(t) * selection_bonus(v, t),
         "the sum over runs, which grows with their number",
     ),
     "lowest": (
-        lambda v, t: test_selection_bonus(-v, t),
+        lambda v, t: selection_bonus(-v, t),
         "epochs with the *lowest* validation accuracy. Is it a loss?",
     ),
     "per cent": (
-        lambda v, t: 100 * test_selection_bonus(v, t),
+        lambda v, t: 100 * selection_bonus(v, t),
         "per cent, from accuracies that are shares",
     ),
+    "swapped": (
+        lambda v, t: selection_bonus(t, v),
+        "the best *validation* accuracy, and its fall at the best test epoch: the other way round",
+    ),
+    "median": (
+        lambda v, t: float(
+            np.median([selection_bonus(*pair) for pair in zip(v[:, None], t[:, None], strict=True)])
+        ),
+        "a median over runs. The mean was asked for",
+    ),
+    "best of the tied": (
+        lambda v, t: float(
+            np.mean([b.max() - b[a == a.max()].max() for a, b in zip(v, t, strict=True)])
+        ),
+        "of several best epochs that with the best test accuracy: so the test set chooses again",
+    ),
+    "best of all": (
+        lambda v, t: float(t.max()) - float(np.mean(t.max(axis=1))) + selection_bonus(v, t),
+        "the best of all runs less each one's own. A run's bonus is its own best less its chosen",
+    ),
     "tied": (
-        lambda v, t: test_selection_bonus(v[:, ::-1], t[:, ::-1]),
+        lambda v, t: selection_bonus(v[:, ::-1], t[:, ::-1]),
         "the last of several best epochs; where they are tied, take the first",
     ),
 }
@@ -290,17 +337,23 @@ BONUS_MISTAKES: Mistakes = {
 
 def _check_bonus(ask: Answer) -> str | None:
     rng = np.random.default_rng(57)
-    for runs, epochs, decimals in ((4, 15, 5), (10, 6, 5), (6, 20, 2), (1, 5, 3)):
+    for runs, epochs, decimals, noise in (
+        (4, 15, 5, 0.01),
+        (10, 6, 5, 0.01),
+        (6, 20, 2, 0.01),  # epochs are tied
+        (5, 40, 5, 0.001),  # epochs are close, but not tied
+        (1, 5, 3, 0.01),
+    ):
         learned = 0.92 - 0.4 * np.exp(-np.arange(epochs) / 2)
-        validation, test = learned + rng.normal(0, 0.01, (2, runs, epochs))
+        validation, test = learned + rng.normal(0, noise, (2, runs, epochs))
         case = (validation - 0.01).round(decimals), test.round(5)
         seen = f"{runs} runs of {epochs} epochs"
         got = as_number(ask(*case, seen=seen), "one number, the mean excess")
-        if not close(got, test_selection_bonus(*case)):
+        if not close(got, selection_bonus(*case)):
             return f"for {seen} you give {got:.4f}: " + (
                 name_mistake(got, case, BONUS_MISTAKES)
-                or "take one run, its best test accuracy less that at the epoch where its "
-                "validation accuracy is highest"
+                or "take one run with validation 0.8, 0.9, 0.7 and test 0.7, 0.6, 0.9: its best "
+                "test accuracy, 0.9, less that at the epoch with the best validation, 0.6"
             )
     return None
 
@@ -313,14 +366,14 @@ BONUS = Exercise(
         "to the maximum correct predictions': after each epoch the published code looks at the "
         "*test* galaxies, and keeps the best. An accuracy of 0.92 on 2,879 galaxies has a standard "
         "error of 0.005, so epochs differ partly by luck, and the best of them is lucky. Whoever "
-        "chooses "
-        "on validation galaxies gets no such bonus.\n\n"
-        "Write `test_selection_bonus(validation, test)`: two arrays of accuracies, shape "
+        "chooses on validation galaxies gets no such bonus.\n\n"
+        "Write `selection_bonus(validation, test)`: two arrays of accuracies, shape "
         "`(runs, epochs)`. For each run, take its best test accuracy over epochs, and subtract its "
         "test accuracy at the epoch with the best validation accuracy (the first, where tied). "
-        "Return the mean over runs."
+        "Return the mean over runs. "
+        "`selection_bonus([[0.8, 0.9, 0.7]], [[0.7, 0.6, 0.9]])` gives `0.3`."
     ),
-    stub='''def test_selection_bonus(validation, test):
+    stub='''def selection_bonus(validation, test):
     """Mean over runs of the best test accuracy minus that at the best validation epoch."""
     ...''',
     hints=(
@@ -328,7 +381,7 @@ BONUS = Exercise(
         "What is each run's test accuracy at its own epoch? Pair the runs with the epochs.",
         "`test[np.arange(len(test)), chosen]` has shape (runs,); `test[:, chosen]` has not.",
     ),
-    reference=test_selection_bonus,
+    reference=selection_bonus,
     diagnose=_check_bonus,
     lesson="It is never negative, grows with the epochs looked at, and little of it is skill.",
 )

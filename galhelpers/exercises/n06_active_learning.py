@@ -96,6 +96,22 @@ INFORMATION_MISTAKES: Mistakes = {
         _orders_ignored,
         "from numbers that do not add up to 1 over k. In how many orders does a k come?",
     ),
+    "one count less": (
+        lambda a, b, n: information(a, b, max(n - 1, 0)),
+        "what n - 1 votes tell. k goes from 0 to n, and n is in the formula",
+    ),
+    "one count more": (
+        lambda a, b, n: information(a, b, n + 1),
+        "what n + 1 votes tell. k goes from 0 to n",
+    ),
+    "each vote": (
+        lambda a, b, n: information(a, b, n) / max(n, 1),
+        "divided by n. What all n votes tell together was asked for",
+    ),
+    "no unanimous no": (
+        lambda a, b, n: _gain(_outcomes(a, b, n)[:, 1:]),
+        "from counts of 1 to n. None of n is an outcome, too",
+    ),
     "one mean pass": (
         _one_mean_pass,
         "the entropy of one pass with mean a and b in place of the mixture's",
@@ -121,7 +137,13 @@ def _check_information(ask: Answer) -> str | None:
         a, b = rng.gamma(2, 2, (2, passes))
         seen = f"{passes} passes and n = {n}"
         value = got(a, b, n, seen)
-        if not close(value, information(a, b, n), rtol=1e-3):
+        right = information(a, b, n)
+        if not close(value, right, rtol=1e-5):
+            if close(value, right, rtol=0.01):
+                return (
+                    f"for {seen} you give {value:.6g}, not {right:.6g}: near. Is something added "
+                    "to p inside the logarithm, or are these rounded, or single precision?"
+                )
             return f"for {seen} you give {value:.4g}: " + (
                 name_mistake(value, (a, b, n), INFORMATION_MISTAKES, rtol=1e-3)
                 or "take two passes sure of opposite answers and one vote. It tells which is "
@@ -136,7 +158,7 @@ def _check_information(ask: Answer) -> str | None:
             return f"for {seen} you give {value:.4g}. {why}"
     seen = "passes at .999 and .001, surely, and n = 400"
     value = got([999.0, 1], [1.0, 999], 400, seen)
-    if not close(value, np.log(2), rtol=1e-3):
+    if not close(value, np.log(2), rtol=1e-5):
         return (
             f"for {seen} you give {value:.4g}, not ln 2. Some outcomes have a probability that a "
             "float calls 0: what is 0 ln 0, and which factorials leave the floats?"
@@ -148,16 +170,16 @@ INFORMATION = Exercise(
     id="06.7",
     title="Which galaxy next?",
     question=(
-        "You may ask n volunteers about one more galaxy. The one where they will be divided? If "
+        "You may ask n volunteers about one galaxy. The one where they will be divided? If "
         "every pass forecasts just that, their votes teach nothing. BALD asks where the *passes* "
         "forecast different votes: then these tell which pass is right. How well they tell is the "
         "mutual information between the count k and the pass: the entropy of the committee's "
-        "forecast of k, less the mean entropy of its members' forecasts. Walmsley et al. (2020) "
-        "chose their galaxies so.\n\n"
+        "forecast of k, less the mean entropy of its members' forecasts.\n\n"
         "Write `information(a, b, n)`: arrays (passes,) and a whole number, 0 or more. Each pass "
         "forecasts k = 0 to n with the beta-binomial of exercise 06.2; the committee with the "
         "mean of these probabilities. The entropy of a forecast is minus the sum of p ln p, where "
-        "0 ln 0 = 0. Return the information in nats."
+        "0 ln 0 = 0. Return the information in nats, in double precision. "
+        "`information([999.0, 1.0], [1.0, 999.0], 1)` gives `0.685`."
     ),
     stub='''def information(a, b, n):
     """Mutual information, in nats, between n votes and the pass; a, b of shape (passes,)."""

@@ -7,6 +7,7 @@ galaxy-datasets, which holds its trees.
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, ndtri
 
 from galhelpers.exercises.exercise import (
@@ -55,6 +56,13 @@ def _one_beta(a: np.ndarray, b: np.ndarray, level: float) -> Any:
     return _ends(mean * total, (1 - mean) * total, level)
 
 
+def _weighted(a: np.ndarray, b: np.ndarray, level: float) -> Any:
+    def quantile(q: float) -> float:
+        return brentq(lambda x: np.average(betainc(a, b, x), weights=a + b) - q, 0, 1, xtol=1e-6)
+
+    return quantile((1 - level) / 2), quantile((1 + level) / 2)
+
+
 INTERVAL_MISTAKES: Mistakes = {
     "median of ends": (
         lambda a, b, level: tuple(np.median(end) for end in _ends(a, b, level)),
@@ -93,6 +101,19 @@ INTERVAL_MISTAKES: Mistakes = {
         lambda a, b, level: tuple(np.quantile(a / (a + b), [(1 - level) / 2, (1 + level) / 2])),
         "quantiles of the passes' means. Each pass has doubts of its own, too",
     ),
+    "weighted": (
+        _weighted,
+        "that of a committee in which the sure passes (large a + b) have more to say. One pass is "
+        "as likely picked as another",
+    ),
+    "one side": (
+        lambda a, b, level: (0.0, mixture_interval(a, b, 2 * level - 1)[1]),
+        "from 0 up. The rest was to be shared by two sides",
+    ),
+    "outside": (
+        lambda a, b, level: mixture_interval(a, b, 1 - level),
+        "the middle that should lie outside: level and 1 - level have changed places",
+    ),
     "first pass": (
         lambda a, b, level: _ends(a[0], b[0], level),
         "the first pass alone",
@@ -114,21 +135,25 @@ def _check_interval(ask: Answer) -> str | None:
         ("three passes of one opinion", np.full(3, 0.3), np.full(3, 13.0), 0.9),
         ("a single pass", np.array([0.06]), np.array([6.0]), 0.5),
         ("ten passes near 0, two near 1", np.repeat([0.05, 0.95], [10, 2]), np.full(12, 25), 0.95),
+        ("three passes, very sure", np.array([0.3017, 0.504, 0.7043]), np.full(3, 1e6), 0.9),
+        ("two passes that think of 0 and 1", np.array([0.4, 0.7]), np.array([0.8, 1.2]), 0.8),
     ]
     for name, mean, sureness, level in cases:
         a, b = mean * sureness, (1 - mean) * sureness
         seen = f"{name} and level {level}"
         low, high = (as_number(end, what) for end in as_items(ask(a, b, level, seen=seen), 2, what))
-        if close([low, high], mixture_interval(a, b, level), rtol=0, atol=1.5e-3):
+        if close([low, high], mixture_interval(a, b, level), rtol=0, atol=1.1e-3):
             continue
         below = betainc(a, b, np.clip(low, 0, 1)).mean()
         above = betainc(b, a, np.clip(1 - high, 0, 1)).mean()
+        if close([low, high], 100 * np.array(mixture_interval(a, b, level)), rtol=1e-2):
+            return f"for {seen} you give {low:.3g} to {high:.3g}: per cent. A share is at most 1"
         inside = max(1 - below - above, 0)
         start = f"for {seen} you give {low:.3f} to {high:.3f}, with {inside:.0%} of the mixture: "
         return start + (
             name_mistake([low, high], (a, b, level), INTERVAL_MISTAKES, rtol=0, atol=5e-4)
             or f"{below:.1%} lies below it and {above:.1%} above. As much on either side was asked "
-            "for, with ends right to 0.001"
+            "for, with both ends right to 0.001 (of the share, not of a probability)"
         )
     return None
 
@@ -143,10 +168,11 @@ INTERVAL = Exercise(
         "passes. Let five passes, each with a + b = 20, expect .3, .4, .5, .6 and .7: the middle "
         "one speaks for all, from .32 to .68, and this '90%' interval holds 64% of the mixture."
         "\n\n"
-        "Write `mixture_interval(a, b, level)`: arrays (passes,) and a level such as 0.9. Return "
-        "`(low, high)`: of the mixture, (1 - level)/2 lies below low, and as much above high, to "
-        "0.001. A mixture's quantile has no formula, but its distribution function has: "
-        "`scipy.special.betainc(a, b, x)` is the probability below x for one beta distribution."
+        "Write `mixture_interval(a, b, level)`: arrays (passes,), sure or not, and a level such as "
+        "0.9. Return `(low, high)`: shares, right to 0.001, with (1 - level)/2 of the mixture "
+        "below low, and as much above high. No formula gives them, but for one beta "
+        "`scipy.special.betainc(a, b, x)` is the probability below x. "
+        "`mixture_interval([1.0], [1.0], 0.9)` gives `(0.05, 0.95)`."
     ),
     stub='''def mixture_interval(a, b, level):
     """Central interval of the mixture of beta distributions a, b of shape (passes,)."""
@@ -235,11 +261,12 @@ def _check_share(ask: Answer) -> str | None:
         seen = f"{name}, {n} galaxies"
         what = f"one share for each galaxy, shape ({n},)"
         got = as_array(ask(*case, seen=seen), (n,), what)
-        if not close(got, share_asked(*case)):
+        if not close(got, share_asked(*case), rtol=1e-5):
             first = "the knife's edge" if n == 2 else "the first galaxy"
             return f"for {seen}, you give {got[0]:.3g} for {first}: " + (
                 name_mistake(got, case, SHARE_MISTAKES)
-                or "of 100 people, how many say featured, and how many of those 'not edge-on'?"
+                or "of 100 people, how many say featured, and how many of those 'not edge-on'? In "
+                "the question's example 2 by one pass, 72 by the other"
             )
     return None
 
@@ -252,11 +279,12 @@ SHARE = Exercise(
         "'not edge-on'. A published list of parents (galaxy-datasets, for Galaxy Zoo 2) hangs the "
         "bar on 'featured' alone. Take a disk like a knife's edge: .94 of all people see features, "
         ".97 of those say edge-on. By that list 94% are asked about its bar, in truth 3%; and who "
-        "plans votes, or weighs questions, believes the list. Zoobot's code also multiplies the "
-        "passes' *mean* fractions down the tree, as if passes agreed.\n\n"
-        "Write `share_asked(featured, edge_on)`: arrays (passes, galaxies); `featured` is the "
-        "share of all people, `edge_on` the share 'yes' among those *asked that*. Return, for each "
-        "galaxy, the share of all people whom the committee expects to be asked about the bar."
+        "plans votes, or weighs questions, believes the list.\n\n"
+        "Write `share_asked(featured, edge_on)`: arrays (passes, galaxies), a pass's forecast for "
+        "a galaxy; `featured` is the share of all people, `edge_on` the share 'yes' among those "
+        "*asked that*. Each pass is right with equal chance. Return, for each galaxy, the share of "
+        "all people whom the committee expects to be asked about the bar. "
+        "`share_asked([[0.2], [0.8]], [[0.9], [0.1]])` gives `[0.37]`."
     ),
     stub='''def share_asked(featured, edge_on):
     """Share of all volunteers whom the committee expects to be asked about the bar, (galaxies,)."""

@@ -92,7 +92,7 @@ def _check_binomial(ask: Answer) -> str | None:
     for case in ((7, 10, 0.6), (2, 9, 0.35), (1, 1, 0.2), (0, 4, 0.3)):
         seen = "{} of {} votes and rho = {}".format(*case)
         got = as_number(ask(*case, seen=seen), WHAT, finite=False)
-        if not close(got, binomial_nll(*case)):
+        if not close(got, binomial_nll(*case), rtol=1e-6):
             return f"for {seen} you give {got:.4g}: " + (
                 name_mistake(got, case, BINOMIAL_MISTAKES)
                 or "try two people and rho = 1/2. Of four equally likely pairs of answers two have "
@@ -101,37 +101,80 @@ def _check_binomial(ask: Answer) -> str | None:
     many, rhos = np.array([[0], [3], [12]]), np.array([0.1, 0.25, 0.5, 0.9])
     seen = "k of shape (3, 1), n = 12 and rho of shape (4,)"
     what = f"for {seen} an array of shape (3, 4)"
-    table = as_array(ask(many, 12, rhos, seen=seen), (3, 4), what)
-    if not close(table, binomial_nll(many, 12, rhos)):
+    table = as_array(ask(many, 12, rhos, seen=seen), (3, 4), what, finite=False)
+    if not close(table, binomial_nll(many, 12, rhos), rtol=1e-6):
         return f"single numbers are right, but not {seen}. Is anything summed, or kept from before?"
-    return _check_certain(ask)
+    return _check_certain(ask) or _check_many(ask) or _check_mixed(ask)
 
 
 def _check_certain(ask: Answer) -> str | None:
-    """Ask about shares of 0 and 1, about no votes, and about many."""
-    for k, n, rho in ((0, 5, 0.0), (5, 5, 1.0)):
+    """Ask about shares of 0 and 1, and about no votes."""
+
+    def surprise(k: int, n: int, rho: float) -> tuple[str, float]:
         seen = f"{k} of {n} votes and rho = {rho:g}"
-        got = as_number(ask(k, n, rho, seen=seen), WHAT, finite=False)
+        return seen, as_number(ask(k, n, rho, seen=seen), WHAT, finite=False)
+
+    for k, rho in ((0, 0.0), (5, 1.0)):
+        seen, got = surprise(k, 5, rho)
         if np.isnan(got):
             return f"for {seen} you give NaN: 0 times ln 0. What is the limit of x ln x at 0?"
         if not close(got, 0, atol=1e-4):
             return f"for {seen} you give {got:.4g}, though nothing else could have come"
-    got = as_number(ask(0, 0, 0.3, seen="0 of 0 votes"), WHAT, finite=False)
-    if not close(got, 0):
-        return f"for 0 of 0 votes you give {got:.4g}. Who was there to surprise you?"
-    got = as_number(ask(1, 5, 0.0, seen="1 of 5 votes and rho = 0"), WHAT, finite=False)
-    if got != np.inf:
-        return (
-            f"rho = 0 says that nobody ever would, one of 5 did, and you give {got:.4g}. Has rho "
-            "been moved away from 0 to please the logarithm?"
-        )
+    for rho in (0.3, 0.0, 1.0):
+        seen, got = surprise(0, 0, rho)
+        if not close(got, 0):
+            return f"for {seen} you give {got:.4g}. Who was there to surprise you?"
+    for k, rho, claim in (
+        (1, 0.0, "nobody ever would, one of 5 did"),
+        (4, 1.0, "all would, one of 5 did not"),
+    ):
+        _, got = surprise(k, 5, rho)
+        if close(got, 0):
+            return f"rho = {rho:g} says that {claim}, and you give 0, as if it had to be so"
+        if got != np.inf:
+            return (
+                f"rho = {rho:g} says that {claim}, and you give {got:.4g}. Has rho been moved to "
+                "please the logarithm?"
+            )
+    return None
+
+
+def _check_many(ask: Answer) -> str | None:
     seen = "1,400 of 2,000 votes and rho = 0.65"
-    got = as_number(ask(1400, 2000, 0.65, seen=seen), WHAT, finite=False)
-    if not close(got, binomial_nll(1400, 2000, 0.65)):
+    got, right = ask(1400, 2000, 0.65, seen=seen), binomial_nll(1400, 2000, 0.65)
+    got = as_number(got, WHAT, finite=False)
+    if close(got, right, rtol=1e-6):
+        return None
+    if close(got, right, rtol=0.05):
         return (
-            f"for {seen} you give {got:.4g}. A factor of the probability is too large or too small "
-            "for a float: where should the logarithm be taken?"
+            f"for {seen} you give {got:.6g}, not {right:.6g}: near. Is it single precision "
+            "(float32), which keeps 7 digits of ln 2,000!, or a formula for many votes?"
         )
+    return (
+        f"for {seen} you give {got:.4g}. A factor of the probability is too large or too small "
+        "for a float: where should the logarithm be taken?"
+    )
+
+
+def _check_mixed(ask: Answer) -> str | None:
+    """Ask for arrays in which certain, impossible and missing votes stand side by side."""
+    some, edges = [0, 0, 5, 1, 4, 0, 0], [0.3, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]
+    for case in (
+        (np.array(some), np.array([0, 5, 5, 5, 5, 0, 0]), np.array(edges)),
+        (np.array([[0], [2]]), np.array([[0], [2]]), np.array([0.3, 0.0, 1.0])),
+    ):
+        right = binomial_nll(*case)
+        seen = "k of shape {}, n of shape {} and rho of shape {}".format(*(v.shape for v in case))
+        what = f"for {seen} an array of shape {right.shape}"
+        table = as_array(ask(*case, seen=seen), right.shape, what, finite=False)
+        wrong = np.argwhere(~np.isclose(table, right, rtol=1e-6, atol=1e-6))
+        if len(wrong):
+            place = tuple(wrong[0])
+            k, n, rho = (np.broadcast_to(value, right.shape)[place] for value in case)
+            return (
+                "single numbers are right, but in an array that also has other cases you give "
+                f"{table[place]:.4g} for {k} of {n} votes and rho = {rho:g}. Each place has its own"
+            )
     return None
 
 
@@ -139,14 +182,15 @@ BINOMIAL = Exercise(
     id="06.1",
     title="From cross-entropy to counted votes",
     question=(
-        "Train on the fraction k/n with cross-entropy, and 7 votes of 10 weigh as much as 700 of "
-        "1,000: the fraction has forgotten how many spoke. Walmsley et al. (2020) take the votes "
-        "for draws: if a share rho of *all* people would say yes, then k of the n who were asked "
-        "follow a binomial distribution, and the loss is the surprise, -ln p(k). Write it out: it "
-        "is n times the old cross-entropy, plus a term. Does training notice that term?\n\n"
-        "Write `binomial_nll(k, n, rho)`: numbers or arrays that broadcast, with 0 <= k <= n and "
-        "0 <= rho <= 1. Return the surprise in nats, that term included. Votes that had to come "
-        "(k = 0 at rho = 0) surprise by 0, impossible ones by infinity, and n = 0 by 0."
+        "In the cross-entropy of a fraction k/n, 7 votes of 10 weigh as much as 700 of 1,000. "
+        "Walmsley et al. (2020) take the votes for draws: if a share rho of *all* people would say "
+        "yes, then k of the n who were asked follow a binomial distribution, and the loss is the "
+        "surprise, -ln p(k): n times the old cross-entropy, plus a term without rho.\n\n"
+        "Write `binomial_nll(k, n, rho)`: numbers or arrays that broadcast, with 0 <= k <= n, n of "
+        "up to some thousands, and 0 <= rho <= 1. Return the surprise in nats, in double "
+        "precision, that term included. Votes that had to come (k = 0 at rho = 0) surprise by 0, "
+        "impossible ones by infinity, and n = 0 by 0, in arrays too. "
+        "`binomial_nll(1, 2, 0.5)` gives `0.693`."
     ),
     stub='''def binomial_nll(k, n, rho):
     """Surprise at k of n votes, in nats, if a share rho of all people would vote so."""
@@ -243,40 +287,71 @@ BETA_BINOMIAL_MISTAKES: Mistakes = {
 
 
 def _check_beta_binomial(ask: Answer) -> str | None:
-    for case in ((7, 10, 3.0, 2.0), (1, 8, 0.4, 2.5), (4, 6, 1.0, 1.0), (30, 40, 7e5, 3e5)):
+    for case in (
+        (7, 10, 3.0, 2.0),
+        (1, 8, 0.4, 2.5),
+        (4, 6, 1.0, 1.0),
+        (12, 30, 90.0, 60.0),
+        (250, 400, 2000.0, 1000.0),
+        (30, 40, 7e5, 3e5),
+    ):
         k, n, a, b = case
         seen = f"{k} of {n} votes, a = {a:g} and b = {b:g}"
         got = as_number(ask(*case, seen=seen), WHAT, finite=False)
-        if not close(got, beta_binomial_nll(*case)):
+        if not close(got, beta_binomial_nll(*case), rtol=1e-5):
             hint = "try one vote. It is a yes with the expected share, a/(a + b)"
-            if a > 1e3:
-                almost = binomial_nll(k, n, a / (a + b))
+            if not np.isfinite(got):
+                hint = "did a power or a Γ leave the floats?"
+            elif a > 1e3:
                 hint = (
-                    f"so sure a pass is almost a binomial one, {almost:.4g}. Did a power or a Γ "
-                    "leave the floats?"
+                    f"the answer is {beta_binomial_nll(*case):.4g}. Is it single precision? "
+                    "ln Γ(10^6) is 12,815,504.6, of which float32 keeps no decimals"
                 )
             mistake = name_mistake(got, case, BETA_BINOMIAL_MISTAKES) or hint
             return f"for {seen} you give {got:.4g}: {mistake}"
+    return _check_beta_tables(ask) or _check_weighted(ask)
+
+
+def _check_beta_tables(ask: Answer) -> str | None:
     votes, many = np.array([[0.0], [3.0], [9.0]]), np.array([0.5, 1.0, 4.0, 30.0])
-    seen = "k of shape (3, 1), n = 9, a of shape (4,) and b = 2"
-    what = f"for {seen} an array of shape (3, 4)"
-    table = as_array(ask(votes, 9.0, many, 2.0, seen=seen), (3, 4), what)
-    if not close(table, beta_binomial_nll(votes, 9.0, many, 2.0)):
-        return f"single numbers are right, but not {seen}. Where do the shapes get lost?"
+    cases: dict[str, tuple[Any, Any, Any, Any]] = {
+        "k of shape (3, 1), n = 9, a of shape (4,) and b = 2": (votes, 9.0, many, 2.0),
+        "k of shape (3, 1), n = 9, a = 2 and b of shape (4,)": (votes, 9.0, 2.0, many + 1),
+    }
+    for seen, case in cases.items():
+        table = as_array(ask(*case, seen=seen), (3, 4), f"for {seen} an array of shape (3, 4)")
+        if not close(table, beta_binomial_nll(*case), rtol=1e-5):
+            return f"single numbers are right, but not {seen}. Where do the shapes get lost?"
+    return None
+
+
+def _check_weighted(ask: Answer) -> str | None:
+    """Ask about no votes and about parts of votes."""
     got = as_number(ask(0, 0, 3.0, 2.0, seen="0 of 0 votes"), WHAT, finite=False)
     if not close(got, 0, atol=1e-9):
         return f"for 0 of 0 votes you give {got:.4g}. A question not asked must not enter a loss"
-    seen = "2.5 of 7.2 votes, a = 3 and b = 2"
-    got = as_number(ask(2.5, 7.2, 3.0, 2.0, seen=seen), WHAT, finite=False)
-    if close(got, beta_binomial_nll(2, 7, 3.0, 2.0)):
-        return (
-            f"for {seen} you give {got:.4g}, as for 2 of 7 (Zoobot's `.int()` does so too). Half a "
-            "vote is half a vote"
-        )
-    if np.isnan(got):
-        return f"for {seen} you give NaN: scipy's `betabinom` takes whole votes only"
-    if not close(got, beta_binomial_nll(2.5, 7.2, 3.0, 2.0)):
-        return f"whole votes are right, but for {seen} you give {got:.4g}. Which x! did you take?"
+    for k, n in ((2.5, 7.2), (0.3, 0.7), (4.8, 6.0)):
+        seen = f"{k} of {n} votes, a = 3 and b = 2"
+        got = as_number(ask(k, n, 3.0, 2.0, seen=seen), WHAT, finite=False)
+        if close(got, beta_binomial_nll(2, 7, 3.0, 2.0)):
+            return (
+                f"for {seen} you give {got:.4g}, as for 2 of 7 (Zoobot's `.int()` does so too). "
+                "Half a vote is half a vote"
+            )
+        if np.isnan(got):
+            return f"for {seen} you give NaN: scipy's `betabinom` takes whole votes only"
+        if not close(got, beta_binomial_nll(k, n, 3.0, 2.0), rtol=1e-5):
+            return (
+                f"whole votes are right, but for {seen} you give {got:.4g}. Which x! did you take? "
+                "Is a vote rounded, or less than one not counted?"
+            )
+    people, sure = np.array([0.0, 7.2, 3.0, 0.0]), np.array([2.0, 7.0, 1.3, 40.0])
+    case = people / 3, people, sure, 2.0
+    seen = "k and n of shape (4,), two of them 0"
+    what = f"for {seen} an array of shape (4,)"
+    table = as_array(ask(*case, seen=seen), (4,), what, finite=False)
+    if not close(table, beta_binomial_nll(*case), rtol=1e-5):
+        return f"single numbers are right, but not {seen}. Each place has its own case"
     return None
 
 
@@ -288,11 +363,11 @@ BETA_BINOMIAL = Exercise(
         "rho^(a-1) (1-rho)^(b-1) divided by its integral, with the mean a/(a + b), and the "
         "narrower the larger a + b. Which votes does it expect? Average the binomial over that "
         "distribution: the powers of rho add up, and the integral of rho^(x-1) (1-rho)^(y-1) from "
-        "0 to 1, Γ(x) Γ(y) / Γ(x + y), does the rest. (With more answers: Dirichlet-multinomial, "
-        "the loss of Walmsley et al. 2022.)\n\n"
-        "Write `beta_binomial_nll(k, n, a, b)`: numbers or arrays that broadcast. Return -ln p(k "
-        "of n) in nats, with all constants; 0 for n = 0. Votes may be weighted, such as 2.5 of "
-        "7.2: read x! as Γ(x + 1). `scipy.special.gammaln` gives ln Γ."
+        "0 to 1, Γ(x) Γ(y) / Γ(x + y), does the rest.\n\n"
+        "Write `beta_binomial_nll(k, n, a, b)`: numbers or arrays that broadcast; a and b of up to "
+        "a million, so in double precision. Return -ln p(k of n) in nats, with all constants; 0 "
+        "for n = 0. Votes may be weighted, such as 2.5 of 7.2 or 0.3 of 0.7: read x! as Γ(x + 1). "
+        "`scipy.special.gammaln` gives ln Γ. `beta_binomial_nll(1, 1, 3.0, 1.0)` gives `0.288`."
     ),
     stub='''def beta_binomial_nll(k, n, a, b):
     """Surprise at k of n votes, in nats, when the share who say yes is drawn from beta(a, b)."""

@@ -45,6 +45,11 @@ def _few_have(value: float) -> Callable[[np.ndarray], Any]:
     return floor
 
 
+def _by_people(p: np.ndarray, people: np.ndarray) -> Any:
+    weights = np.broadcast_to(people, p.shape)
+    return np.sqrt(np.average(p * (1 - p) / (people - 1), weights=weights))
+
+
 FLOOR_MISTAKES: Mistakes = {
     "biased": (
         _from_variance(lambda p, n: p * (1 - p) / n),
@@ -88,6 +93,22 @@ FLOOR_MISTAKES: Mistakes = {
         _few_have(0.25),
         "galaxies with fewer than two votes given a quarter. Leave them out",
     ),
+    "more than two": (
+        lambda v: noise_floor(v[v.sum(axis=1) > 2]),
+        "galaxies with just two votes left out. Fewer than two do not count",
+    ),
+    "by votes": (
+        lambda v: _by_people(*_parts(v)),
+        "galaxies with more votes counted more. Each one counts once",
+    ),
+    "unanimous left out": (
+        lambda v: noise_floor(v[(v > 0).sum(axis=1) != 1]),
+        "galaxies of one opinion left out. Two who agree are an observation, too",
+    ),
+    "per cent": (
+        lambda v: 100 * noise_floor(v),
+        "per cent, from fractions of at most 1",
+    ),
     "wrong way": (
         _from_variance(lambda p, n: p * (1 - p) / (n + 1)),
         "N + 1 below. Was the first guess, N, too low or too high?",
@@ -104,22 +125,20 @@ def _check_floor(ask: Answer) -> str | None:
     for n, answers, most in ((80, 3, 9), (50, 2, 4), (30, 5, 40)):
         people = rng.integers(0, most, n)
         people[:4] = (0, 1, 2, most)
-        votes = rng.multinomial(people, rng.dirichlet(np.ones(answers), n)).astype(float)
+        votes = rng.multinomial(people, rng.dirichlet(np.ones(answers), n))
         few = int((people < 2).sum())
         seen = f"{n} galaxies, {few} with fewer than two votes, and {answers} answers"
         got = as_number(ask(votes, seen=seen), what, finite=False)
         if not np.isfinite(got):
             return f"for {seen} you give {got}. What is p, or N - 1, where N is 0 or 1?"
-        if not close(got, noise_floor(votes)):
+        if not close(got, noise_floor(votes), rtol=1e-5):
             return f"for {seen} you give {got:.4g}: " + (
                 name_mistake(got, (votes,), FLOOR_MISTAKES)
                 or "let two people look at a galaxy whose true share is 1/2. They vote "
                 "(2, 0), (1, 1), (1, 1) or (0, 2): as a table these have the floor root of 1/8"
             )
     seen = "three galaxies with no vote or one"
-    got = as_number(
-        ask(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), seen=seen), what, finite=False
-    )
+    got = as_number(ask(np.array([[0, 0], [1, 0], [0, 1]]), seen=seen), what, finite=False)
     if not np.isnan(got):
         return f"for {seen} you give {got:.4g}; NaN was asked for. A floor of 0 would be a claim"
     return None
@@ -131,13 +150,14 @@ FLOOR = Exercise(
     question=(
         "Suppose a network knew the true share rho of *all* people. We compare it with the N who "
         "happened to be asked, whose fraction p = k/N strays from rho with variance "
-        "rho (1 - rho) / N: with ten people and rho = 1/2 a perfect network is .16 off. So an RMSE "
-        "of vote fractions has a floor, and who gets well below it should look for a leak. Rho is "
-        "unknown; put p in its place, and p (1 - p) is on average too low, by the factor "
+        "rho (1 - rho) / N. So an RMSE of vote fractions has a floor, and below it lies a leak. "
+        "Rho is unknown; put p in its place, and p (1 - p) is on average too low, by the factor "
         "(N - 1) / N.\n\n"
-        "Write `noise_floor(votes)`: votes (n, answers) of one question. Return the root of the "
-        "mean, over galaxies and answers, of an estimate of that variance that is right on "
-        "average. Galaxies with fewer than two votes do not count; NaN if none is left."
+        "Write `noise_floor(votes)`: whole numbers of votes, (n, answers), of one question. Return "
+        "the root of the mean, over galaxies and answers, of an estimate of that variance that is "
+        "right on average. Galaxies with fewer than two votes do not count, all others count "
+        "alike; NaN if none is left. "
+        "`noise_floor([[2, 0], [1, 1], [1, 1], [0, 2]])` gives `0.354`."
     ),
     stub='''def noise_floor(votes):
     """Root-mean-square error, over galaxies and answers, of one who knows the true shares."""
@@ -230,9 +250,29 @@ ACCURACY_MISTAKES: Mistakes = {
         _by_votes,
         "galaxies with more votes counted more. Each one asked counts once",
     ),
+    "whole votes": (
+        lambda e, v, least: accuracy_among_asked(e, v.astype(int), least),
+        "votes cut to whole numbers. Weighted ones have decimals",
+    ),
+    "rounded up": (
+        lambda e, v, least: accuracy_among_asked(e, np.ceil(v), least),
+        "votes rounded up. Weighted ones have decimals",
+    ),
+    "sum rounded up": (
+        lambda e, v, least: _right(e, v)[np.ceil(v.sum(axis=1)) >= least].mean(),
+        "a number of votes rounded up before it was compared with at_least",
+    ),
+    "at_least cut": (
+        lambda e, v, least: accuracy_among_asked(e, v, int(least)),
+        "at_least cut to a whole number. Weighted votes have decimals",
+    ),
+    "count": (
+        lambda e, v, least: accuracy_among_asked(e, v, least) * (v.sum(axis=1) >= least).sum(),
+        "a number of galaxies",
+    ),
     "one argmax": (
         lambda e, v, least: float(e.argmax() == v.argmax()),
-        "argmax of the whole table, one number. Along which axis are the answers?",
+        "argmax of a whole table, or along its galaxies. Along which axis are the answers?",
     ),
 }
 
@@ -250,18 +290,25 @@ def _draw(rng: np.random.Generator, n: int, answers: int) -> tuple[np.ndarray, n
 
 def _check_accuracy(ask: Answer) -> str | None:
     rng, what = np.random.default_rng(63), "one number, a share"
-    for n, answers, least, scale in ((90, 3, 5, 1), (40, 2, 3, 1), (60, 6, 2.5, 0.5), (5, 4, 1, 1)):
+    cases = ((90, 3, 5, 1), (40, 2, 3, 1), (160, 6, 2.5, 0.25), (60, 4, 0.75, 0.25), (5, 4, 1, 1))
+    for n, answers, least, scale in cases:
         expected, votes = _draw(rng, n, answers)
         case = expected, votes * scale, least  # weighted votes need not be whole
         unasked = int((votes.sum(axis=1) == 0).sum())
         seen = f"{n} galaxies, {unasked} without a vote, {answers} answers and at_least = {least}"
         got = as_number(ask(*case, seen=seen), what, finite=False)
-        if not close(got, accuracy_among_asked(*case)):
+        if not close(got, accuracy_among_asked(*case), rtol=1e-5):
             return f"for {seen} you give {got:.3f}: " + (
                 name_mistake(got, case, ACCURACY_MISTAKES)
                 or "first who was asked often enough; then, for each of those, one argmax of what "
-                "was expected and one of the votes"
+                "was expected and one of the votes. In the question's example two are asked, and "
+                "one is right"
             )
+    few = np.array([[0.7, 0.3], [0.6, 0.4], [0.1, 0.9]]), np.array([[1.0, 9], [2, 0], [0, 0]]), 5
+    seen = "three galaxies, of which one has 5 votes or more, and it is wrong"
+    got = as_number(ask(*few, seen=seen), what, finite=False)
+    if not close(got, 0):
+        return f"for {seen} you give {got:.3g}. One galaxy is few, but it is an accuracy: 0"
     seen = "12 galaxies, of which none has 30 votes, and at_least = 30"
     got = as_number(ask(*_draw(rng, 12, 3), 30, seen=seen), what, finite=False)
     if not np.isnan(got):
@@ -273,16 +320,17 @@ ACCURACY = Exercise(
     id="06.6",
     title="The questions that were never asked",
     question=(
-        "A rebuild of the DECaLS network (Leach 2022) reports that it agrees with the volunteers "
-        "on smooth or featured for 88% of galaxies, but on the bulge of an edge-on disk for 25% "
-        '("very rough first-pass analysis"). Is it so bad at bulges? All 43,273 test galaxies '
-        "counted for each question, though most are not edge-on, and nobody was asked. The largest "
-        "of no votes is the first column, 'boxy': so 70% of the galaxies were boxy, and the "
-        "network, which knew better, wrong.\n\n"
+        "A rebuild of the DECaLS network (Leach 2022) agrees with the volunteers on smooth or "
+        "featured for 88% of galaxies, but on the bulge of an edge-on disk for 25%. All 43,273 "
+        "test galaxies counted for each question, though most are not edge-on, and nobody was "
+        "asked. The largest of no votes is the first column, 'boxy'.\n\n"
         "Write `accuracy_among_asked(expected, votes, at_least)`: for one question, arrays "
-        "(n, answers) of expected shares and of votes, zeros where nobody was asked. Return the "
-        "share of galaxies whose likeliest answer is the volunteers' commonest, among those with "
-        "at least `at_least` votes in all; NaN where there are none."
+        "(n, answers) of expected shares and of votes (weighted, so 2.25 is possible), zeros where "
+        "nobody was asked; a number above 0. Return the share of galaxies whose likeliest answer "
+        "is the volunteers' commonest (no two tie), among those with at least `at_least` votes in "
+        "all; NaN where there are none. "
+        "`accuracy_among_asked([[.7, .3], [.2, .8], [.6, .4]], [[4, 1], [3, 2], [0, 0]], 5)` gives "
+        "`0.5`."
     ),
     stub='''def accuracy_among_asked(expected, votes, at_least):
     """Share of the galaxies with enough votes whose likeliest answer is the commonest one."""

@@ -3,7 +3,7 @@
 The frozen networks that move are those of Zoobot 2.9.0 and of the Kaggle notebook of notebook 03.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,11 @@ def moved(
     return [name for name in rests if not np.array_equal(before[name], after[name])]
 
 
-def _trained(changes: Mapping[str, Callable[[np.ndarray], Any]]) -> tuple[Any, Any]:
+def _trained(seed: int, changes: Mapping[str, Callable[[np.ndarray], Any]]) -> tuple[Any, Any]:
     """Give a small state dictionary, and a copy in which some entries have changed."""
-    rng = np.random.default_rng(72)
+    rng = np.random.default_rng(seed)
     shapes: dict[str, tuple[int, ...]] = {"class_token": (3,), "teacher.encoder.1.weight": (2, 2)}
+    shapes["encoder_1.weight"] = (2,)  # for a regular expression, a dot is any character
     for block in ("encoder.1", "encoder.2", "encoder.10"):
         shapes |= {f"{block}.conv.weight": (2, 3), f"{block}.conv.bias": (2,)}
         shapes |= {f"{block}.norm.{name}": (2,) for name in ("running_mean", "running_var")}
@@ -55,6 +56,7 @@ CASES: dict[str, tuple[dict[str, Callable[[np.ndarray], Any]], list[str]]] = {
     ),
     "encoder.1 and encoder.2 frozen": (
         HEAD | {
+            "encoder_1.weight": lambda a: a + 0.1,
             "encoder.10.conv.weight": lambda a: a + 0.1,
             "encoder.10.norm.running_mean": lambda a: a + 0.1,
             "teacher.encoder.1.weight": lambda a: a + 0.1,
@@ -66,24 +68,34 @@ CASES: dict[str, tuple[dict[str, Callable[[np.ndarray], Any]], list[str]]] = {
         },
         ["encoder.1", "encoder.2"],
     ),
+    "an encoder frozen, and a part of it once more": (
+        NORM | {
+            "encoder_1.weight": lambda a: a + 0.1,
+            "encoder.10.conv.bias": lambda a: -a,
+            "encoder.2.conv.weight": lambda a: a - 1,
+        },
+        ["encoder.1", "encoder", "encoder.10.conv"],
+    ),
     "the class token frozen": (HEAD | {"class_token": lambda a: -a}, ["class_token"]),
     "a network that stayed as it was": ({}, ["encoder", "head"]),
     "nothing frozen": (HEAD | NORM, []),
 }  # fmt: skip
 
 
-def _names(value: Any, seen: str) -> set[str]:
-    if isinstance(value, np.ndarray):
+def _names(value: Any, seen: str) -> list[str]:
+    if hasattr(value, "tolist"):  # an array of numpy, a Series or an Index of pandas
         value = value.tolist()
-    if not isinstance(value, list | tuple | set) or not all(isinstance(v, str) for v in value):
+    if not isinstance(value, list | tuple | Set) or not all(isinstance(v, str) for v in value):
         raise NotYet(f"for {seen} expected a list of names, got {describe(value)}")
-    return set(value)
+    return list(value)
 
 
 def _why_extra(name: str, before: Any, after: Any, frozen: list[str]) -> str:
     if name not in before:
         return f"name {name}, which is no entry of the state. Which entries of it moved?"
     if not any(name == f or name.startswith(f + ".") for f in frozen):
+        if name == "encoder_1.weight" and "encoder" not in frozen:
+            return f"name {name}. A dot in a regular expression stands for any character"
         if any(name.startswith(f) for f in frozen):
             return f"name {name}. Is that inside {frozen[0]}, or does it only begin alike?"
         if any(f in name for f in frozen):
@@ -115,18 +127,19 @@ def _why_missing(name: str, before: Any, after: Any) -> str:
 
 
 def _check_moved(ask: Answer) -> str | None:
-    for name, (changes, frozen) in CASES.items():
-        before, after = _trained(changes)
+    for seed, (name, (changes, frozen)) in enumerate(CASES.items()):
+        before, after = _trained(seed, changes)
         seen = f"{name} (frozen = {frozen})"
-        got, right = (
-            _names(ask(before, after, frozen, seen=seen), seen),
-            set(moved(before, after, frozen)),
-        )
+        names = _names(ask(before, after, frozen, seen=seen), seen)
+        got, right = set(names), set(moved(before, after, frozen))
         for entry in [*sorted(got - set(after)), *after]:
             if entry in got - right:
                 return f"for {seen} you {_why_extra(entry, before, after, frozen)}"
             if entry in right - got:
                 return f"for {seen} you {_why_missing(entry, before, after)}"
+        twice = [entry for entry in names if names.count(entry) > 1]
+        if twice:
+            return f"for {seen} you name {twice[0]} twice: it is inside two of them, and one entry"
     return None
 
 
@@ -142,7 +155,8 @@ MOVED = Exercise(
         "Write `moved(before, after, frozen)`: two state dictionaries, name to array, and a list "
         "of frozen modules or entries: `'encoder.1'` means the entry of that name and all below "
         "it, such as `'encoder.1.weight'`. Return the names of the frozen entries, of whatever "
-        "kind, that training changed. Frozen means the same to the last bit."
+        "kind, that training changed, in any order, each once. Frozen means the same to the last "
+        "bit. `moved({'a.w': [1], 'b': [1]}, {'a.w': [2], 'b': [2]}, ['a'])` gives `['a.w']`."
     ),
     stub='''def moved(before, after, frozen):
     """Names of the frozen entries that are not the same, to the last bit, after training."""

@@ -4,6 +4,7 @@ Both follow Khan, Huerta et al. 2019 (Physics Letters B 795, 248) and the code a
 with it (DL_DES): a network trained on SDSS classifies pictures of the Dark Energy Survey (DES).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,18 @@ CROP_MISTAKES: Mistakes = {
         lambda n, s: n * np.sqrt((n * s).min(axis=1, keepdims=True) / (n * s)),
         "a part of the area. Crops and fields are sides here",
     ),
+    "last survey": (
+        lambda n, s: (n * s)[:, -1:] / s,
+        "the last survey's field everywhere, though another cutout may show less",
+    ),
+    "fewest pixels": (
+        lambda n, s: np.take_along_axis(n * s, n.argmin(axis=1)[:, None], axis=1) / s,
+        "the field of the cutout with the fewest pixels. How much sky is in one pixel of each?",
+    ),
+    "cut pixels": (
+        lambda n, s: np.floor((n * s).min(axis=1, keepdims=True) / s),
+        "pixels cut to whole numbers, so the fields differ again a little",
+    ),
     "whole pixels": (
         lambda n, s: np.rint((n * s).min(axis=1, keepdims=True) / s),
         "whole pixels, so the fields differ again a little. Resampling copes with fractions",
@@ -80,6 +93,26 @@ ZOOM_MISTAKES: Mistakes = {
     "of the cutout": (
         lambda n, crops, to: to / n,
         "that of the whole cutout. What is left after the crop?",
+    ),
+    "rounded": (
+        lambda n, crops, to: np.round(to / crops, 2),
+        "a rounded one",
+    ),
+    "typed in": (
+        lambda n, crops, to: 64 / crops,
+        "for 64 pixels, whatever n_pixels is",
+    ),
+    "only smaller": (
+        lambda n, crops, to: np.minimum(to / crops, 1),
+        "never above 1. Few pixels must become many",
+    ),
+    "one for all": (
+        lambda n, crops, to: to / crops[:, :1] + 0 * crops,
+        "that of the galaxy's first cutout",
+    ),
+    "area": (
+        lambda n, crops, to: (to / crops) ** 2,
+        "a factor of areas. Along a side it is smaller",
     ),
     "pixels": (
         lambda n, crops, to: to + 0 * crops,
@@ -105,6 +138,12 @@ def _frame_cases() -> list[tuple[str, np.ndarray, np.ndarray, int]]:
             97,
         ),
         ("one galaxy in one survey", np.array([[110.0]]), np.array([0.5]), 55),
+        (
+            "4 galaxies in 4 surveys",
+            rng.integers(50, 300, (4, 4)) * 1.0,
+            rng.uniform(0.1, 1, 4),
+            200,
+        ),
     ]
 
 
@@ -118,18 +157,22 @@ def _check_frame(ask: Answer) -> str | None:
         right, right_zooms = same_frame(sides, scales, to)
         if close(crops, right_zooms) and close(zooms, right):
             return f"for {seen} both are right, in the other order"
-        if not close(crops, right):
-            fields = ", ".join(f"{f:.1f}" for f in crops[0] * scales)
-            start = f"for {seen} your first crops show {fields} arcsec: "
+        if not close(crops, right, rtol=1e-5):
+            row = int(np.argwhere(~np.isclose(crops, right, rtol=1e-5))[0, 0])
+            fields = ", ".join(f"{f:.1f}" for f in crops[row] * scales)
+            has = ", ".join(f"{f:.1f}" for f in sides[row] * scales)
+            start = f"for {seen} galaxy {row} has fields of {has} arcsec, and you keep {fields}: "
             return start + (
                 name_mistake(crops, (sides, scales), CROP_MISTAKES)
                 or "equal fields were asked for, as wide as all cutouts of that galaxy show"
             )
-        if not close(zooms, right_zooms):
-            pixels = crops[0, 0] * zooms[0, 0]
-            return f"for {seen} the crops are right, the first zoom {zooms[0, 0]:.3g}: " + (
+        if not close(zooms, right_zooms, rtol=1e-5):
+            row, column = np.argwhere(~np.isclose(zooms, right_zooms, rtol=1e-5))[0]
+            crop, zoom = crops[row, column], zooms[row, column]
+            start = f"for {seen} the crops are right, and for one of {crop:.4g} pixels the zoom is "
+            return f"{start}{zoom:.4g}: " + (
                 name_mistake(zooms, (sides, crops, to), ZOOM_MISTAKES)
-                or f"crop times zoom makes {pixels:.1f} pixels"
+                or f"crop times zoom makes {crop * zoom:.4g} pixels"
             )
     return None
 
@@ -140,14 +183,15 @@ FRAME = Exercise(
     question=(
         "Khan et al. cut each SDSS galaxy at 2 Petrosian radii to either side: 13 to 102 arcsec. "
         "For DES the code takes 12 KRON_RADIUS to either side, as pixels; but that column is a "
-        "multiple of the galaxy's own axis, 3.5 for 98% of them. So nearly every DES cutout has 84 "
-        "pixels of .263 arcsec, 22.1 arcsec, whatever is in it: for 98% of galaxies .22 to 1.72 "
-        "times the SDSS field. After resizing, nothing shows how wide they were.\n\n"
-        "Write `same_frame(sides, scales, n_pixels)`: sides of cutouts in pixels, "
+        "multiple of the galaxy's own axis. So nearly every DES cutout shows 22.1 arcsec, whatever "
+        "is in it: .22 to 1.72 times the SDSS field. After resizing, nothing shows how wide they "
+        "were.\n\n"
+        "Write `same_frame(sides, scales, n_pixels)`: sides of square cutouts in pixels, "
         "(galaxies, surveys); pixel scales in arcsec per pixel, (surveys,). For each galaxy take "
         "the widest field that all its cutouts show. Return `(crops, zooms)`, both "
-        "(galaxies, surveys): the pixels of the side to keep, not rounded, and the factor that "
-        "resamples them to `n_pixels`."
+        "(galaxies, surveys): the pixels of the side to keep, and the factor that resamples a side "
+        "to `n_pixels`; neither rounded. "
+        "`same_frame([[100, 50]], [0.4, 0.2], 20)` gives `([[25, 50]], [[0.8, 0.4]])`."
     ),
     stub='''def same_frame(sides, scales, n_pixels):
     """Pixels to keep of each cutout, and the zoom to n_pixels; both (galaxies, surveys)."""
@@ -202,6 +246,29 @@ def _on_a_grid(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
     return np.array([tuple(cell) in cells for cell in np.rint(test * 3600 / r).tolist()])
 
 
+def _nearest_by(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], **flaws: Any) -> Any:
+    """Give the rule that looks at one training galaxy only, the nearest by another measure."""
+
+    def rule(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
+        nearest = measure(*map(abs, _offsets(train, test, **flaws))).argmin(axis=1)
+        return np.hypot(*_offsets(train, test))[np.arange(len(test)), nearest] <= r
+
+    return rule
+
+
+def _arc_cosine(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
+    (ra, dec), (ra_, dec_) = np.radians(train).T, np.radians(test).T[:, :, None]
+    cosine = np.sin(dec) * np.sin(dec_) + np.cos(dec) * np.cos(dec_) * np.cos(ra - ra_)
+    return (3600 * np.degrees(np.arccos(cosine)) <= r).any(axis=1)
+
+
+def _on_a_map(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
+    flat = [
+        x * np.stack([np.cos(np.radians(x[:, 1])), np.ones(len(x))], axis=1) for x in (train, test)
+    ]
+    return (3600 * np.hypot(*np.moveaxis(flat[1][:, None] - flat[0], -1, 0)) <= r).any(axis=1)
+
+
 def _row_by_row(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
     n = min(len(train), len(test))
     near = np.hypot(*_offsets(train, test)).diagonal() <= r
@@ -217,13 +284,22 @@ LEAK_MISTAKES: Mistakes = {
         lambda train, test, r: np.ones(len(test), dtype=bool),
         "every row. A nearest neighbour there always is; how near is it?",
     ),
+    "no row": (
+        lambda train, test, r: np.zeros(len(test), dtype=bool),
+        "no row at all, though some are a small part of the radius away. One training galaxy is "
+        "enough: any, not all",
+    ),
     "same numbers": (
         lambda train, test, r: (test[:, None] == train).all(axis=2).any(axis=1),
-        "no row at all. Do two surveys measure one position to the last digit?",
+        "only equal numbers. Do two surveys measure one position to the last digit?",
     ),
     "degrees": (
         lambda train, test, r: _within(train, test, 3600 * r),
         "matches within degrees. In which unit is the radius?",
+    ),
+    "radians": (
+        lambda train, test, r: _within(train, test, np.degrees(r)),
+        "matches within 57 radii: an angle or a chord in radians, taken for degrees",
     ),
     "minutes": (
         lambda train, test, r: _within(train, test, 60 * r),
@@ -251,6 +327,36 @@ LEAK_MISTAKES: Mistakes = {
     "nearest only": (
         _nearest_only,
         "one test row at most for each training galaxy. The test set may hold it twice",
+    ),
+    "nearest in declination": (
+        _nearest_by(lambda east, north: north),
+        "rows by one training galaxy each, the nearest in *declination*. A stranger at the same "
+        "one hides the partner",
+    ),
+    "nearest in RA": (
+        _nearest_by(lambda east, north: east),
+        "rows by one training galaxy each, the nearest in *RA*. A stranger at the same one hides "
+        "the partner",
+    ),
+    "nearest in degrees": (
+        _nearest_by(np.hypot, cosine="none"),
+        "rows by one training galaxy each, the nearest without the cosine. Another may be within "
+        "the radius",
+    ),
+    "nearest by sum": (
+        _nearest_by(np.add),
+        "rows by one training galaxy each, the nearest by the sum of both offsets. Another may be "
+        "within the radius",
+    ),
+    "arc cosine": (
+        _arc_cosine,
+        "rows by an arc cosine: for one position twice it gets a number just above 1, and gives "
+        "NaN, which is not within anything",
+    ),
+    "map": (
+        _on_a_map,
+        "rows by RA times its own cosine. Far from RA 0 a small step in declination moves that "
+        "product, too: first the difference, then the cosine",
     ),
     "no cosine": (
         lambda train, test, r: _within(train, test, r, cosine="none"),
@@ -285,29 +391,59 @@ def _catalogs(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray, n
     partner = rng.permutation(60)[:50]
     partner[1:10:2] = partner[0:10:2]  # some are in the test twice
     # Distances in radii: below a half, below 1, in a square's corner, below 2, in a circle of Dec.
-    far = rng.permutation(np.repeat([0.2, 0.3, 0.4, 0.6, 0.8, 0.98, 1.02, 1.3, 1.8, 20], 5))
+    far = rng.permutation(np.repeat([0, 0.3, 0.4, 0.6, 0.8, 0.9999, 1.0001, 1.3, 1.8, 20], 5))
     angle = rng.uniform(0, 2 * np.pi, 50)
     angle[far == 1.3], angle[far == 20] = np.pi / 4, 0
     east = np.cos(angle) / np.cos(np.radians(train[partner, 1]))
     offset = (far * r / 3600)[:, None] * np.stack([east, np.sin(angle)], axis=1)
     test[rng.permutation(90)[:50]] = train[partner] + offset
     test[7] = train[7] + [0, 0.3 * r / 3600]  # one pair in the same row of both
+    test[9], test[10] = train[9] * [1, -1], train[10] + [180, 0]  # in the mirror, and opposite
+    test[8] = train[8] + [0, 58.5 * r / 3600]  # nearer than a minute is to a second
+    for table in (train, test):
+        table[:, 0] %= 360
+    return train, test
+
+
+def _crowd(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw 20 test positions, with strangers around, with partners, with both, or alone."""
+    rng = np.random.default_rng(seed)
+    test = np.array([ra, dec]) + rng.uniform(-4, 4, (20, 2)) * [1, 0.2]
+    # Offsets in radii towards east and north. Of a row's strangers, each is nearer than the
+    # partners by another measure: declination, RA, degrees without the cosine, a sum of offsets.
+    strangers = [(2e3, 0.001), (0.001, 2e3), (0, 1.05), (1.06, 0), (0, -1.9)]
+    partners = [(0.65, 0.65), (-0.9, 0.2)]
+    rows = []
+    for i, place in enumerate(test):
+        near = (strangers, strangers[i // 4 : i // 4 + 1] + partners, [], partners)[i % 4]
+        for east, north in near:
+            offset = np.array([east / np.cos(np.radians(place[1])), north])
+            rows.append(place + offset * r / 3600)
+    train = np.array(rows)
     for table in (train, test):
         table[:, 0] %= 360
     return train, test
 
 
 def _check_leak(ask: Answer) -> str | None:
-    for seed, ra, dec, r in ((1, 150.0, 0.3, 1.0), (2, 310.0, -50.0, 1.0), (3, 0.0, 4.0, 2.5)):
-        train, test = _catalogs(seed, ra, dec, r)
+    for draw, seed, ra, dec, r in (
+        (_catalogs, 1, 150.0, 0.3, 1.0),
+        (_catalogs, 2, 310.0, -50.0, 1.0),
+        (_catalogs, 3, 0.0, 4.0, 2.5),
+        (_crowd, 4, 0.0, 70.0, 1.5),
+        (_crowd, 5, 210.0, -60.0, 0.7),
+    ):
+        train, test = draw(seed, ra, dec, r)
         what = f"one True or False for each test row, shape ({len(test)},)"
-        seen = f"60 training galaxies and 90 of test near RA {ra:g}, Dec {dec:g}, radius {r:g}"
+        seen = f"{len(train)} training galaxies and {len(test)} of test "
+        seen += f"near RA {ra:g}, Dec {dec:g}, radius {r:g}"
         got = as_array(ask(train, test, r, seen=seen), what=what)
         if got.shape == (len(train),):
-            return f"for {seen} you give 60 values. Which of the two sets loses the galaxies?"
+            return f"for {seen} you give {len(train)} values. Which of the two sets loses galaxies?"
         got = as_array(got, (len(test),), what)
         if not np.isin(got, (0, 1)).all():
-            return f"for {seen} you give {got[0]:g} for the first. Expected {what}"
+            odd = got[~np.isin(got, (0, 1))][0]
+            return f"for {seen} you give {odd:g} for one. Expected {what}"
         right = leaked(train, test, r)
         if (got == right).all():
             continue
@@ -327,13 +463,14 @@ LEAK = Exercise(
     question=(
         "A test galaxy should be a stranger. Khan et al. took the 1,066 galaxies of their first "
         "test out of the certain ones that they trained on. Of the certain ones still left, 299 "
-        "stand in their match of SDSS with DES, from which the larger test comes. The training "
-        "list is not published: a leak is possible, not proven. Names do not show it, since each "
-        "catalogue has numbers of its own; positions do.\n\n"
+        "stand in their match of SDSS with DES, from which the larger test comes: a leak is "
+        "possible, not proven. Names do not show it, since each catalogue has numbers of its own; "
+        "positions do.\n\n"
         "Write `leaked(train, test, radius)`: positions (n_train, 2) and (n_test, 2), RA and Dec "
         "in degrees, rows in no order; a radius of a few arcsec. Return a boolean array (n_test,): "
         "True for each test row with *any* training galaxy within `radius` **arcsec** (a circle on "
-        "the sphere; RA 359.9999 lies beside RA 0.0001)."
+        "the sphere, none just on its edge; RA 359.9999 lies beside RA 0.0001). "
+        "`leaked([[10.0, 0.0]], [[10.0, 0.0002], [11.0, 0.0]], 1.0)` gives `[True, False]`."
     ),
     stub='''def leaked(train, test, radius):
     """Mark each test row within radius arcsec of any training galaxy, shape (n_test,)."""

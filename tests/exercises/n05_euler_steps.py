@@ -1,5 +1,7 @@
 """Answers to the exercises of n05_euler_steps.py: wrong ones, and other right ones."""
 
+import functools
+
 import numpy as np
 import torch
 
@@ -8,7 +10,7 @@ from galhelpers.exercises.n05_euler_steps import GRADIENT_MISTAKES, aca_gradient
 
 def _chain_with(flaw):
     def chain(f, y0, n):
-        h, y = 1 / n, y0.clone() if flaw == "overwritten" and torch.is_tensor(y0) else y0
+        h, y = 1 / n, y0 * 1 if flaw == "overwritten" else y0
         for i in range(n):
             t = {"step numbers": i, "late": (i + 1) * h, "no clock": 0}.get(flaw, i * h)
             change = f(t, y0 if flaw == "from y0" else y) * (1 if flaw == "length 1" else h)
@@ -21,6 +23,47 @@ def _chain_with(flaw):
             if flaw == "detached" and torch.is_tensor(y) and i < n - 1:
                 y = y.detach()
         return y.detach() if flaw == "cut" and torch.is_tensor(y) else y
+
+    return chain
+
+
+def _clock(f, y0, n):
+    y, t = y0, 0.0
+    while t < 1:
+        y, t = y + f(t, y) / n, t + 1 / n
+    return y
+
+
+def _in_place(f, y0, n):
+    y = y0
+    for i in range(n):
+        if isinstance(y, np.ndarray):
+            y += f(i / n, y) / n
+        else:
+            y = y + f(i / n, y) / n
+    return y
+
+
+def _twice_for_tensors(f, y0, n):
+    y = y0
+    for i in range(n):
+        y = y + (f(i / n, y) if torch.is_tensor(y) else 0) * 0 + f(i / n, y) / n
+    return y
+
+
+def _through_numpy(f, y0, n):
+    if not torch.is_tensor(y0):
+        return euler_chain(f, y0, n)
+    slope = lambda t, y: f(t, torch.from_numpy(y)).detach().numpy()  # noqa: E731
+    return torch.from_numpy(euler_chain(slope, y0.detach().numpy(), n))
+
+
+def _for_tensors(change):
+    """Change what a tensor leads to; numbers and arrays stay right."""
+
+    def chain(f, y0, n):
+        end = euler_chain(f, y0, n)
+        return change(end) if torch.is_tensor(end) else end
 
     return chain
 
@@ -48,6 +91,16 @@ def _by_autograd(k, z0, steps):
     return torch.autograd.grad(z**2, pair)[0].tolist()
 
 
+def _end(k, z0, steps):
+    return z0 * np.prod([1 + h * k for h in steps]).item()
+
+
+def _quotients(eps, k, z0, steps):
+    by_z0 = _end(k, z0 + eps, steps) ** 2 - _end(k, z0 - eps, steps) ** 2
+    by_k = _end(k + eps, z0, steps) ** 2 - _end(k - eps, z0, steps) ** 2
+    return by_z0 / 2 / eps, by_k / 2 / eps
+
+
 WRONG = {
     "05.1": {
         "no skip": (_chain_with("no skip"), "what became of its input"),
@@ -57,16 +110,35 @@ WRONG = {
         "no clock": (_chain_with("no clock"), "begins where the one before it ended"),
         "length 1": (_chain_with("length 1"), "as if each were the whole"),
         "from y0": (_chain_with("from y0"), "Has the state not moved on"),
-        "six blocks at most": (lambda f, y0, n: euler_chain(f, y0, min(n, 6)), "half the error"),
-        "in place": (_chain_with("in place"), "y0 is not what it was"),
+        "six blocks at most": (lambda f, y0, n: euler_chain(f, y0, min(n, 6)), "Once in each"),
+        "in place": (_chain_with("in place"), "is not what it was before"),
         "overwritten": (_chain_with("overwritten"), "back-propagation fails"),
         "cut": (_chain_with("cut"), "cut your result off"),
         "detached": (_chain_with("detached"), "a part of the way only"),
+        "start detached": (
+            lambda f, y0, n: euler_chain(f, y0.detach() if torch.is_tensor(y0) else y0, n),
+            "the layers before",
+        ),
+        "a clock of floats": (_clock, "count the steps, not the time"),
+        "one step is none": (
+            lambda f, y0, n: euler_chain(f, y0, n) if n > 1 else y0,
+            "with n = 1 you end at",
+        ),
+        "twice for tensors": (_twice_for_tensors, "each costs a network"),
+        "tensors elsewhere": (_for_tensors(lambda y: y + 1), "but a tensor ends at"),
     },
     "05.4": GRADIENT_MISTAKES
     | {
+        "difference quotient": (lambda *x: _quotients(1e-6, *x), "a difference quotient"),
+        "autograd switched on": (
+            torch.enable_grad()(lambda k, z0, steps: _by_autograd(k, z0, steps)),
+            "raised RuntimeError: element 0",
+        ),
+        "divided by z0": (
+            lambda k, z0, steps: (2 * _end(k, z0, steps) ** 2 / z0, aca_gradient(k, z0, steps)[1]),
+            "raised ZeroDivisionError",
+        ),
         "no chain rule": (_without_chain_rule, "has another dL/dz0"),
-        "autograd": (_by_autograd, "raised RuntimeError"),
         "one derivative": (lambda k, z0, steps: aca_gradient(k, z0, steps)[0], "expected two"),
     },
 }
@@ -92,7 +164,58 @@ def _derivatives_carried_forward(k, z0, steps):
     return np.array([2 * z * by_z0, 2 * z * by_k])
 
 
+REFUSED = {
+    "05.1": [
+        _in_place,
+        _through_numpy,
+        _for_tensors(torch.flatten),
+        _for_tensors(lambda y: y.detach().requires_grad_()),
+        lambda f, y0, n: [euler_chain(f, y0, i) for i in range(n + 1)],
+        lambda f, y0, n: euler_chain(f, y0, 4),
+        lambda f, y0, n: euler_chain(f, y0, n - 1) if n > 1 else euler_chain(f, y0, n),
+        lambda f, y0, n: euler_chain(lambda t, y: f((t * n + 0.5) / n, y), y0, n),
+        lambda f, y0, n: euler_chain(lambda t, y: f(round(t, 1), y), y0, n),
+        lambda f, y0, n: euler_chain(lambda t, y: f(t * n // n, y), y0, n),
+        lambda f, y0, n: euler_chain(lambda t, y: f(t * n / max(n - 1, 1), y), y0, n),
+        lambda f, y0, n: euler_chain(lambda t, y: f(y, t), y0, n),
+        lambda f, y0, n: euler_chain(lambda t, y: -f(t, y), y0, n),
+        lambda f, y0, n: torch.no_grad()(euler_chain)(f, y0, n),
+        lambda f, y0, n: y0 + sum(f(i / n, y0) for i in range(n)) / n,
+    ],
+    "05.4": [
+        lambda k, z0, steps: aca_gradient(k, z0, [sum(steps) / len(steps)] * len(steps)),
+        lambda k, z0, steps: aca_gradient(k, z0, [sum(steps)]),
+        lambda k, z0, steps: aca_gradient(k, z0, steps[:3]),
+        lambda k, z0, steps: aca_gradient(-k, z0, steps),
+        lambda k, z0, steps: aca_gradient(k, abs(z0), steps),
+        lambda k, z0, steps: aca_gradient(z0, k, steps),
+        lambda k, z0, steps: _quotients(1e-4, k, z0, steps),
+        lambda k, z0, steps: (
+            aca_gradient(k, z0, steps)[0],
+            2 * sum(steps) * _end(k, z0, steps) ** 2,
+        ),
+        lambda k, z0, steps: (2 * _end(k, z0, steps), aca_gradient(k, z0, steps)[1]),
+        lambda k, z0, steps: (aca_gradient(k, z0, steps)[0], k * aca_gradient(k, z0, steps)[1]),
+    ],
+}
+
+
+def _euler_by_reduce(f, y0, n):
+    return functools.reduce(lambda y, i: y + f(i / n, y) * (1 / n), range(n), y0)
+
+
+def _back_by_torch(k, z0, steps):
+    """Slopes as a product from behind, in double precision, and without autograd."""
+    factors = 1 + torch.tensor(steps, dtype=torch.float64) * k
+    states = z0 * torch.cat([torch.ones(1, dtype=torch.float64), factors.cumprod(0)])
+    after = factors.flip(0).cumprod(0).flip(0)
+    after = torch.cat([after[1:], torch.ones(1, dtype=torch.float64)])
+    slopes = 2 * states[-1] * after
+    by_k = (slopes * torch.tensor(steps, dtype=torch.float64) * states[:-1]).sum()
+    return 2 * states[-1] * factors.prod(), by_k
+
+
 RIGHT = {
-    "05.1": [_euler_by_recursion, _euler_with_torch_times],
-    "05.4": [_derivatives_carried_forward],
+    "05.1": [_euler_by_recursion, _euler_with_torch_times, _euler_by_reduce],
+    "05.4": [_derivatives_carried_forward, _back_by_torch],
 }

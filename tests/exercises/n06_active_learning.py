@@ -46,6 +46,22 @@ def _information_by_scipy(a, b, n):
     return torch.tensor(each.sum(axis=1).mean())
 
 
+REFUSED = {
+    "06.7": [
+        lambda a, b, n: information(a[:3], b[:3], n),
+        lambda a, b, n: information(a, b, min(n, 30)),
+        lambda a, b, n: information(np.round(a) + 1, np.round(b) + 1, n),
+        lambda a, b, n: max(information(a, b, n), 1e-3),
+        lambda a, b, n: np.sqrt(max(information(a, b, n), 0)),
+        lambda a, b, n: round(float(information(a, b, n)), 2),
+        lambda a, b, n: information(np.append(a, a.mean()), np.append(b, b.mean()), n),
+        lambda a, b, n: (
+            _entropy(_outcomes(a, b, n).mean(axis=0)) - _entropy(_outcomes(a, b, n)).max()
+        ),
+        lambda a, b, n: ((p := _outcomes(a, b, n)) - p.mean(axis=0)).std(axis=0).sum(),
+        lambda a, b, n: (a / (a + b)).var(ddof=1),
+    ],
+}
 RIGHT = {
     "06.7": [_information_by_scipy],
 }

@@ -1,6 +1,7 @@
 """Answers to the exercises of n06_scores.py: wrong ones, and other right ones."""
 
 import numpy as np
+import pandas as pd
 import torch
 
 from galhelpers.exercises.n06_scores import (
@@ -57,6 +58,36 @@ WRONG = {
 }
 
 
+REFUSED = {
+    "06.5": [
+        lambda v: noise_floor(v[v.sum(axis=1) >= 3]),
+        lambda v: noise_floor(np.minimum(v, 9)),
+        lambda v: noise_floor(v[:, :2]),
+        lambda v: noise_floor(v) if v.sum(axis=1).min() > 1 else np.nan,
+        lambda v: np.sqrt(0.5) * noise_floor(v),
+        lambda v: (lambda p, n: np.sqrt((p[:, 0] * (1 - p[:, 0]) / (n[:, 0] - 1)).mean()))(
+            *_parts(v)
+        ),
+        lambda v: (lambda p, n: np.sqrt(np.median(p * (1 - p) / (n - 1))))(*_parts(v)),
+        lambda v: (lambda p, n: np.sqrt((p * (1 - p) / (n - 1)).max(axis=1).mean()))(*_parts(v)),
+        lambda v: (lambda p, n: np.sqrt(np.mean(p / (n - 1))))(*_parts(v)),
+        lambda v: (lambda p, n: np.sqrt(np.mean(p * (1 - p) * (n - 1) / n**2)))(*_parts(v)),
+    ],
+    "06.6": [
+        lambda e, v, least: accuracy_among_asked(e, v, 5),
+        lambda e, v, least: accuracy_among_asked(e, v, max(least, 1)),
+        lambda e, v, least: accuracy_among_asked(e, np.rint(v), least),
+        lambda e, v, least: accuracy_among_asked(v, e, least),
+        lambda e, v, least: accuracy_among_asked(e[:100], v[:100], least),
+        lambda e, v, least: accuracy_among_asked(e, v, least) or np.nan,
+        lambda e, v, least: accuracy_among_asked(-e, -v, -least),
+        lambda e, v, least: _right(e, v)[(v > 0).sum(axis=1) >= least].mean(),
+        lambda e, v, least: _right(e, v)[v.mean(axis=1) >= least].mean(),
+        lambda e, v, least: round(accuracy_among_asked(e, v, least), 2),
+    ],
+}
+
+
 def _accuracy_by_loops(expected, votes, at_least):
     right = [
         list(e).index(max(e)) == list(v).index(max(v))
@@ -82,7 +113,13 @@ def _floor_by_sample_variance(votes):
     return np.sqrt(np.mean(found)) if found else torch.tensor(float("nan"))
 
 
+def _accuracy_by_pandas(expected, votes, at_least):
+    table = pd.DataFrame({"guess": expected.argmax(1), "said": votes.argmax(1), "n": votes.sum(1)})
+    asked = table[table.n >= at_least]
+    return (asked.guess == asked.said).mean()
+
+
 RIGHT = {
     "06.5": [_floor_by_nanmean, _floor_by_sample_variance],
-    "06.6": [_accuracy_by_loops],
+    "06.6": [_accuracy_by_loops, _accuracy_by_pandas],
 }

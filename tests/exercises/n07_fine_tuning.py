@@ -1,6 +1,9 @@
 """Answers to the exercises of n07_fine_tuning.py: wrong ones, and other right ones."""
 
+import re
+
 import numpy as np
+import pandas as pd
 
 from galhelpers.exercises.n07_fine_tuning import moved
 
@@ -68,6 +71,16 @@ WRONG = {
             lambda b, a, f: sorted({n.split(".")[0] for n in moved(b, a, f)}),
             "which is no entry of the state",
         ),
+        "twice": (
+            lambda b, a, f: [n for part in f for n in moved(b, a, [part])],
+            "twice: it is inside two of them",
+        ),
+        "dots of a regular expression": (
+            lambda b, a, f: [
+                n for n in b if any(re.match(rf"{p}(\.|$)", n) for p in f) and _differ(b[n], a[n])
+            ],
+            "stands for any character",
+        ),
         "count": (lambda b, a, f: len(moved(b, a, f)), "expected a list of names"),
     },
 }
@@ -79,6 +92,40 @@ def _moved_by_bytes(before, after, frozen):
     return {n for n in rests if before[n].tobytes() != after[n].tobytes()}
 
 
+REFUSED = {
+    "07.2": [
+        lambda b, a, f: moved(b, a, f[:1]),
+        lambda b, a, f: moved(b, a, f[-1:]),
+        lambda b, a, f: moved(b, a, f)[:1],
+        lambda b, a, f: moved(b, a, [part.split(".")[0] for part in f]),
+        lambda b, a, f: [n for n in b if n.split(".")[0] in f and _differ(b[n], a[n])],
+        lambda b, a, f: [n for n in b if n.rpartition(".")[0] in f and _differ(b[n], a[n])],
+        lambda b, a, f: [n for n in b if n not in moved(b, a, f)],
+        lambda b, a, f: [n.rpartition(".")[2] for n in moved(b, a, f)],
+        lambda b, a, f: _changed(b, a, f, lambda x, y: x is not y),
+        lambda b, a, f: _changed(b, a, f, lambda x, y: x.mean() != y.mean()),
+        lambda b, a, f: _changed(b, a, f, lambda x, y: x.max() != y.max()),
+        lambda b, a, f: _changed(b, a, f, lambda x, y: (x != y).all()),
+        lambda b, a, f: _changed(b, a, f, lambda x, y: {*x.flat} != {*y.flat}),
+        lambda b, a, f: _changed(b, a, f, lambda x, y: _differ(abs(x), abs(y))),
+        lambda b, a, f: _changed(b, a, f, lambda x, y: _differ(np.float32(x), np.float32(y))),
+        lambda b, a, f: _changed(b, a, f, lambda x, y: x.ndim and _differ(x, y)),
+        lambda b, a, f: {name: a[name] for name in moved(b, a, f)},
+        lambda b, a, f: ", ".join(moved(b, a, f)),
+    ],
+}
+
+
+def _moved_by_loops(before, after, frozen):
+    found = []
+    for name, value in before.items():
+        for part in frozen:
+            if (name + ".").startswith(part + ".") and (value != after[name]).any():
+                found.append(name)
+                break
+    return pd.Series(found, dtype=object)
+
+
 RIGHT = {
-    "07.2": [_moved_by_bytes],
+    "07.2": [_moved_by_bytes, _moved_by_loops],
 }

@@ -15,6 +15,24 @@ WRONG = {
 }
 
 
+REFUSED = {
+    "07.6": [
+        lambda g, s, e: efficiency(g, s, e[::-1]),
+        lambda g, s, e: efficiency(g, s, e * 0 + 1),
+        lambda g, s, e: efficiency(g, s[:, :3], e[:, :3]),
+        lambda g, s, e: efficiency(g, s[:, :1], e[:, :1]),
+        lambda g, s, e: efficiency(np.log2(g) + 1, s, e),
+        lambda g, s, e: efficiency(g**2, s, e),
+        lambda g, s, e: efficiency(g[::-1], s[::-1], e[::-1])[::-1],
+        lambda g, s, e: efficiency(g, s, e)[1:],
+        lambda g, s, e: efficiency(g, s, e).round(2),
+        lambda g, s, e: np.median(s[0] / s, axis=1) / (g / g[0]),
+        lambda g, s, e: (s[0] * e[0]).max() / (s * e[0]).max(axis=1) / (g / g[0]),
+        lambda g, s, e: efficiency(g, s, e) * (g / g[0]) / (g - g[0] + 1),
+    ],
+}
+
+
 def _efficiency_by_loops(gpus, seconds, epochs):
     time = [sum(s * e for s, e in zip(row, epochs[0], strict=True)) for row in seconds]
     work = [gpu * one for gpu, one in zip(gpus, time, strict=True)]  # in GPU seconds

@@ -1,8 +1,11 @@
 """Answers to the exercises of n07_self_training.py: wrong ones, and other right ones."""
 
+import statistics
+
 import numpy as np
 import pandas as pd
-from scipy.stats import ttest_rel
+import torch
+from scipy.stats import t, ttest_rel
 
 from galhelpers.exercises.n07_self_training import (
     EVERYWHERE_MISTAKES,
@@ -57,6 +60,49 @@ WRONG = {
 }
 
 
+def _own(rule):
+    """Give the own gain when each network's rows are chosen by another rule."""
+
+    def answer(b, a, y, n):
+        first, last = ((p.argmax(axis=1) == y)[rule(p, n)].mean() for p in (b, a))
+        return last - first, gains(b, a, y, n)[1]
+
+    return answer
+
+
+REFUSED = {
+    "07.3": [
+        _own(lambda p, n: np.argsort(-p.std(axis=1))[:n]),
+        _own(lambda p, n: np.argsort(-abs(p[:, 1] - 0.5))[:n]),
+        _own(lambda p, n: np.argsort(p.min(axis=1))[:n]),
+        _own(lambda p, n: np.argsort(-p.max(axis=1))[-n:]),
+        _own(lambda p, n: np.argsort(np.argsort(-p.max(axis=1)))[:n]),
+        _own(lambda p, n: p.max(axis=1) > 0.5),
+        _own(lambda p, n: np.argsort(-p.max(axis=1))[: max(n, 2)]),
+        lambda b, a, y, n: gains(b[:, :2], a[:, :2], y, n),
+        lambda b, a, y, n: gains(a, b, y, n),
+        lambda b, a, y, n: (gains(b, a, y, n)[0], (a.argmax(axis=1) == b.argmax(axis=1)).mean()),
+        lambda b, a, y, n: (gains(b, a, y, n)[0], a.max(axis=1).mean() - b.max(axis=1).mean()),
+        lambda b, a, y, n: np.abs(gains(b, a, y, n)),
+        lambda b, a, y, n: np.round(gains(b, a, y, n), 2),
+    ],
+    "07.4": [
+        lambda w, o, r: verdict(w, o, r).T,
+        lambda w, o, r: verdict(w, o, r)[[0, 0]],
+        lambda w, o, r: np.stack([verdict(w, o, o)[0], verdict(r, o, o)[0]]),
+        lambda w, o, r: verdict(w, (o + r) / 2, r),
+        lambda w, o, r: verdict(w, o, r) / o.mean(),
+        lambda w, o, r: np.clip(verdict(w, o, r), -0.05, 0.05),
+        lambda w, o, r: np.maximum(verdict(w, o, r), 0),
+        lambda w, o, r: np.round(verdict(w, o, r), 3),
+        lambda w, o, r: verdict(w[:5], o[:5], r[:5]),
+        lambda w, o, r: np.nan_to_num(verdict(w, o, r), nan=np.inf),
+        lambda w, o, r: verdict(w, o, r) if len(w) > 2 else verdict(w[:1], o[:1], r[:1]),
+        lambda w, o, r: verdict(w, np.full(len(w), o.mean()), np.full(len(w), r.mean())),
+    ],
+}
+
+
 def _gains_by_pandas(before, after, truth, n):
     own, everywhere = [], []
     for p in (before, after):
@@ -74,7 +120,28 @@ def _verdict_by_scipy(with_pseudo, *controls):
     return rows
 
 
+def _gains_by_sorted_lists(before, after, truth, n):
+    own, everywhere = [], []
+    for p in (before.tolist(), after.tolist()):
+        rows = [(max(row), row.index(max(row)) == y) for row, y in zip(p, truth, strict=True)]
+        surest = sorted(rows, reverse=True)[:n]
+        own.append(sum(right for _, right in surest) / n)
+        everywhere.append(sum(right for _, right in rows) / len(rows))
+    return [own[1] - own[0], everywhere[1] - everywhere[0]]
+
+
+def _verdict_by_statistics(with_pseudo, *controls):
+    rows = []
+    for control in controls:
+        gain = [one - other for one, other in zip(with_pseudo, control, strict=True)]
+        mean, half = statistics.mean(gain), float("nan")
+        if len(gain) > 1:
+            half = t.isf(0.025, len(gain) - 1) * statistics.stdev(gain) / len(gain) ** 0.5
+        rows.append((mean, mean - half, mean + half))
+    return torch.tensor(rows)
+
+
 RIGHT = {
-    "07.3": [_gains_by_pandas],
-    "07.4": [_verdict_by_scipy],
+    "07.3": [_gains_by_pandas, _gains_by_sorted_lists],
+    "07.4": [_verdict_by_scipy, _verdict_by_statistics],
 }

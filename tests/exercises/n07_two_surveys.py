@@ -9,6 +9,7 @@ from scipy.spatial import KDTree
 from galhelpers.exercises.n07_two_surveys import (
     CROP_MISTAKES,
     LEAK_MISTAKES,
+    ZOOM_MISTAKES,
     _offsets,
     leaked,
     same_frame,
@@ -20,15 +21,13 @@ WRONG = {
         for name, (rule, message) in CROP_MISTAKES.items()
     }
     | {
-        "zoom inverse": (
-            lambda n, s, to: ((c := same_frame(n, s, to)[0]), c / to),
-            "a few pixels must become many",
-        ),
-        "zoom of the cutout": (
-            lambda n, s, to: (same_frame(n, s, to)[0], to / n),
-            "What is left after",
-        ),
-        "zoom in pixels": (lambda n, s, to: (same_frame(n, s, to)[0], to + 0 * n), "which factor"),
+        f"zoom {name}": (
+            lambda n, s, to, rule=rule: ((c := same_frame(n, s, to)[0]), rule(n, c, to)),
+            message,
+        )
+        for name, (rule, message) in ZOOM_MISTAKES.items()
+    }
+    | {
         "zoom of the scales": (
             lambda n, s, to: (same_frame(n, s, to)[0], s / s[0] + 0 * n),
             "crop times zoom makes",
@@ -49,13 +48,60 @@ WRONG = {
         ),
         "distances": (
             lambda train, test, r: np.hypot(*_offsets(train, test)).min(axis=1),
-            "for the first. Expected",
+            "for one. Expected",
         ),
         "on the edge": (
             lambda train, test, r: leaked(train, test, 0.9 * r),
             "whose nearest training galaxy",
         ),
     },
+}
+
+
+def _leaked_by(change):
+    """Change positions first, both tables alike."""
+    return lambda train, test, r: leaked(change(train), change(test), r)
+
+
+def _haversine(train, test, r):
+    ra, dec, ra_, dec_ = *np.radians(train).T, *np.radians(test).T[:, :, None]
+    square = (
+        np.sin((dec_ - dec) / 2) ** 2 + np.cos(dec_) * np.cos(dec) * np.sin((ra_ - ra) / 2) ** 2
+    )
+    return (2 * np.arcsin(np.sqrt(square)) * 3600 <= r).any(axis=1)
+
+
+REFUSED = {
+    "07.1": [
+        lambda n, s, to: (
+            same_frame(n.T, s, to) if n.shape[0] == n.shape[1] else same_frame(n, s, 64)
+        ),
+        lambda n, s, to: same_frame(n[:, :2], s[:2], to),
+        lambda n, s, to: same_frame(n, s[::-1], to),
+        lambda n, s, to: same_frame(np.minimum(n, 100), s, to),
+        lambda n, s, to: same_frame(n, np.sqrt(s), to),
+        lambda n, s, to: [item[:, :1] + 0 * n for item in same_frame(n, s, to)],
+        lambda n, s, to: [item.round(2) for item in same_frame(n, s, to)],
+        lambda n, s, to: [item.astype(int) for item in same_frame(n, s, to)],
+        lambda n, s, to: ((n - same_frame(n, s, to)[0]) / 2, same_frame(n, s, to)[1]),
+        lambda n, s, to: ((n * s).min(axis=1), to / (n * s).min(axis=1)),
+    ],
+    "07.5": [
+        _leaked_by(abs),
+        _leaked_by(lambda table: table % [180, 360]),
+        _leaked_by(lambda table: table[:, ::-1]),
+        _leaked_by(lambda table: table.round(4)),
+        _leaked_by(lambda table: table * [1, 0]),
+        _haversine,
+        lambda train, test, r: leaked(test, test, r),
+        lambda train, test, r: leaked(train, test, 1.0),
+        lambda train, test, r: leaked(train, test, r**2),
+        lambda train, test, r: leaked(train, test, r) & ~(test[:, None] == train).all(2).any(1),
+        lambda train, test, r: (np.hypot(*_offsets(train, test)) <= r).sum(axis=1),
+        lambda train, test, r: (np.hypot(*_offsets(train, test)) <= r).all(axis=1),
+        lambda train, test, r: (abs(_offsets(train, test)[0]) <= r).any(axis=1),
+        lambda train, test, r: (sum(map(abs, _offsets(train, test))) <= r).any(axis=1),
+    ],
 }
 
 

@@ -159,6 +159,9 @@ def test_strange_answers_get_one_line_from_every_check(exercise):
 
 @each
 def test_a_reference_that_spoils_its_inputs_and_seeds_still_passes_and_harms_nothing(exercise):
+    if exercise.id == "05.1":
+        pytest.skip("its question forbids what is tried here")
+
     def spoiling(*inputs):
         answer = exercise.reference(*inputs)
         for value in inputs:
@@ -453,7 +456,7 @@ def test_what_the_exercises_on_a_committee_say_is_so():
         ("07.2", lambda before, after, frozen: [1], "expected a list of names"),
         ("07.2", lambda before, after, frozen: [], "no optimiser has touched it"),
         ("07.2", lambda before, after, frozen: ["nothing"], "which is no entry of the state"),
-        ("07.5", lambda train, test, radius: 2 * np.ones(len(test)), "for the first. Expected"),
+        ("07.5", lambda train, test, radius: 2 * np.ones(len(test)), "for one. Expected"),
         ("07.5", lambda train, test, radius: np.zeros(len(test)), "no row at all"),
         ("07.5", lambda train, test, radius: np.arange(len(test)) < 3, "you leave out row"),
         ("07.3", lambda before, after, truth, n: (0.5, 0.5), "for each network its own"),
