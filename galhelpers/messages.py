@@ -30,13 +30,14 @@ def public(text: object, most: int = 600) -> str:
     >>> public("http://me:secret@host/x?token=abc failed")
     'http://host/x failed'
     """
-    said = str(text)
+    # Passwords are looked for in more than is kept: one that is cut in half would not be found.
+    said = str(text)[: 20 * most]
     for name in _SECRETS:
         if secret := os.environ.get(name):
             said = said.replace(secret, "***")
     said = _UNSEEN.sub(" ", said)
     # Up to the last "@": a password may hold a slash that nobody escaped.
-    said = re.sub(r"(\w+://)\S*@", r"\1", said)
+    said = re.sub(r"\b(\w+://)\S*@", r"\1", said)
     said = re.sub(r"\?[\w%.~-]+=[^\s'\")]*", "", said)
     said = re.sub(r"\b((?:Bearer|Basic)\s+)\S+|\bhf_\w{8,}", r"\1***", said)
     said = said.encode("utf-8", "backslashreplace").decode()

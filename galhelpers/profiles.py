@@ -3,6 +3,7 @@
 A notebook never asks which profile it runs in; it reads numbers from here.
 """
 
+import re
 from dataclasses import dataclass
 
 
@@ -156,6 +157,20 @@ PROFILES = {
         ),
     )
 }
+
+
+def read_seed(seed: object) -> int:
+    """Read the seed of everything random, a number or text, as ``papermill -r`` gives it.
+
+    Raises
+    ------
+    ValueError
+        For anything but a whole number from 0 to 2**32 - 1: numpy takes no other.
+    """
+    text = str(seed).strip()
+    if not (text.isascii() and re.fullmatch(r"\d{1,10}(\.0+)?", text)) or float(text) >= 2**32:
+        raise ValueError(f"Expected seed to be a whole number from 0 to {2**32 - 1}, got {seed!r}.")
+    return int(float(text))
 
 
 def get_profile(name: str) -> Profile:
