@@ -44,8 +44,8 @@ def user_path(text: str | Path) -> Path:
         return Path(written).expanduser()
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"Expected a path, but {public(repr(written), 200)} cannot be used as one: {error}. "
-            "Write the folder in full."
+            f"Expected a path, but {public(repr(written), 200)} cannot be used as one "
+            f"({str(error).rstrip('.')}). Write the folder in full."
         ) from None
 
 

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def explain(error: Exception) -> str:
     """Say what went wrong in one paragraph, whatever it is."""
     if isinstance(error, UserError):
-        return str(error)
+        return public(error, 3000)
     if isinstance(error, OSError):  # a full disk, a folder without permission, a vanished file
         return public(f"{error.filename}: {error.strerror}" if error.filename else error)
     if isinstance(error, MemoryError) or "allocate memory" in str(error):

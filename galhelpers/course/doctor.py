@@ -22,7 +22,6 @@ from galhelpers.paths import (
     default_out,
     image_cache,
     refusal,
-    short,
 )
 
 GB = 1e9
@@ -149,11 +148,15 @@ def check_disk() -> Finding:
 def check_caches() -> Finding:
     """Try to write, say where things go, and look whether compiled Python can be kept."""
     images, runs = image_cache(), default_out()
+    for place in (images, runs):
+        if reason := refusal(place):
+            sentence = f"{public(place)} cannot be written ({reason})."
+            return Finding("problem", f"{sentence} Name others in GALHELPERS_DATA, GALHELPERS_OUT.")
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
         reason = "so every start compiles torch again for some seconds: unset it."
         return Finding("note", f"PYTHONDONTWRITEBYTECODE is set, {reason}")
     usual = images.is_relative_to(default_data_root()) and not refusal(course_root())
-    places = f"decoded images go to {short(images)}, results of notebooks to {short(runs)}"
+    places = f"decoded images go to {public(images)}, results of notebooks to {public(runs)}"
     return Finding("ok" if usual else "note", f"{places}; both can be written.")
 
 

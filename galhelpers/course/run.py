@@ -6,6 +6,7 @@ moment and continued with the same command.
 """
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from galhelpers.course.state import (
-    MARK,
     NotebookRun,
     State,
     checksum,
@@ -101,7 +101,6 @@ def run_notebooks(
         check_parameters(notebook, parameters)
     _make_folder(out)
     with only_one(out / "run", "executes notebooks", wait=False):
-        (out / MARK).write_text("galhelpers run made this folder.\n", "utf-8")
         return _run_all(notebooks, parameters, out)
 
 
@@ -258,7 +257,8 @@ def _run_all(notebooks: Sequence[Path], parameters: dict[str, Any], out: Path) -
     state, this_machine, failed = State.load(out), machine(), 0
     if state.problem:
         print(f"note: {state.problem}", flush=True)
-    (out / "notebooks").mkdir(exist_ok=True)
+    for noisy in ("papermill", "asyncio"):  # they would say again what we say in one line
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     for number, notebook in enumerate(notebooks, start=1):
         name = notebook.stem
         print(f"[{number}/{len(notebooks)}] {name}", flush=True)
@@ -289,7 +289,7 @@ def _run_all(notebooks: Sequence[Path], parameters: dict[str, Any], out: Path) -
         print(f"{failed} of {len(notebooks)} notebooks failed; the executed notebook shows it")
     index = write_report(out)
     shown = index.relative_to(Path.cwd()) if index.is_relative_to(Path.cwd()) else index
-    print(f"Report: {shown}", flush=True)
+    print(f"Report: {public(shown)}", flush=True)
     return 1 if failed else 0
 
 
@@ -303,6 +303,7 @@ def _execute(notebook: Path, run: NotebookRun, out: Path) -> None:
     partial, ipython_dir = out / "notebooks" / ".running.ipynb", out / ".ipython"
     memory, start = PeakMemory(), time.monotonic()
     failed, networks = f"{run.name} failed", _checkpoints(out)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     partial.unlink(missing_ok=True)
     try:
         with memory.measured():

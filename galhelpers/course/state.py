@@ -107,7 +107,8 @@ class State:
         return run is not None and run.status == "ok" and run.fingerprint == mark
 
     def save(self, out: Path) -> None:
-        """Write ``state.json`` in one step."""
+        """Write ``state.json`` in one step, and the mark that the folder is ours."""
+        (out / MARK).touch()
         runs = [asdict(self.runs[name]) for name in sorted(self.runs)]
         with atomic_write(out / "state.json") as file:
             file.write_text(json.dumps(runs, indent=1), "utf-8")
@@ -156,9 +157,10 @@ def damaged(run: NotebookRun, out: Path) -> list[str]:
     The executed notebook may have changed: a learner writes into it. It must be one still.
     """
     here = results_of(run.name, out)
-    kept = [executed(run.name), *run.results]
-    changed = [k for k in kept if k not in here or run.results.get(k) != checksum(here[k])]
-    return [k for k in changed if not (k == kept[0] and k in here and _is_notebook(here[k]))]
+    notebook = executed(run.name)
+    wanted = {notebook: "", **run.results}
+    changed = [k for k, value in wanted.items() if k not in here or checksum(here[k]) != value]
+    return [k for k in changed if not (k == notebook and k in here and _is_notebook(here[k]))]
 
 
 def _is_notebook(file: Path) -> bool:
