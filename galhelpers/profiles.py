@@ -181,6 +181,6 @@ def get_profile(name: str) -> Profile:
     ValueError
         For an unknown name; the message lists the valid ones.
     """
-    if name not in PROFILES:
+    if not isinstance(name, str) or name not in PROFILES:
         raise ValueError(f"There is no profile {name!r}; choose one of {', '.join(PROFILES)}.")
     return PROFILES[name]

@@ -315,7 +315,9 @@ HOSTILE = {
     "09_state": ("open('../state.json', 'w').write('[{]')", "ok "),
     "10_lines": ("for i in range(300_000): print(i)", "ok "),
     "11_folder": ("import shutil; shutil.rmtree('..')", "11_folder failed"),
-    "12_good": ("1 + 1", "ok "),
+    "12_zero": ("x = '\0'", "12_zero failed"),
+    "13_deep": ("(" * 5000 + ")" * 5000, "13_deep failed"),
+    "14_good": ("1 + 1", "ok "),
 }  # fmt: skip
 
 
