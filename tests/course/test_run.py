@@ -306,18 +306,14 @@ def test_results_that_are_lost_are_made_again_and_a_learners_are_kept(tmp_path, 
 HOSTILE = {
     "01_interrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     "02_exit": ("import sys; sys.exit(1)", "SystemExit: 1"),
-    "03_own": ("class Own(BaseException): pass\nraise Own('no')", "Own: no"),
-    "04_escapes": (r"raise ValueError('\x1b]0;title\x07\x1b[2J http://me:word@host/x')", "http://host/x"),
-    "05_large": ("raise ValueError('x' * 10_000_000)", "xxx ..."),
-    "06_half": (r"raise ValueError('\ud800')", "06_half failed"),
-    "07_no_words": ("class E(Exception):\n    __str__ = None\nraise E", "07_no_words failed"),
-    "08_killed": ("import os; os.kill(os.getpid(), 9)", "ended by itself"),
-    "09_state": ("open('../state.json', 'w').write('[{]')", "ok "),
-    "10_lines": ("for i in range(300_000): print(i)", "ok "),
-    "11_folder": ("import shutil; shutil.rmtree('..')", "11_folder failed"),
-    "12_zero": ("x = '\0'", "12_zero failed"),
-    "13_deep": ("(" * 5000 + ")" * 5000, "13_deep failed"),
-    "14_good": ("1 + 1", "ok "),
+    "03_escapes": (r"raise ValueError('\x1b]0;title\x07\x1b[2J http://me:w@host/x')", "//host/x"),
+    "04_large": ("raise ValueError('x' * 10_000_000)", "xxx ..."),
+    "05_half": (r"raise ValueError('\ud800')", "05_half failed"),
+    "06_zero": ("x = '\0'", "06_zero failed"),
+    "07_killed": ("import os; os.kill(os.getpid(), 9)", "ended by itself"),
+    "08_state": ("open('../state.json', 'w').write('[{]')", "ok "),
+    "09_folder": ("import shutil; shutil.rmtree('..')", "09_folder failed"),
+    "10_good": ("for i in range(300_000): print(i)", "ok "),
 }  # fmt: skip
 
 
@@ -416,6 +412,16 @@ def test_unknown_choices_are_refused_before_anything_runs(tmp_path, arguments, e
     with pytest.raises(UserError, match=expected):
         run_notebooks(**({"folder": folder, "out": tmp_path / "run"} | arguments))
     assert not (tmp_path / "run").exists()
+
+
+def test_cells_that_cannot_be_parsed_have_a_fingerprint(tmp_path):
+    marks = set()
+    for source in ("(" * 5000 + ")" * 5000, "'\0'", "a = = 1", "%%%", "'\ud800'"):
+        content = json.loads(write_notebook(tmp_path / "01_a.ipynb", "x").read_text())
+        content["cells"][1]["source"] = source
+        (tmp_path / "01_a.ipynb").write_text(json.dumps(content))
+        marks.add(fingerprint(tmp_path / "01_a.ipynb", {}))
+    assert len(marks) == 5
 
 
 def test_unknown_parameters_are_refused(tmp_path):

@@ -235,7 +235,11 @@ def whole(original, tmp_path_factory):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.sampled_from(["state.json", *FILES[:4], "results.json"]), st.booleans(), st.randoms())
+@given(
+    st.sampled_from(["state.json", *FILES[:4], "results.json"]),
+    st.booleans(),
+    st.randoms(use_true_random=True),
+)
 def test_any_damage_ends_in_a_report_and_loses_no_result_silently(whole, name, as_json, chance):
     out, content = whole
     for key, right in content.items():
@@ -248,7 +252,7 @@ def test_any_damage_ends_in_a_report_and_loses_no_result_silently(whole, name, a
     else:
         damage = bytearray(content[name])
         for _ in range(chance.randint(1, 5)):
-            where = chance.randrange(len(damage))
+            where = chance.randrange(len(damage) + 1)
             damage[where : where + chance.choice([0, 1, 1, 50])] = chance.randbytes(
                 chance.choice([0, 1, 1, 9])
             )
