@@ -17,6 +17,7 @@ from pathlib import Path
 import filelock
 from tqdm.auto import tqdm
 
+from galhelpers.messages import public
 from galhelpers.paths import UserError, short
 
 
@@ -68,6 +69,6 @@ def only_one(path: str | Path, what: str, wait: bool = True) -> Iterator[None]:
 
 def _who(holder: Path) -> str:
     try:
-        return holder.read_text("utf-8")[:100].strip() or "it has just started"
+        return public(holder.read_text("utf-8"), 100).strip() or "it has just started"
     except (OSError, ValueError):  # it began or ended this moment
         return "it has just started"

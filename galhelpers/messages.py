@@ -8,10 +8,6 @@ _SECRETS = (
     *("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
 )
 
-# C0, C1 and DEL move the cursor, clear the screen or rename the window of a terminal; the others
-# turn the direction of the text round or are not seen.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
-
 
 def public(text: object, most: int = 600) -> str:
     """Make a text from elsewhere fit to be printed, in one line.
@@ -30,14 +26,17 @@ def public(text: object, most: int = 600) -> str:
     >>> public("http://me:secret@host/x?token=abc failed")
     'http://host/x failed'
     """
-    said = str(text)
+    # Passwords are looked for in more than is kept: one that is cut in half would not be found.
+    said = str(text)[: 20 * most]
     for name in _SECRETS:
         if secret := os.environ.get(name):
             said = said.replace(secret, "***")
-    said = _UNSEEN.sub(" ", said)
+    said = said.encode("utf-8", "backslashreplace").decode()
+    # Control characters move the cursor, clear the screen or rename the window of a terminal;
+    # others turn the direction of the text round or are not seen.
+    said = re.sub("\0+", " ", "".join(c if c.isprintable() else "\0" for c in said))
     # Up to the last "@": a password may hold a slash that nobody escaped.
-    said = re.sub(r"(\w+://)\S*@", r"\1", said)
+    said = re.sub(r"\b(\w+://)\S*@", r"\1", said)
     said = re.sub(r"\?[\w%.~-]+=[^\s'\")]*", "", said)
     said = re.sub(r"\b((?:Bearer|Basic)\s+)\S+|\bhf_\w{8,}", r"\1***", said)
-    said = said.encode("utf-8", "backslashreplace").decode()
     return said if len(said) <= most else said[:most] + " ..."

@@ -2,10 +2,15 @@
 
 import os
 import re
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+from galhelpers.messages import public
 
 # A process has one umask for all its threads, and it can be read only by setting it: once, here.
 UMASK = os.umask(0)
@@ -28,15 +33,96 @@ def user_path(text: str | Path) -> Path:
         For ``~name`` of a user that this computer does not know, ``~`` where nobody has a home
         folder, and text that no system takes for a path.
     """
+    written = str(text)
     try:
-        if "\0" in str(text):
+        if "\0" in written:
             raise ValueError("it holds a zero byte")
-        return Path(text).expanduser()
+        if written.split("/")[0] == "~" and _TRUE_HOME in os.environ:
+            if not os.environ[_TRUE_HOME]:
+                raise RuntimeError("there is no home folder here")
+            written = str(Path(os.environ[_TRUE_HOME], written[2:]))
+        return Path(written).expanduser()
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"Expected a path, but {str(text)!r} cannot be used as one: {error}. Write the folder "
-            "in full."
+            f"Expected a path, but {public(repr(written), 200)} cannot be used as one "
+            f"({str(error).rstrip('.')}). Write the folder in full."
         ) from None
+
+
+_TRUE_HOME = "GALHELPERS_TRUE_HOME"  # set where HOME is a stand-in; empty where there is no home
+
+
+def ensure_home() -> None:
+    """Give this process and those it starts a home folder, where the user has none to write into.
+
+    A container that runs under a number without a name has none, and Jupyter, matplotlib, torch
+    and Hugging Face all keep files there. ``~`` in a path never means the stand-in.
+    """
+    if os.name == "nt":
+        return
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
+    if home.is_absolute() and not refusal(home):
+        return
+    os.environ.setdefault(_TRUE_HOME, str(home) if home.is_absolute() else "")
+    os.environ["HOME"] = str(_temporary())
+    print(  # noqa: T201
+        f"There is no home folder that can be written; {os.environ['HOME']} stands in for it.",
+        file=sys.stderr,
+    )
+
+
+def writable(wanted: Path, below: str) -> Path:
+    """Give a folder for what the course makes: the wanted one, or one of the user's own.
+
+    A server for a class has the course where no student may write. Then the folder is ``below``
+    in ``galhelpers`` in the home folder, and a line says so once.
+
+    Parameters
+    ----------
+    wanted
+        Folder, which need not be there yet.
+    below
+        Where it is to be otherwise, such as ``runs/interactive``.
+    """
+    reason = refusal(wanted)
+    if not reason:
+        return wanted
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111
+    own = _temporary() if _TRUE_HOME in os.environ or refusal(home) else home / "galhelpers"
+    _say_once(f"{short(wanted)} cannot be written ({reason}); {public(own / below)} is used.")
+    return own / below
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def refusal(folder: Path) -> str:
+    """Say why files cannot be written in a folder, there or to be made; empty where they can.
+
+    It is tried: permissions do not tell of disks that are mounted to be read only.
+    """
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _temporary() -> Path:
+    """Folder of this user below the system's for temporary files, the same each time."""
+    user = os.getuid() if os.name != "nt" else 0
+    folder = Path(tempfile.gettempdir(), f"galhelpers-{user}")
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        # Anybody may have made something of this name there.
+        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == user
+        if ours and (os.name == "nt" or not found.st_mode & 0o077):
+            return folder
+    return Path(tempfile.mkdtemp(prefix="galhelpers-"))
 
 
 def course_root() -> Path:
@@ -58,7 +144,12 @@ def course_root() -> Path:
 
 def default_data_root() -> Path:
     """Folder for data: environment variable ``GALHELPERS_DATA``, else ``data`` in the course."""
-    return user_path(os.environ.get("GALHELPERS_DATA") or course_root() / "data")
+    return named_by("GALHELPERS_DATA") or course_root() / "data"
+
+
+def image_cache() -> Path:
+    """Folder for decoded images: ``cache`` in the default data folder, if it can be written."""
+    return writable(default_data_root() / "cache", "data/cache")
 
 
 def default_out() -> Path:
@@ -66,8 +157,19 @@ def default_out() -> Path:
 
     Environment variable ``GALHELPERS_OUT``, else ``runs/interactive`` in the course.
     """
-    named = os.environ.get("GALHELPERS_OUT")
-    return user_path(named or course_root() / "runs" / "interactive")
+    return named_by("GALHELPERS_OUT") or writable(
+        course_root() / "runs" / "interactive", "runs/interactive"
+    )
+
+
+PLACES = ("GALHELPERS_DATA", "GALHELPERS_OUT", "GALHELPERS_MANIFEST", "GALHELPERS_REAL_DATA")
+"""Environment variables that hold a path."""
+
+
+def named_by(variable: str) -> Path | None:
+    """Path that an environment variable holds; ``None`` where it is not set or empty."""
+    text = os.environ.get(variable)
+    return user_path(text) if text else None
 
 
 def short(path: str | Path) -> str:
@@ -75,10 +177,10 @@ def short(path: str | Path) -> str:
 
     Committed notebooks must not show where somebody's home folder is.
     """
-    path = Path(path).resolve()
+    path = Path(os.path.realpath(path))  # resolve() raises where links lead in a circle
     if path.is_relative_to(course_root()):
-        return path.relative_to(course_root()).as_posix()
-    return path.as_posix() if len(path.parts) <= 3 else "/".join(("..", *path.parts[-2:]))
+        return public(path.relative_to(course_root()).as_posix())
+    return public(path.as_posix() if len(path.parts) <= 3 else "/".join(("..", *path.parts[-2:])))
 
 
 # Letters, digits and what names of galaxies need (J102532.37+052459.3). Not the names that Windows

@@ -3,6 +3,7 @@
 A notebook never asks which profile it runs in; it reads numbers from here.
 """
 
+import re
 from dataclasses import dataclass
 
 
@@ -158,6 +159,20 @@ PROFILES = {
 }
 
 
+def read_seed(seed: object) -> int:
+    """Read the seed of everything random, a number or text, as ``papermill -r`` gives it.
+
+    Raises
+    ------
+    ValueError
+        For anything but a whole number from 0 to 2**32 - 1: numpy takes no other.
+    """
+    text = str(seed).strip()
+    if not (text.isascii() and re.fullmatch(r"\d{1,10}(\.0+)?", text)) or float(text) >= 2**32:
+        raise ValueError(f"Expected seed to be a whole number from 0 to {2**32 - 1}, got {seed!r}.")
+    return int(float(text))
+
+
 def get_profile(name: str) -> Profile:
     """Find a profile by its name.
 
@@ -166,6 +181,6 @@ def get_profile(name: str) -> Profile:
     ValueError
         For an unknown name; the message lists the valid ones.
     """
-    if name not in PROFILES:
+    if not isinstance(name, str) or name not in PROFILES:
         raise ValueError(f"There is no profile {name!r}; choose one of {', '.join(PROFILES)}.")
     return PROFILES[name]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from galhelpers.messages import public
 from galhelpers.paths import course_root, short
 
 FRACTIONS = {"accuracy", "recall", "macro recall", "share"}
@@ -93,29 +94,30 @@ def load_published(path: str | Path | None = None) -> dict[str, PublishedValue]:
     """
     path = course_root() / "published.yaml" if path is None else Path(path)
     try:
+        if not path.is_file():  # a pipe has no end
+            raise FileNotFoundError(2, "there is no such file")
         groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
         entries = [entry for group in groups for entry in _flatten(group)]
     except OSError as error:
         raise PublishedError(f"Cannot read {short(path)}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PublishedError(f"{short(path)} is not valid YAML: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise PublishedError(
             f"{short(path)}: expected a list `groups`, each with a list `values` of mappings."
         ) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no date, no UTF-8, too deep
+        raise PublishedError(f"{short(path)} is not valid YAML: {public(error)}") from error
     published: dict[str, PublishedValue] = {}
     problems = []
     for number, entry in enumerate(entries, start=1):
-        name = entry.get("id", f"value {number}")
+        name = public(entry.get("id", f"value {number}"), 100)
         if name in published:
             problems.append(f"  {name}: this id stands twice")
         try:
             published[name] = PublishedValue.model_validate(entry)
         except ValidationError as error:
-            problems += [
-                f"  {name}: {'.'.join(map(str, line['loc'])) or 'value'}: {line['msg']}"
-                for line in error.errors()
-            ]
+            for line in error.errors():
+                place = public(".".join(map(str, line["loc"])), 100) or "value"
+                problems.append(f"  {name}: {place}: {line['msg']}")
     if problems:
         raise PublishedError("\n".join([f"{short(path)} breaks its rules:", *problems]))
     return published

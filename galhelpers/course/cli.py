@@ -5,14 +5,19 @@ itself was wrong, 3 when ``predict`` classified some images and could not read o
 """
 
 import argparse
+import contextlib
+import io
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from galhelpers import __version__
-from galhelpers.paths import UserError
+from galhelpers.messages import public
+from galhelpers.paths import UserError, ensure_home, user_path
+from galhelpers.profiles import read_seed
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,6 +27,7 @@ class Parser(argparse.ArgumentParser):
         """Raise instead of leaving the program."""
         valid = [s for action in self._actions for s in action.option_strings if s.startswith("--")]
         # Sub-commands are positional; an error among them lists the choices by itself.
+        message = public(message)
         raise UserError(
             f"{message[:1].upper()}{message[1:]}. Options of {self.prog}: {', '.join(valid)}. "
             f"{self.prog} --help explains them."
@@ -42,18 +48,73 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 to 3 as the module says.
     """
     try:
+        _open_streams()
+        _check_folder()
         arguments = parse(sys.argv[1:] if argv is None else argv)
-        return COMMANDS[arguments.command](arguments)
-    except UserError as error:
-        print(f"galhelpers: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full disk, a folder without permission, a vanished file
-        where = f"{error.filename}: {error.strerror}" if error.filename else error
-        print(f"galhelpers: {where}", file=sys.stderr)
+        ensure_home()
+        status = COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads what we print has seen enough: `| head -1`
+        _drop_output()
         return 1
     except KeyboardInterrupt:
         print("\nStopped. Give the same command again to continue.", file=sys.stderr)
         return 1
+    except Exception as error:
+        print(f"galhelpers: {explain(error)}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            return 2 if isinstance(error, UserError) else 1
+        _drop_output()  # the disk that takes what we print is full
+        return 1
+
+
+def explain(error: Exception) -> str:
+    """Say what went wrong in one paragraph, whatever it is."""
+    if isinstance(error, UserError):
+        return public(error, 3000)
+    if isinstance(error, OSError):  # a full disk, a folder without permission, a vanished file
+        return public(f"{error.filename}: {error.strerror}" if error.filename else error)
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return f"The memory was not enough ({public(error, 150) or 'no more is known'})."
+    if isinstance(error, ImportError):
+        return (
+            f"A package cannot be loaded ({public(error, 200)}): too little memory, or an "
+            "installation that is not complete."
+        )
+    if isinstance(error, ValueError | RuntimeError) and not isinstance(error, RecursionError):
+        return public(error)  # what came is not as it should be
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}, line {place.lineno}"  # noqa: PTH119
+    return f"A mistake of the program itself, {where}: {type(error).__name__}: {public(error)}"
+
+
+def _open_streams() -> None:
+    """Make every text printable, in whatever encoding, and streams that are closed open."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # else the next file that is opened would take its place
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or io.TextIOWrapper(io.BytesIO())
+    sys.stderr = sys.stderr or io.TextIOWrapper(io.BytesIO())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        raise UserError("The working folder is not there any more: change to another.") from None
+
+
+def _drop_output() -> None:
+    """Let go of what cannot be printed; Python would try again at its end, and complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -81,14 +142,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="01 or 01_data; default: all")
     run.add_argument("--profile", default="quick", help="quick (default), full or paper")
     run.add_argument("--dataset", default="simulated", metavar="NAME", help="default: simulated")
-    run.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")
-    run.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    run.add_argument("--out", metavar="DIR", help="run folder; default: runs/PROFILE-DATASET")
+    run.add_argument(
+        "--data-root", type=_path, default="", metavar="DIR", help="folder that holds the data"
+    )
+    run.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
+    run.add_argument(
+        "--out", type=_path, metavar="DIR", help="run folder; default: runs/PROFILE-DATASET"
+    )
 
     predict = command("predict", "Classify images with a trained network.")
-    predict.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file of a run")
-    predict.add_argument("images", metavar="IMAGES", help="folder, or CSV/Parquet with paths")
-    predict.add_argument("--out", required=True, metavar="FILE", help=".parquet or .csv")
+    predict.add_argument(
+        "checkpoint", type=_path, metavar="CHECKPOINT", help="a .safetensors file of a run"
+    )
+    predict.add_argument(
+        "images", type=_path, metavar="IMAGES", help="folder, or CSV/Parquet with paths"
+    )
+    predict.add_argument(
+        "--out", type=_path, required=True, metavar="FILE", help=".parquet or .csv"
+    )
     predict.add_argument("--column", metavar="NAME", help="column of paths, if it is not clear")
     predict.add_argument(
         "--format", default="table", metavar="NAME", help="table (default), or kaggle: a submission"
@@ -103,23 +174,35 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if unknown:  # argparse would complain in the name of the whole program, not of the command
         chosen = commands.choices[arguments.command]
         chosen.error(f"unknown argument {', '.join(unknown)}")
-    for name, value in vars(arguments).items():
-        if isinstance(value, str) and value.startswith("~"):
-            # A shell leaves "~" alone in quotes and after "=": --out=~/results.
-            setattr(arguments, name, str(Path(value).expanduser()))
     return arguments
+
+
+def _path(text: str) -> str:
+    """Read a path; a shell leaves ``~`` alone in quotes and after "=": --out=~/results."""
+    return str(user_path(text)) if text else ""
+
+
+def _seed(text: str) -> int:
+    try:
+        return read_seed(text)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _fetch_options(fetch: argparse.ArgumentParser) -> None:
     fetch.add_argument("name", metavar="NAME", help="a data set that `galhelpers datasets` lists")
-    fetch.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")
-    fetch.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    fetch.add_argument(
+        "--data-root", type=_path, default="", metavar="DIR", help="folder that holds the data"
+    )
+    fetch.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
     more = fetch.add_argument_group("published data sets")
     more.add_argument("--all", action="store_true", dest="everything", help="optional files too")
     more.add_argument("--config", default="", metavar="NAME", help="Hugging Face: tiny or default")
     more.add_argument("--revision", default="", metavar="COMMIT", help="Hugging Face: this commit")
     more = fetch.add_argument_group("pictures from an image service")
-    more.add_argument("--catalog", default="", metavar="FILE", help="table with id, ra, dec")
+    more.add_argument(
+        "--catalog", type=_path, default="", metavar="FILE", help="table with id, ra, dec"
+    )
     more.add_argument("--cutouts", type=int, metavar="N", help="pictures of this many galaxies")
     more.add_argument(
         "--per-second", type=float, default=5.0, metavar="X", help="requests; default: 5"
@@ -136,8 +219,11 @@ def _fetch_options(fetch: argparse.ArgumentParser) -> None:
 
 
 def _end_politely() -> None:
-    """Treat SIGTERM, with which a batch system asks a job to end, as Ctrl-C: it can continue."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Treat SIGTERM (a batch system ends a job) and SIGHUP (a terminal closes) as Ctrl-C."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -160,12 +246,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
     choices = vars(arguments)
     del choices["command"]
     name, data_root = choices.pop("name"), choices.pop("data_root")
-    try:
-        # A bar is for somebody who watches, not for the log of a batch job.
-        fetch(name, data_root, progress=sys.stderr.isatty(), **choices)
-    except (ValueError, RuntimeError) as error:  # what came is not as it should be; FetchError
-        print(f"galhelpers: {error}", file=sys.stderr)
-        return 1
+    # A bar is for somebody who watches, not for the log of a batch job.
+    fetch(name, data_root, progress=sys.stderr.isatty(), **choices)
     return 0
 
 

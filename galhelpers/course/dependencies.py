@@ -72,7 +72,7 @@ def _cells(notebook: Path) -> Iterator[ast.AST]:
         if cell["cell_type"] == "code":
             try:
                 yield ast.parse(TransformerManager().transform_cell("".join(cell["source"])))
-            except SyntaxError:
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
                 continue  # such a cell cannot run, so that it imports nothing
 
 

@@ -15,7 +15,14 @@ from typing import NamedTuple
 import psutil
 
 from galhelpers import threads
-from galhelpers.paths import course_root, default_data_root
+from galhelpers.messages import public
+from galhelpers.paths import (
+    course_root,
+    default_data_root,
+    default_out,
+    image_cache,
+    refusal,
+)
 
 GB = 1e9
 
@@ -44,7 +51,7 @@ def examine() -> Iterator[tuple[str, Finding]]:
         try:
             yield subject, check()
         except Exception as error:  # a broken installation raises anything; the rest still helps
-            first = (str(error).strip().splitlines() or ["no message"])[0]
+            first = public((str(error).strip().splitlines() or ["no message"])[0])
             sentence = f"could not be examined: {type(error).__name__}: {first}"
             yield subject, Finding("problem", sentence)
 
@@ -139,19 +146,18 @@ def check_disk() -> Finding:
 
 
 def check_caches() -> Finding:
-    """Check that decoded images and compiled Python can be kept on disk."""
-    root = default_data_root()
-    place = next(folder for folder in (root, *root.parents) if folder.is_dir())
-    try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as error:
-        sentence = f"the data folder {root} cannot be written ({error.strerror})."
-        return Finding("problem", f"{sentence} Name another one in the variable GALHELPERS_DATA.")
+    """Try to write, say where things go, and look whether compiled Python can be kept."""
+    images, runs = image_cache(), default_out()
+    for place in (images, runs):
+        if reason := refusal(place):
+            sentence = f"{public(place)} cannot be written ({reason})."
+            return Finding("problem", f"{sentence} Name others in GALHELPERS_DATA, GALHELPERS_OUT.")
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
         reason = "so every start compiles torch again for some seconds: unset it."
         return Finding("note", f"PYTHONDONTWRITEBYTECODE is set, {reason}")
-    return Finding("ok", "the data folder can be written.")
+    usual = images.is_relative_to(default_data_root()) and not refusal(course_root())
+    places = f"decoded images go to {public(images)}, results of notebooks to {public(runs)}"
+    return Finding("ok" if usual else "note", f"{places}; both can be written.")
 
 
 def check_manifest() -> Finding:
@@ -209,7 +215,9 @@ def gpu_name() -> str:
         return "Apple GPU"
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
+        answer = subprocess.run(  # noqa: S603
+            query, capture_output=True, text=True, errors="replace", timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return "none"
     names = answer.stdout.strip().splitlines() or ["none"]

@@ -22,7 +22,7 @@ from galhelpers.data.manifest import (
 )
 from galhelpers.data.readers import CATALOG, SOURCE
 from galhelpers.locks import only_one
-from galhelpers.paths import UserError, default_data_root, short
+from galhelpers.paths import UserError, default_data_root, short, user_path
 
 DOWNLOADS = "downloads"
 """Folder in a data set's folder that keeps the files as they were published."""
@@ -90,7 +90,7 @@ def fetch(
         entry = load_manifest().get(name)
     except (ManifestError, UnknownDatasetError) as error:
         raise UserError(str(error)) from None
-    root = Path(data_root).expanduser() if data_root else default_data_root()
+    root = user_path(data_root) if data_root else default_data_root()
     wanted = _checked(entry, choices)
     if entry.is_made_here:
         _make_simulated(entry, root, wanted)
@@ -237,7 +237,7 @@ def _pictures_of_table(
             f"{entry.name} needs a table of positions: --catalog FILE (CSV, FITS or Parquet) with "
             "columns id, ra and dec in degrees."
         )
-    catalog = read_positions(Path(wanted.catalog).expanduser())
+    catalog = read_positions(user_path(wanted.catalog))
     catalog = catalog if wanted.cutouts is None else catalog.head(wanted.cutouts)
     # A column class_id that holds something else than the five classes is not ours.
     known = range(-1, len(FIVE_CLASSES))

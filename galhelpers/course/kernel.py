@@ -12,7 +12,7 @@ from ipykernel.kernelspec import make_ipkernel_cmd
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from galhelpers.paths import default_data_root
+from galhelpers.paths import PLACES, named_by
 
 LOG = "kernel.log"
 
@@ -23,8 +23,9 @@ def kernel_environment(ipython_dir: Path) -> dict[str, str]:
     # The kernel works in another folder: relative places would mean something else there.
     paths = [str(Path(__file__).parents[2]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment["PYTHONPATH"] = os.pathsep.join(str(Path(p).resolve()) for p in paths if p)
-    if os.environ.get("GALHELPERS_DATA"):
-        environment["GALHELPERS_DATA"] = str(default_data_root().resolve())
+    for variable in PLACES:
+        if place := named_by(variable):
+            environment[variable] = str(place.absolute())
     environment["IPYTHONDIR"] = str(ipython_dir)  # nobody's personal IPython start-up files
     # Without bytecode on disk each kernel would compile torch again, for seconds.
     environment["PYTHONDONTWRITEBYTECODE"] = ""
@@ -68,7 +69,11 @@ def this_interpreter(
 def last_words(ipython_dir: Path) -> str:
     """Give the last line a kernel wrote to its log before it died; empty when there is none."""
     log = ipython_dir / LOG
-    lines = log.read_text("utf-8", "replace").split("\n") if log.is_file() else []
+    if not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 20_000))
+        lines = file.read().decode("utf-8", "replace").split("\n")
     said = [line.strip() for line in lines if line.strip() and "IPKernelApp" not in line]
     return said[-1] if said else ""
 

@@ -1,7 +1,6 @@
 """What the first cell of every notebook sets up."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +10,17 @@ from galhelpers.course.results import write_metrics
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
-from galhelpers.data.simulated import FRAME, load_simulated
+from galhelpers.data.simulated import FRAME, load_simulated, survey_folder
 from galhelpers.learning.metrics import Interval
-from galhelpers.paths import atomic_write, default_data_root, default_out
-from galhelpers.profiles import get_profile
+from galhelpers.paths import (
+    atomic_write,
+    default_data_root,
+    default_out,
+    image_cache,
+    user_path,
+    writable,
+)
+from galhelpers.profiles import get_profile, read_seed
 
 
 class Lesson:
@@ -37,10 +43,10 @@ class Lesson:
     def __init__(
         self, notebook: str, profile: str, dataset: str, data_root: str, seed: int | str, out: str
     ) -> None:
-        self.notebook, self.dataset, self.seed = notebook, dataset, int(seed)
+        self.notebook, self.dataset, self.seed = notebook, dataset, read_seed(seed)
         self.profile = get_profile(profile)
-        self.data_root = Path(data_root).expanduser() if data_root else None
-        self.out = Path(out).expanduser() if out else default_out()
+        self.data_root = user_path(data_root) if data_root else None
+        self.out = user_path(out) if out else default_out()
         self._metrics: dict[str, dict[str, Any]] = {}
         self._figures: list[str] = []
         torch.manual_seed(self.seed)
@@ -59,6 +65,8 @@ class Lesson:
         """
         own = dataset is None or dataset == self.dataset
         name, root = (self.dataset, self.data_root) if own else (dataset or "", None)
+        if name == "simulated":
+            return self.simulated()
         galaxies = load_dataset(name, root, n=self.profile.n_simulated, seed=self.seed)
         if len(galaxies) and not (galaxies.catalog["file"] != "").any():
             raise FileNotFoundError(
@@ -99,7 +107,10 @@ class Lesson:
         own = self.data_root if self.dataset == "simulated" else None
         root = own or default_data_root()
         n = self.profile.n_simulated if n is None else n
-        return load_simulated(root, n, self.seed if seed is None else seed, telescope, size)
+        sky = (n, self.seed if seed is None else seed, telescope, size)
+        if not survey_folder(root, *sky).is_dir():  # else it is read where it is, writable or not
+            root = writable(root, "data")
+        return load_simulated(root, *sky)
 
     def images(self, galaxies: GalaxySet, size: int, crop: float = 1.0) -> CachedImages:
         """Decode the images of galaxies, once: the pixels stay on disk for the next time.
@@ -111,8 +122,7 @@ class Lesson:
         crop
             Central fraction of the field of view to keep.
         """
-        cache = default_data_root() / "cache"
-        return load_images(galaxies.files, size, crop, cache_dir=cache, progress=False)
+        return load_images(galaxies.files, size, crop, cache_dir=image_cache(), progress=False)
 
     def show(self, figure: Any, name: str, *, caption: str, alt: str) -> None:
         """Show a figure with its caption and a description for those who cannot see it."""

@@ -1,14 +1,16 @@
 """The report of a run folder: one page that opens offline, and ``results.json`` beside it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import jinja2
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from galhelpers.course.records import RecordError, Text, read_record
 from galhelpers.course.results import write_results
-from galhelpers.course.state import NotebookRun, State
+from galhelpers.course.state import NotebookRun, State, executed
+from galhelpers.messages import public
 from galhelpers.paths import atomic_write
 
 if TYPE_CHECKING:
@@ -39,6 +41,19 @@ class Picture:
     alt: str
 
 
+class Words(BaseModel):
+    """What stands beside a figure as JSON."""
+
+    model_config = ConfigDict(strict=True)
+
+    caption: Text
+    alt: Text
+
+
+_WORDS = TypeAdapter(Words)
+_FIGURES = TypeAdapter(list[Annotated[str, Field(pattern=r"^[\w -]{1,200}$", strict=True)]])
+
+
 def write_report(out: Path) -> Path:
     """Write ``results.json`` and ``index.html`` from what the run folder holds now.
 
@@ -63,24 +78,25 @@ def collect_pictures(out: Path) -> list[Picture]:
     """Find the figures of all notebooks, in the order in which they were made.
 
     ``figures/<notebook>.json`` lists them; a picture of an earlier run that it does not name is
-    left out, and so is one whose words a killed process has not written.
+    left out. So is one whose words a killed process has not written, or that are damaged: a report
+    of the rest is better than none.
     """
     pictures = []
     for listing in sorted((out / "figures").glob("[!.]*.json")):
-        for name in _read_json(listing, []):
+        try:
+            names = read_record(listing, _FIGURES)
+        except RecordError:
+            continue
+        for name in names:
             file = listing.with_suffix("") / f"{name}.png"
-            words = _read_json(file.with_suffix(".json"), None)
-            if file.is_file() and words is not None:
-                pictures.append(Picture(listing.stem, file.relative_to(out).as_posix(), **words))
+            try:
+                words = read_record(file.with_suffix(".json"), _WORDS)
+            except RecordError:
+                continue
+            if file.is_file() and file.as_posix().isprintable():
+                shown = file.relative_to(out).as_posix()
+                pictures.append(Picture(listing.stem, shown, words.caption, words.alt))
     return pictures
-
-
-def _read_json(file: Path, otherwise: Any) -> Any:
-    """Read a file that may be missing or damaged: a report of the rest is better than none."""
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return otherwise
 
 
 def render(out: Path, metrics: list[dict[str, Any]]) -> str:
@@ -93,10 +109,15 @@ def render(out: Path, metrics: list[dict[str, Any]]) -> str:
     metrics : list of dict
         Rows of `galhelpers.course.results.collect_metrics`.
     """
-    from galhelpers.published import load_published
+    from galhelpers.published import PublishedError, load_published
 
-    runs = list(State.load(out).runs.values())
-    published = load_published()
+    state = State.load(out)
+    runs, problems = list(state.runs.values()), [state.problem] if state.problem else []
+    try:
+        published = load_published()
+    except PublishedError as error:
+        published = {}
+        problems.append(f"No published values stand here. {public(error)}")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("galhelpers.course", "."),
         autoescape=True,
@@ -107,22 +128,26 @@ def render(out: Path, metrics: list[dict[str, Any]]) -> str:
     environment.filters.update(duration=duration, gigabytes=gigabytes, number=number)
     return environment.get_template("report.html").render(
         runs=runs,
+        problems=problems,
         status=STATUS,
         evidence=EVIDENCE,
         total_seconds=sum(run.seconds for run in runs),
-        notebooks={run.name: executed(run, out) for run in runs},
+        notebooks={run.name: link(run, out) for run in runs},
         rows=[compare(metric, published) for metric in metrics],
         machines=distinct(runs, "machine"),
         versions=distinct(runs, "versions"),
         pictures=collect_pictures(out),
-        checkpoints=sorted(f.name for f in (out / "checkpoints").glob("[!.]*.safetensors")),
+        checkpoints=sorted(
+            file.name
+            for file in (out / "checkpoints").glob("[!.]*.safetensors")
+            if file.name.isprintable()  # else it cannot be written as UTF-8
+        ),
     )
 
 
-def executed(run: NotebookRun, out: Path) -> str:
+def link(run: NotebookRun, out: Path) -> str:
     """Link to the executed notebook, relative to the page; empty when there is none."""
-    link = f"notebooks/{run.name}.ipynb"
-    return link if (out / link).is_file() else ""
+    return executed(run.name) if (out / executed(run.name)).is_file() else ""
 
 
 def compare(metric: dict[str, Any], published: "dict[str, PublishedValue]") -> dict[str, Any]:

@@ -6,7 +6,9 @@ moment and continued with the same command.
 """
 
 import json
+import logging
 import os
+import re
 import shutil
 import sys
 import time
@@ -14,9 +16,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from galhelpers.course.state import NotebookRun, State, fingerprint, summary, versions
+from galhelpers.course.state import (
+    NotebookRun,
+    State,
+    checksum,
+    damaged,
+    executed,
+    fingerprint,
+    forget,
+    is_run_folder,
+    results_of,
+    set_aside,
+    summary,
+    versions,
+)
 from galhelpers.locks import only_one
-from galhelpers.paths import UserError, atomic_write, course_root
+from galhelpers.messages import public
+from galhelpers.paths import (
+    UserError,
+    atomic_write,
+    course_root,
+    is_portable,
+    short,
+    user_path,
+    writable,
+)
+from galhelpers.profiles import read_seed
 
 
 def run_notebooks(
@@ -24,7 +49,7 @@ def run_notebooks(
     profile: str = "quick",
     dataset: str = "simulated",
     data_root: str | Path = "",
-    seed: int = 0,
+    seed: int | str = 0,
     out: str | Path | None = None,
     folder: Path | None = None,
 ) -> int:
@@ -37,7 +62,9 @@ def run_notebooks(
     profile, dataset, data_root, seed
         Passed to each notebook's ``parameters`` cell. An empty ``data_root`` leaves the default.
     out : path, optional
-        Run folder; ``runs/<profile>-<dataset>`` in the course when not given.
+        Run folder: a new or empty one, or one of an earlier run. ``runs/<profile>-<dataset>`` in
+        the course when not given, or in ``galhelpers`` in the home folder where nobody may write
+        into the course.
     folder : Path, optional
         Where the notebooks are; ``notebooks`` in the course when not given.
 
@@ -52,19 +79,27 @@ def run_notebooks(
         For an unknown notebook, profile, dataset or parameter, before anything runs.
     """
     check_choices(profile, dataset, data_root)
-    notebooks = find_notebooks(names, folder or course_root() / "notebooks")
-    out = Path(out) if out else course_root() / "runs" / f"{profile}-{dataset}"
-    out = _make_folder(out.resolve())
+    try:
+        seed = read_seed(seed)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    folder = folder or course_root() / "notebooks"
+    notebooks = find_notebooks(names, folder)
+    usual = Path("runs", f"{profile}-{dataset}")
+    out = user_path(out) if out else writable(course_root() / usual, str(usual))
+    out = Path(os.path.realpath(out))
+    check_out(out, folder)
     parameters = {
         "profile": profile,
         "dataset": dataset,
-        "data_root": relative_to(data_root, out / "notebooks"),
+        "data_root": relative_to(user_path(data_root), out / "notebooks") if data_root else "",
         "seed": seed,
         # Kernels work in <out>/notebooks: the folder can be moved, and holds no path of a machine.
         "out": "..",
     }
     for notebook in notebooks:
         check_parameters(notebook, parameters)
+    _make_folder(out)
     with only_one(out / "run", "executes notebooks", wait=False):
         return _run_all(notebooks, parameters, out)
 
@@ -77,23 +112,66 @@ def find_notebooks(names: Sequence[str], folder: Path) -> list[Path]:
     UserError
         For a name that fits none or several of the notebooks; lists the valid ones.
     """
-    files = {file.stem: file for file in sorted(folder.glob("*.ipynb"))}
+    files = {file.stem: file for file in sorted(folder.glob("*.ipynb")) if _is_usable(file)}
     if not files:
         raise UserError(
-            f"Expected notebooks (*.ipynb) in {folder}, found none. "
+            f"Expected notebooks (*.ipynb) in {short(folder)}, found none. "
             "Run the command from a complete copy of the course."
         )
+    # A learner's own notebooks, and the copies that JupyterLab makes, lie beside those.
+    course = [stem for stem in files if re.fullmatch(r"\d\d_\w+", stem)] or list(files)
     chosen = set()
     for name in names:
         wanted = Path(name).name.removesuffix(".ipynb")
-        fits = [s for s in files if s == wanted] or [s for s in files if s.startswith(f"{wanted}_")]
+        fits = [s for s in files if s == wanted]
+        fits = fits or [s for s in course if s.startswith(f"{wanted}_")]
         if len(fits) != 1:
             raise UserError(
-                f"There is no notebook {name!r}. Expected one of: {', '.join(files)} "
-                f"(or its number: {', '.join(s.split('_')[0] for s in files)})."
+                f"There is no notebook {public(repr(name), 100)}. Expected one of: "
+                f"{', '.join(course)} (or its number: {', '.join(s[:2] for s in course)})."
             )
         chosen.add(fits[0])
-    return [files[stem] for stem in sorted(chosen or files)]
+    return [files[stem] for stem in sorted(chosen or course)]
+
+
+def _is_usable(notebook: Path) -> bool:
+    return notebook.is_file() and is_portable(notebook.stem)
+
+
+def check_out(out: Path, folder: Path) -> None:
+    """Refuse a run folder that holds what `galhelpers run` did not write; nothing is touched.
+
+    Parameters
+    ----------
+    out : Path
+        The run folder, without links in its path.
+    folder : Path
+        Where the notebooks to execute are.
+
+    Raises
+    ------
+    UserError
+        For the folder of the sources, a file, and a folder that holds something else.
+    """
+    try:
+        sources = os.path.realpath(folder)
+        if sources in (str(out), os.path.realpath(out / "notebooks")):
+            raise UserError(
+                f"Expected --out to be a folder for results, but {short(out)} holds the notebooks "
+                "themselves, which the executed ones would replace. Choose another folder."
+            )
+        names = [place.name for place in out.iterdir()] if os.path.lexists(out) else []
+        seen = sorted(name for name in names if not name.startswith("."))
+        if seen and not is_run_folder(out):
+            raise UserError(
+                "Expected --out to be a new or an empty folder, or one of an earlier run, but "
+                f"{short(out)} holds {public(', '.join(seen[:3]), 100)}"
+                f"{' and more' if len(seen) > 3 else ''}. Choose another folder."
+            )
+        str(out).encode()  # papermill writes it into a file
+    except (OSError, UnicodeEncodeError) as error:
+        reason = getattr(error, "strerror", None) or "its name is not UTF-8"
+        raise UserError(_no_folder(out, reason)) from None
 
 
 def check_choices(profile: str, dataset: str, data_root: str | Path) -> None:
@@ -106,23 +184,25 @@ def check_choices(profile: str, dataset: str, data_root: str | Path) -> None:
     """
     from galhelpers.data.manifest import ManifestError, load_manifest
     from galhelpers.profiles import PROFILES
-    from galhelpers.published import PublishedError, load_published
 
     if profile not in PROFILES:
-        raise UserError(f"There is no profile {profile!r}. Expected one of: {', '.join(PROFILES)}.")
+        raise UserError(
+            f"There is no profile {public(repr(profile), 100)}. Expected one of: "
+            f"{', '.join(PROFILES)}."
+        )
     try:
         known = load_manifest().names
-        load_published()  # the report needs it: better to know now than after an hour
-    except (ManifestError, PublishedError) as error:
+    except ManifestError as error:
         raise UserError(str(error)) from None
     if dataset not in known:
         raise UserError(
-            f"There is no dataset {dataset!r}. Expected one of: {', '.join(known)} "
-            "(galhelpers datasets tells more about each)."
+            f"There is no dataset {public(repr(dataset), 100)}. Expected one of: "
+            f"{', '.join(known)} (galhelpers datasets tells more about each)."
         )
-    if data_root and not Path(data_root).is_dir():
+    place = user_path(data_root)
+    if data_root and not (place.is_dir() and _is_utf8(place)):
         raise UserError(
-            f"Expected --data-root to be a folder, but {data_root} is not. "
+            f"Expected --data-root to be a folder, but {public(data_root, 200)} is not. "
             "Give the folder that holds the dataset, or leave the option out."
         )
 
@@ -137,11 +217,16 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
     UserError
         With the list of parameters the notebook has.
     """
+    import nbformat
     import papermill
 
     try:
+        content = json.loads(notebook.read_text("utf-8"))
+        if content["nbformat"] != 4:
+            raise ValueError(f"format {content['nbformat']}; JupyterLab saves it as format 4")
+        nbformat.validate(content)
         declared = papermill.inspect_notebook(_literal(notebook))
-    except Exception as error:  # papermill raises several kinds for a damaged file
+    except Exception as error:  # they raise several kinds for a damaged file
         raise UserError(
             f"Expected {notebook.name} to be a Python notebook, but it cannot be read "
             f"({type(error).__name__}: {_first_line(str(error))}). Restore the file."
@@ -170,16 +255,23 @@ def _run_all(notebooks: Sequence[Path], parameters: dict[str, Any], out: Path) -
     from galhelpers.course.report import write_report
 
     state, this_machine, failed = State.load(out), machine(), 0
-    (out / "notebooks").mkdir(exist_ok=True)
+    if state.problem:
+        print(f"note: {state.problem}", flush=True)
+    for noisy in ("papermill", "asyncio"):  # they would say again what we say in one line
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     for number, notebook in enumerate(notebooks, start=1):
         name = notebook.stem
         print(f"[{number}/{len(notebooks)}] {name}", flush=True)
-        mark = fingerprint(notebook, parameters)
-        if state.is_done(name, mark) and (out / "notebooks" / notebook.name).is_file():
-            print(f"      unchanged, done before ({summary(state.runs[name])})", flush=True)
-            continue
+        mark, before = fingerprint(notebook, parameters), state.runs.get(name)
+        if before and state.is_done(name, mark):
+            lost = damaged(before, out)
+            if not lost:
+                print(f"      unchanged, done before ({summary(before)})", flush=True)
+                continue
+            print(f"      runs again: {lost[0]} is missing or not as it was written", flush=True)
         run = NotebookRun(name, "running", mark, parameters, this_machine, versions())
-        _forget(name, out)
+        if kept := forget(name, before, out):
+            print(f"      kept, since this command did not write it: {', '.join(kept)}", flush=True)
         state.runs[name] = run
         state.save(out)
         _execute(notebook, run, out)
@@ -197,7 +289,7 @@ def _run_all(notebooks: Sequence[Path], parameters: dict[str, Any], out: Path) -
         print(f"{failed} of {len(notebooks)} notebooks failed; the executed notebook shows it")
     index = write_report(out)
     shown = index.relative_to(Path.cwd()) if index.is_relative_to(Path.cwd()) else index
-    print(f"Report: {shown}", flush=True)
+    print(f"Report: {public(shown)}", flush=True)
     return 1 if failed else 0
 
 
@@ -210,7 +302,9 @@ def _execute(notebook: Path, run: NotebookRun, out: Path) -> None:
 
     partial, ipython_dir = out / "notebooks" / ".running.ipynb", out / ".ipython"
     memory, start = PeakMemory(), time.monotonic()
-    failed = f"{run.name} failed"
+    failed, networks = f"{run.name} failed", _checkpoints(out)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial.unlink(missing_ok=True)
     try:
         with memory.measured():
             papermill.execute_notebook(
@@ -229,54 +323,67 @@ def _execute(notebook: Path, run: NotebookRun, out: Path) -> None:
         run.status = "interrupted"
         run.error = f"{run.name} was interrupted; the next run starts it again."
     except papermill.PapermillExecutionError as error:
-        what = f"{error.ename}: {_first_line(error.evalue)}".rstrip(": ")
+        what = f"{public(error.ename, 100)}: {_first_line(error.evalue)}".rstrip(": ")
         run.status, run.error = "failed", f"{failed} in cell {error.exec_count}: {what}"
     except DeadKernelError:
         what = "the notebook's Python process ended by itself; often the memory was not enough"
         if words := last_words(ipython_dir):
             what += f" (its last words: {_first_line(words)})"
         run.status, run.error = "failed", f"{failed} in cell {_last_started(partial)}: {what}"
-    except RuntimeError as error:  # the kernel did not start
-        words = last_words(ipython_dir) or str(error)
-        run.status, run.error = "failed", f"{failed} before its first cell: {_first_line(words)}"
+    except Exception as error:  # the kernel did not start; what it gave cannot be written
+        unstarted = isinstance(error, RuntimeError)
+        words = (last_words(ipython_dir) if unstarted else "") or f"{type(error).__name__}: {error}"
+        where = "before its first cell" if unstarted else f"in cell {_last_started(partial)}"
+        run.status, run.error = "failed", f"{failed} {where}: {_first_line(words)}"
     finally:
         run.seconds, run.peak_memory = round(time.monotonic() - start, 1), memory.bytes
         run.finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        if partial.is_file() and run.status in ("ok", "failed"):
-            _keep(partial, out / "notebooks" / notebook.name)
+        if run.status == "ok" or (run.status == "failed" and partial.is_file()):
+            _keep(partial, run, out)
         partial.unlink(missing_ok=True)
         shutil.rmtree(ipython_dir, ignore_errors=True)
+        run.results = {
+            key: checksum(file)
+            for key, file in results_of(run.name, out).items()
+            if not (key in networks and networks[key] == file.stat().st_mtime_ns)
+        }
 
 
-def _keep(partial: Path, executed: Path) -> None:
+def _checkpoints(out: Path) -> dict[str, int]:
+    """Give the checkpoints that are there, with the time of their last change in nanoseconds."""
+    files = results_of("", out).items()
+    return {k: file.stat().st_mtime_ns for k, file in files if k.startswith("checkpoints/")}
+
+
+def _keep(partial: Path, run: NotebookRun, out: Path) -> None:
     """Save an executed notebook without papermill's records, which hold paths of this machine."""
     import nbformat
 
-    notebook = nbformat.read(partial, as_version=4)
-    notebook.metadata.pop("papermill", None)
-    for cell in notebook.cells:
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
-    with atomic_write(executed) as file:
-        nbformat.write(notebook, file)
-
-
-def _forget(name: str, out: Path) -> None:
-    """Remove what an earlier execution left, so that no old number or picture stays behind."""
-    (out / "notebooks" / f"{name}.ipynb").unlink(missing_ok=True)
-    (out / "metrics" / f"{name}.json").unlink(missing_ok=True)
-    (out / "figures" / f"{name}.json").unlink(missing_ok=True)
-    shutil.rmtree(out / "figures" / name, ignore_errors=True)
+    target = out / executed(run.name)
+    try:
+        notebook = nbformat.read(partial, as_version=4)
+        notebook.metadata.pop("papermill", None)
+        for cell in notebook.cells:
+            cell.metadata.pop("papermill", None)
+            cell.metadata.pop("execution", None)
+        with atomic_write(target) as file:
+            nbformat.write(notebook, file)
+            if os.path.lexists(target):  # somebody saved it in JupyterLab meanwhile
+                set_aside(target, out)
+    except Exception as error:  # it raises several kinds for what cannot be read or written
+        what = f"its notebook cannot be saved ({type(error).__name__}: {_first_line(str(error))})"
+        run.error = f"{run.error or f'{run.name} failed'}; {what}"
+        run.status = "failed"
 
 
 def _last_started(partial: Path) -> int:
     """Give the number of the code cell that was running when a notebook was last saved."""
-    cells = json.loads(partial.read_text("utf-8"))["cells"] if partial.is_file() else []
-    code = [c for c in cells if c["cell_type"] == "code"]
-    started = [
-        i for i, c in enumerate(code) if c["metadata"].get("papermill", {}).get("start_time")
-    ]
-    return started[-1] + 1 if started else 1
+    try:
+        code = [c for c in json.loads(partial.read_text("utf-8"))["cells"] if "outputs" in c]
+        times = [c["metadata"].get("papermill", {}).get("start_time") for c in code]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 1
+    return max((number for number, time in enumerate(times, start=1) if time), default=1)
 
 
 def _literal(path: Path) -> str:
@@ -285,17 +392,24 @@ def _literal(path: Path) -> str:
 
 
 def _first_line(text: str) -> str:
-    lines = text.strip().splitlines() or [""]
-    line = lines[0].replace(str(Path.home()), "~")
-    return line if len(line) <= 300 else f"{line[:297]}..."
+    line = next(iter(text[:10_000].strip().splitlines()), "")
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    return public(line.replace(home, "~") if len(home) > 1 else line, 300)
 
 
-def _make_folder(out: Path) -> Path:
+def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"Expected --out to be a folder that can be written, but {out} cannot be made "
-            f"({error.strerror}). Choose another folder."
-        ) from None
-    return out
+        raise UserError(_no_folder(out, error.strerror)) from None
+
+
+def _no_folder(out: Path, reason: str | None) -> str:
+    return (
+        f"Expected --out to be a folder that can be written, but {public(out, 200)} cannot be used "
+        f"({reason}). Choose another folder."
+    )
+
+
+def _is_utf8(path: Path) -> bool:
+    return str(path) == str(path).encode("utf-8", "replace").decode()

@@ -5,7 +5,7 @@ from pathlib import Path
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.manifest import load_manifest
 from galhelpers.data.readers import read_dataset
-from galhelpers.paths import default_data_root
+from galhelpers.paths import default_data_root, user_path
 
 
 def load_dataset(
@@ -31,7 +31,7 @@ def load_dataset(
         Where the data are not on disk; the message says how to get them.
     """
     entry = load_manifest().get(name)
-    root = Path(data_root).expanduser() if data_root else default_data_root()
+    root = user_path(data_root) if data_root else default_data_root()
     if entry.is_made_here:
         from galhelpers.data.simulated import load_simulated  # loads torch
 

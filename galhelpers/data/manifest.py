@@ -5,7 +5,6 @@ hold, so that a mistake in it is found when it is read and not in the middle of 
 """
 
 import difflib
-import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from galhelpers.paths import course_root, short
+from galhelpers.paths import course_root, named_by, short
 from galhelpers.trees import TREES
 
 Reader = Literal[
@@ -299,7 +298,7 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
         When the file is missing, is not YAML, or breaks a rule; one line a problem.
     """
     if path is None:
-        path = os.environ.get("GALHELPERS_MANIFEST") or course_root() / "data_manifest.yaml"
+        path = named_by("GALHELPERS_MANIFEST") or course_root() / "data_manifest.yaml"
     path = Path(path)
     try:
         return _read(path, path.stat().st_mtime_ns)

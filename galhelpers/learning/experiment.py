@@ -32,7 +32,7 @@ from galhelpers.data.images import CachedImages, load_images
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.learning.training import Options, best_device, fit
 from galhelpers.models import build
-from galhelpers.paths import atomic_write, default_data_root
+from galhelpers.paths import atomic_write, image_cache
 
 # Raise this number when the same recipe would give another network than before: results that are
 # on disk are then made anew.
@@ -307,8 +307,7 @@ class _Rows:
 
 
 def _images(galaxies: GalaxySet, size: int, crop: float) -> CachedImages:
-    cache = default_data_root() / "cache"
-    return load_images(galaxies.files, size, crop, cache_dir=cache, progress=False)
+    return load_images(galaxies.files, size, crop, cache_dir=image_cache(), progress=False)
 
 
 def _options(recipe: Recipe, resume: Path) -> Options:

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ import traitlets
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from galhelpers.paths import atomic_write, short
+from galhelpers.locks import only_one
+from galhelpers.messages import public
+from galhelpers.paths import UserError, atomic_write, short, user_path
 from galhelpers.views.plots import check_images
 
 COLUMNS = ["id", "answer", "time"]
+MOST_BYTES = 100_000_000
 
 
 def read_ballots(votes_file: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame:
@@ -45,16 +50,21 @@ def read_ballots(votes_file: str | Path, classes: Sequence[str] | None = None) -
 
     def damaged(line: int, expected: str, found: object) -> ValueError:
         return ValueError(
-            f"{short(path)}, line {line}: expected {expected}, found {found!r}. "
+            f"{short(path)}, line {line}: expected {expected}, found {public(repr(found), 100)}. "
             "Correct that line, or move the file away to start afresh."
         )
 
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        raise ValueError(
+            f"Expected {short(path)} to be a file of votes, but it is no file or larger than "
+            f"{MOST_BYTES:,} bytes. Name another, or move it away to start afresh."
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark before the header
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
-            f"{short(path)} is not a readable CSV file ({error}). Expected the columns "
+            f"{short(path)} is not a readable CSV file ({public(error)}). Expected the columns "
             f"{','.join(COLUMNS)}. Move the file away to start afresh."
         ) from None
     if not rows or rows[0] != COLUMNS:
@@ -80,8 +90,8 @@ class ClassifyGalaxies(anywidget.AnyWidget):
 
     Answer with the buttons or with the keys 1, 2, ...; Backspace takes the last answer back. Each
     answer is on disk before the next galaxy appears, so the widget picks up where it stopped. The
-    file is read again before each change: answers given elsewhere, and answers about other
-    galaxies, stay in it.
+    file is read again before each change, and changed by one process at a time: answers given
+    elsewhere, and answers about other galaxies, stay in it.
 
     Parameters
     ----------
@@ -125,7 +135,7 @@ class ClassifyGalaxies(anywidget.AnyWidget):
     ) -> None:
         self._images = check_images(images)
         self._ids = [str(name) for name in ids]
-        self._file = Path(votes_file)
+        self._file = Path(os.path.realpath(user_path(votes_file)))  # a link stays a link
         if len(self._ids) != len(self._images) or len(set(self._ids)) != len(self._ids):
             raise ValueError(
                 f"Expected {len(self._images)} different ids, one an image, got "
@@ -134,6 +144,10 @@ class ClassifyGalaxies(anywidget.AnyWidget):
         if not 2 <= len(classes) <= 9 or len(set(classes)) != len(classes):
             raise ValueError(
                 f"Expected 2 to 9 different classes, one a number key, got {list(classes)}."
+            )
+        if odd := [text for text in (*self._ids, *classes) if not text.isprintable()]:
+            raise ValueError(
+                f"Expected ids and classes that can be printed in a line, got {odd[0]!r}."
             )
         self._turn = 0
         super().__init__(classes=list(classes))
@@ -159,26 +173,31 @@ class ClassifyGalaxies(anywidget.AnyWidget):
         """Give the galaxy on show an answer, save it, and show the next galaxy."""
         if answer not in self.classes:
             raise ValueError(f"Expected an answer among {', '.join(self.classes)}, got {answer!r}.")
-        galaxy = self.current
-        if galaxy is None:
-            raise ValueError(
-                f"All {len(self._ids)} galaxies have an answer; undo() takes one back."
-            )
-        votes = read_ballots(self._file, list(self.classes))
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._save(pd.concat([votes, pd.DataFrame([[galaxy, answer, now]], columns=COLUMNS)]))
+        with self._alone():
+            galaxy = self.current
+            if galaxy is None:
+                raise ValueError(
+                    f"All {len(self._ids)} galaxies have an answer; undo() takes one back."
+                )
+            votes = read_ballots(self._file, list(self.classes))
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            self._save(pd.concat([votes, pd.DataFrame([[galaxy, answer, now]], columns=COLUMNS)]))
         self._draw(f"Saved: {answer.replace('_', ' ')}.")
 
     def undo(self) -> None:
         """Take back the last answer given to one of these galaxies; without one, do nothing."""
-        mine = self.votes
-        if mine.empty:
-            self._draw("No answer to take back.")
-            return
-        galaxy, answer, _ = mine.iloc[-1]
-        votes = read_ballots(self._file, list(self.classes))
-        self._save(votes[votes["id"] != galaxy])
-        self._draw(f"Taken back: {answer.replace('_', ' ')}.")
+        said = "No answer to take back."
+        with self._alone():
+            mine, votes = self.votes, read_ballots(self._file, list(self.classes))
+            if not mine.empty:
+                galaxy, answer, _ = mine.iloc[-1]
+                self._save(votes[votes["id"] != galaxy])
+                said = f"Taken back: {answer.replace('_', ' ')}."
+        self._draw(said)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keep others from changing the file between our reading and our writing."""
+        return only_one(self._file, "saves votes")
 
     def _save(self, votes: pd.DataFrame) -> None:
         with atomic_write(self._file) as path:
@@ -192,7 +211,7 @@ class ClassifyGalaxies(anywidget.AnyWidget):
                 self.vote(str(message.get("answer")))
             else:  # answered in another view meanwhile: the reader has not seen this galaxy yet
                 self._draw()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, UserError) as error:
             # An error raised here would end in a log that nobody reads.
             self._turn += 1
             self.scene = {**self.scene, "problem": f"Not saved. {error}", "turn": self._turn}

@@ -1,11 +1,12 @@
 """The command line: exit codes, and errors in one paragraph."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
-from galhelpers.course.cli import main, parse
+from galhelpers.course.cli import COMMANDS, main, parse
 from galhelpers.data.manifest import load_manifest
 
 
@@ -22,7 +23,7 @@ def run(capsys, *arguments):
         (["walk"], "invalid choice: 'walk' (choose from "),
         (["run", "--sede", "3"], "Unknown argument --sede. Options of galhelpers run: "),
         (["run", "--prof", "quick"], "--profile, --dataset, --data-root, --seed, --out"),
-        (["run", "--seed", "x"], "--seed: invalid int value: 'x'"),
+        (["run", "--seed", "x"], "from 0 to 4294967295, got 'x'"),
         (["run", "--profile", "fast"], "quick, full, paper"),
         (["run", "--dataset", "sdss"], "simulated, gz2_five_class, kaggle_galaxy_zoo"),
         (["run", "99"], "no notebook '99'"),
@@ -30,7 +31,7 @@ def run(capsys, *arguments):
         (["fetch", "simulated", "--count", "3"], "--n, --telescope, --size, --balanced"),
         (["fetch", "simulated", "--n", "0"], "Expected n of 1 or more, got 0."),
         (["fetch", "simulated", "--n", "many"], "--n: invalid int value: 'many'"),
-        (["fetch", "simulated", "--seed", "-1"], "Expected seed of 0 or more, got -1."),
+        (["fetch", "simulated", "--seed", "-1"], "from 0 to 4294967295, got '-1'"),
         (["fetch", "simulated", "--size", "15"], "Expected size of 16 or more, got 15."),
         (["fetch", "simulated", "--telescope", "keck"], "'decals', 'des', 'hst', 'sdss'"),
         (["fetch", "sdss"], "Valid datasets: simulated, gz2_five_class, kaggle_galaxy_zoo, "),
@@ -135,3 +136,25 @@ def test_fetch_onto_a_file_fails_without_a_traceback(capsys, tmp_path):
     assert (code, out) == (1, "")
     assert err.startswith("galhelpers: ")
     assert "simulated" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+def test_a_terminal_that_closes_interrupts_and_under_nohup_nothing_does(tmp_path):
+    program = "import os, signal; from galhelpers.course import cli\ncli._end_politely()\n"
+    program += "try: os.kill(os.getpid(), signal.SIGHUP); print('goes on')\n"
+    program += "except KeyboardInterrupt: print('interrupted')"
+    for before, said in ([], "interrupted\n"), (["nohup"], "goes on\n"):
+        command = [*before, sys.executable, "-c", program]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert done.stdout == said
+
+
+def test_a_mistake_of_the_program_is_one_paragraph_with_its_place(capsys, monkeypatch):
+    def mistaken(_):
+        raise KeyError("\x1b[31m")
+
+    monkeypatch.setitem(COMMANDS, "datasets", mistaken)
+    code, _, err = run(capsys, "datasets")
+    assert code == 1
+    assert re.search(r"test_cli\.py, line \d+: KeyError", err)
+    assert err.strip().isprintable()

@@ -69,17 +69,20 @@ def test_too_little_disk_and_memory(monkeypatch):
     assert "1.5 of 8.0 GB" in found.sentence
 
 
-def test_a_data_folder_that_cannot_be_written(monkeypatch, tmp_path):
-    # The system's refusal is imitated: the superuser may write into any folder.
-    monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path / "sub"))
-    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", _refuse)
+def test_folders_that_cannot_be_written(monkeypatch, tmp_path):
+    # A file is in the way: that stops a superuser too, whom permissions do not bind.
+    (tmp_path / "file").write_text("")
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path / "file"))
+    found = doctor.check_caches()
+    assert found.verdict == "note"
+    assert str(tmp_path / "galhelpers" / "data" / "cache") in found.sentence
+    monkeypatch.setenv("GALHELPERS_OUT", str(tmp_path / "file" / "results"))
     found = doctor.check_caches()
     assert found.verdict == "problem"
-    assert "GALHELPERS_DATA" in found.sentence
-
-
-def _refuse(**_):
-    raise PermissionError(13, "Permission denied")
+    assert "GALHELPERS_OUT" in found.sentence
 
 
 def test_bytecode_and_threads_are_noticed(monkeypatch):

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from galhelpers.course.run import check_parameters, find_notebooks, relative_to, run_notebooks
-from galhelpers.course.state import State, fingerprint
+from galhelpers.course.state import MARK, NotebookRun, State, fingerprint
 from galhelpers.locks import only_one
 from galhelpers.paths import UserError
 
@@ -133,7 +133,7 @@ def test_executed_notebooks_hold_no_record_of_the_machine(ran):
         assert str(ran["out"].parent) not in metadata
         assert not any("execution" in cell or "papermill" in cell for cell in cells)
     left = {path.name for path in ran["out"].iterdir()}
-    assert left - {".run.lock"} == {
+    assert left - {".run.lock", MARK} == {
         "notebooks", "metrics", "state.json", "results.json", "index.html",
     }  # fmt: skip
 
@@ -244,8 +244,161 @@ def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "place",
+    [
+        ".",
+        "notebooks",
+        "theirs",
+        "file",
+        "file/x",
+        "circle/x",
+        "n" * 300,
+        "link",
+        "links",
+        "earlier",
+    ],
+)
+def test_a_folder_of_others_is_refused_before_anything_is_touched(tmp_path, monkeypatch, place):
+    folder = tmp_path / "notebooks"
+    write_notebook(folder / "01_a.ipynb", "answer = 42")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "state.json").write_text('{"of": "another program"}')
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "notebooks").symlink_to(folder)
+    if place == "earlier":  # an earlier version ran into the folder of the course
+        State({"01_a": NotebookRun("01_a", "ok", "", {}, {}, {})}).save(tmp_path)
+        place = "."
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--out") as error:
+        run_notebooks(folder=folder, out=place)
+    assert "\n" not in str(error.value)
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+
+def test_results_that_are_lost_are_made_again_and_a_learners_are_kept(tmp_path, capsys):
+    folder, out = tmp_path / "notebooks", tmp_path / "run"
+    record = "from pathlib import Path\nfrom galhelpers.course.results import write_metrics\n"
+    record += "write_metrics(Path(out), '01_a', [{'name': 'x', 'value': 1}])"
+    write_notebook(folder / "01_a.ipynb", record)
+
+    def run(expected):
+        assert run_notebooks(folder=folder, out=out) == 0
+        assert expected in capsys.readouterr().out
+        assert json.loads((out / "metrics" / "01_a.json").read_text())[0]["value"] == 1
+
+    run("ok")
+    answered = (out / "notebooks" / "01_a.ipynb").read_text().replace("'x'", "'my answer'")
+    (out / "notebooks" / "01_a.ipynb").write_text(answered)
+    run("unchanged")
+    (out / "metrics" / "01_a.json").unlink()
+    run("metrics/01_a.json")  # the line says what is missing
+    kept = out / "kept" / "notebooks" / "01_a.ipynb"
+    assert kept.read_text() == answered
+    (out / "state.json").write_text('[{"name": "01_a", "status": "weird"}]')
+    run("state.json")
+    assert kept.read_text() == answered
+
+
+HOSTILE = {
+    "01_interrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "02_exit": ("import sys; sys.exit(1)", "SystemExit: 1"),
+    "03_escapes": (r"raise ValueError('\x1b]0;title\x07\x1b[2J http://me:w@host/x')", "//host/x"),
+    "04_large": ("raise ValueError('x' * 10_000_000)", "xxx ..."),
+    "05_half": (r"raise ValueError('\ud800')", "05_half failed"),
+    "06_zero": ("x = '\0'", "06_zero failed"),
+    "07_killed": ("import os; os.kill(os.getpid(), 9)", "ended by itself"),
+    "08_state": ("open('../state.json', 'w').write('[{]')", "ok "),
+    "09_folder": ("import shutil; shutil.rmtree('..')", "09_folder failed"),
+    "10_good": ("for i in range(300_000): print(i)", "ok "),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps open files, and has no kill -9")
+def test_whatever_a_cell_does_is_one_line_and_the_others_run(tmp_path):
+    for name, (source, _) in HOSTILE.items():
+        write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", source)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "notebooks"), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()[1::2]
+    for line, (name, (_, expected)) in zip(lines, HOSTILE.items(), strict=False):
+        assert expected in line, name
+        assert line.isprintable()
+        assert len(line) < 400
+    runs = State.load(tmp_path / "run").runs
+    assert [run.status == "ok" for run in runs.values()] == [
+        expected == "ok " for _, expected in HOSTILE.values()
+    ]
+    assert (tmp_path / "run" / "index.html").is_file()
+
+
+DAMAGED = {
+    "no JSON": "{",
+    "empty": "",
+    "format 3": '{"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": []}',
+    "no cells": '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
+    "a list": "[]",
+    "deep": "[" * 100_000,
+    "odd cell": '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [3]}',
+    "empty but right": '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}',
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_notebook_is_named_before_anything_runs(tmp_path, what):
+    (tmp_path / "01_a.ipynb").write_text(DAMAGED[what])
+    with pytest.raises(UserError, match=r"01_a\.ipynb") as error:
+        run_notebooks(folder=tmp_path, out=tmp_path / "run")
+    assert len(str(error.value)) < 600
+    assert str(error.value).isprintable()
+    assert not (tmp_path / "run").exists()
+
+
+def test_notebooks_of_a_learner_beside_those_of_the_course(tmp_path):
+    for name in ("01_a", "01_a-Copy1", "Untitled", "02_b", "with a space", "\x1b[31m"):
+        write_notebook(tmp_path / f"{name}.ipynb")
+    (tmp_path / "03_folder.ipynb").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "04_pipe.ipynb")
+    assert [f.stem for f in find_notebooks([], tmp_path)] == ["01_a", "02_b"]
+    assert [f.stem for f in find_notebooks(["01", "Untitled"], tmp_path)] == ["01_a", "Untitled"]
+    for name in ("03", "04_pipe", "with a space", "\x1b[31m"):
+        with pytest.raises(UserError, match="01_a, 02_b") as error:
+            find_notebooks([name], tmp_path)
+        assert str(error.value).isprintable()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="namespaces are Linux's")
+def test_a_run_in_another_container_is_refused(tmp_path):
+    """The numbers of processes are other ones there, and the folder is the same."""
+    write_notebook(tmp_path / "notebooks" / "01_a.ipynb", "x = 1")
+    unshare = ["unshare", "--user", "--pid", "--fork", "--map-root-user"]
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        pytest.skip("this system makes no namespaces")
+    command = [*unshare, sys.executable, "-c", SCRIPT, str(tmp_path / "notebooks")]
+    with only_one(tmp_path / "run" / "run", "executes notebooks"):
+        (tmp_path / "run" / ".run.lock").touch()
+        os.utime(tmp_path / "run" / ".run.lock", (4e9, 4e9))  # a date in the future is nothing
+        done = subprocess.run([*command, str(tmp_path / "run")], capture_output=True, text=True)
+    assert f"number {os.getpid()}" in done.stderr
+    assert not (tmp_path / "run" / "state.json").exists()
+    assert run_notebooks(folder=tmp_path / "notebooks", out=tmp_path / "run") == 0
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        ({"seed": -1}, "0 to 4294967295.*-1"),
+        ({"seed": 2**32}, "4294967296"),
+        ({"seed": "1.5"}, "1.5"),
+        ({"seed": True}, "True"),
+        ({"out": "~no_such_user/x"}, "no_such_user"),
+        ({"data_root": "~no_such_user/x"}, "no_such_user"),
+        ({"profile": "\x1b[31m"}, "x1b.*quick"),
         ({"names": ["09"]}, "'09'.*01_a, 02_b"),
         ({"profile": "fast"}, "'fast'.*quick, full, paper"),
         ({"dataset": "sdss"}, "'sdss'.*simulated, gz2_five_class"),
@@ -257,8 +410,18 @@ def test_unknown_choices_are_refused_before_anything_runs(tmp_path, arguments, e
     write_notebook(folder / "01_a.ipynb")
     write_notebook(folder / "02_b.ipynb")
     with pytest.raises(UserError, match=expected):
-        run_notebooks(**arguments, folder=folder, out=tmp_path / "run")
+        run_notebooks(**({"folder": folder, "out": tmp_path / "run"} | arguments))
     assert not (tmp_path / "run").exists()
+
+
+def test_cells_that_cannot_be_parsed_have_a_fingerprint(tmp_path):
+    marks = set()
+    for source in ("(" * 5000 + ")" * 5000, "'\0'", "a = = 1", "%%%", "'\ud800'"):
+        content = json.loads(write_notebook(tmp_path / "01_a.ipynb", "x").read_text())
+        content["cells"][1]["source"] = source
+        (tmp_path / "01_a.ipynb").write_text(json.dumps(content))
+        marks.add(fingerprint(tmp_path / "01_a.ipynb", {}))
+    assert len(marks) == 5
 
 
 def test_unknown_parameters_are_refused(tmp_path):
@@ -280,9 +443,3 @@ def test_names_and_paths(tmp_path):
         find_notebooks(["1"], tmp_path)
     assert relative_to("", tmp_path) == ""
     assert relative_to(tmp_path / "a", tmp_path / "run" / "notebooks") == "../../a"
-
-
-def test_a_damaged_state_is_explained(tmp_path):
-    (tmp_path / "state.json").write_text("[{]")
-    with pytest.raises(UserError, match=r"state\.json"):
-        State.load(tmp_path)

@@ -1,10 +1,16 @@
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from galhelpers.paths import UserError
 from galhelpers.views.widgets import ClassifyGalaxies, read_ballots
 
 CLASSES = ["smooth", "edge_on", "spiral"]
@@ -39,7 +45,7 @@ def test_votes_are_on_disk_at_once_and_in_order(make, tmp_path):
         on_disk = pd.read_csv(tmp_path / "v.csv", dtype=str)
         assert on_disk["id"].tolist() == IDS[: i + 1]
         assert on_disk["answer"].iloc[-1] == answer
-    assert list(tmp_path.iterdir()) == [tmp_path / "v.csv"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".v.csv.lock", "v.csv"]
     times = pd.to_datetime(widget.votes["time"])
     assert (pd.Timestamp.now(tz="UTC") - times).max() < pd.Timedelta(minutes=1)
 
@@ -117,6 +123,81 @@ def test_a_damaged_file_is_named_and_left_alone(make, tmp_path, content, message
     assert (tmp_path / "v.csv").read_bytes() == content
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "zero byte", "larger than memory"])
+def test_what_is_no_file_of_votes_is_refused_without_waiting(make, tmp_path, kind):
+    file = tmp_path / "v.csv"
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("Windows has no such pipes")
+        os.mkfifo(file)
+    elif kind == "zero byte":
+        file.write_bytes(HEADER + b"1\x002,smooth\x00,\n")
+    else:
+        with file.open("wb") as stream:
+            stream.truncate(10**12)
+    with pytest.raises(ValueError, match=r"v\.csv"):
+        make()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=8)), min_size=1, max_size=4))
+def test_any_damage_to_a_file_of_votes_is_named_and_loses_nothing(make, tmp_path, damage):
+    content = bytearray(HEADER + VOTE + VOTE.replace(b"100", b"007") + VOTE.replace(b"100", b"z"))
+    for where, replacement in damage:
+        content[where : where + len(replacement)] = replacement
+    (tmp_path / "v.csv").write_bytes(content)
+    said = ""
+    try:
+        votes = read_ballots(tmp_path / "v.csv", CLASSES)
+        make(votes_file=tmp_path / "v.csv").vote("spiral")
+    except ValueError as error:
+        said = str(error)
+    assert said.isprintable()
+    if said:
+        assert (tmp_path / "v.csv").read_bytes() == content
+    else:
+        after = read_ballots(tmp_path / "v.csv", CLASSES)
+        assert after[: len(votes)].equals(votes)
+        assert len(after) == len(votes) + 1
+
+
+VOTE_OFTEN = """
+import sys
+import numpy as np
+from galhelpers.views.widgets import ClassifyGalaxies
+ids = [sys.argv[2] + str(i) for i in range(20)]
+widget = ClassifyGalaxies(np.zeros((20, 3, 4, 4), np.uint8), ids, ["a", "b"], sys.argv[1])
+print("ready", flush=True)
+input()
+for _ in ids:
+    widget.vote("a")
+"""
+
+
+def test_votes_of_two_processes_are_all_kept(tmp_path):
+    command = [sys.executable, "-c", VOTE_OFTEN, str(tmp_path / "v.csv")]
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    voters = [subprocess.Popen([*command, name], **streams) for name in "xy"]
+    for voter in voters:
+        assert voter.stdout.readline() == "ready\n"
+    for voter in voters:
+        voter.stdin.write("\n")
+        voter.stdin.flush()
+    for voter in voters:
+        voter.communicate(timeout=100)
+        assert voter.returncode == 0
+    assert len(read_ballots(tmp_path / "v.csv")) == 40
+
+
+def test_a_link_to_the_votes_stays_a_link(make, tmp_path):
+    (tmp_path / "link.csv").symlink_to(tmp_path / "v.csv")
+    make(votes_file=tmp_path / "link.csv").vote("smooth")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len(read_ballots(tmp_path / "v.csv")) == 1
+
+
 def test_a_file_saved_by_a_spreadsheet_is_read(make, tmp_path):
     text = "\ufeffid,answer,time\r\n007,smooth,2026-01-01T00:00:00+00:00\r\n"
     (tmp_path / "v.csv").write_bytes(text.encode())
@@ -132,10 +213,13 @@ def test_a_file_saved_by_a_spreadsheet_is_read(make, tmp_path):
         ({"ids": ["a", "b", "c", "c"]}, "3 of them different"),
         ({"classes": ["only"]}, "2 to 9"),
         ({"classes": ["a", "a"]}, "2 to 9"),
+        ({"classes": ["a", "b\x1b[31m"]}, "x1b"),
+        ({"ids": ["a", "b", "c", "d\re"]}, "printed"),
+        ({"votes_file": "~no_such_user/v.csv"}, "no_such_user"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(make, change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, UserError), match=message):
         make(**change)
 
 
