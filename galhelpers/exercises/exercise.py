@@ -52,6 +52,8 @@ class Answer:
         How often it was called, and how long it took in all.
     changed
         Number of the first input that it changed, from 1; None while it changed none.
+    note
+        What a check has to add to "Correct."
     """
 
     def __init__(self, function: Callable[..., Any], name: str = "your function") -> None:
@@ -59,6 +61,7 @@ class Answer:
         self.name = name
         self.calls, self.seconds = 0, 0.0
         self.changed: int | None = None
+        self.note = ""
         self._began: float | None = None
 
     def __call__(self, *inputs: Any, copied: bool = True, seen: str | None = None) -> Any:
@@ -334,10 +337,10 @@ def _differ(before: Any, after: Any) -> bool:
 
 def _note(ask: Answer) -> str:
     if ask.changed is None:
-        return ""
+        return ask.note
     return (
-        f" But your function changes its input {ask.changed}: here it got a copy, and a caller "
-        "would lose theirs. Work on a new array or list instead."
+        f"{ask.note} But your function changes its input {ask.changed}: here it got a copy, and a "
+        "caller would lose theirs. Work on a new array or list instead."
     )
 
 
@@ -357,7 +360,7 @@ def as_array(
     """
     expected = what or (f"an array of shape {shape}" if shape else "an array of numbers")
     if value is None:
-        raise NotYet(f"expected {expected}, and your function returned None. Is there a return?")
+        raise NotYet(f"expected {expected}, got None. Is there a return, in every case?")
     if isinstance(value, Iterator):
         kind = type(value).__name__
         raise NotYet(
@@ -444,6 +447,100 @@ def name_mistake(
     for function, message in mistakes.values():
         if close(got, function(*inputs), rtol, atol):
             return message
+    return None
+
+
+def compare(
+    ask: Answer,
+    reference: Callable[..., Any],
+    cases: Mapping[str, tuple[Any, ...]],
+    mistakes: Mistakes,
+    what: str,
+    read: Callable[[Any], Any] | None = None,
+    rtol: float = 1e-4,
+    atol: float = 1e-6,
+) -> str | None:
+    """Ask for every case; None when all are right, else a diagnosis.
+
+    The diagnosis shows the first wrong case, with what was given and what is right. When one of
+    ``mistakes``, or one that is common everywhere, leads to all the answers, its message follows.
+
+    Parameters
+    ----------
+    cases
+        What the inputs are, in words -> inputs, for the function and for the ``reference``.
+    what
+        Answer that was expected, in words.
+    read
+        Turns what the function gave into numbers or raises `NotYet`; default is a number or an
+        array of the reference's shape.
+    """
+    right = [np.asarray(reference(*inputs), float) for inputs in cases.values()]
+    got = []
+    for (seen, inputs), one in zip(cases.items(), right, strict=True):
+        value = ask(*inputs, seen=seen)
+        given = (
+            read(value)
+            if read
+            else as_array(value, one.shape, f"{what}, here {one.shape} for {seen}", finite=False)
+            if one.ndim
+            else as_number(value, what, finite=False)
+        )
+        got.append(np.asarray(given, float))
+    same = [close(*two, rtol, atol) for two in zip(got, right, strict=True)]
+    if all(same):
+        return None
+    first = same.index(False)
+    diagnosis = _told(list(cases)[first], got[first], right[first])
+    for function, message in mistakes.values():
+        made = (_attempt(function, inputs) for inputs in cases.values())
+        if all(close(*two, rtol, atol) for two in zip(got, made, strict=True)):
+            return f"{diagnosis}. {message}"
+    common = _common_mistake(got, right, rtol, atol)
+    return f"{diagnosis}. {common}" if common else diagnosis
+
+
+def _attempt(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+    try:
+        return np.asarray(function(*copy.deepcopy(inputs)), float)
+    except Exception:  # the mistake would not work for these inputs
+        return np.zeros((0, 0, 0))
+
+
+def _told(seen: str, got: Any, right: Any) -> str:
+    """Show one answer beside the right one: numbers, or the place where they differ most."""
+    if got.shape != right.shape:
+        return f"for {seen}, you give shape {got.shape}, and {right.shape} is right"
+    place = ""
+    if right.ndim:
+        off = np.abs(np.nan_to_num(got, nan=np.inf) - right)
+        index = tuple(int(i) for i in np.unravel_index(int(off.argmax()), right.shape))
+        place, got, right = f" at {list(index)}", got[index], right[index]
+    got, right = (0.0 if abs(one) < 1e-12 else float(one) for one in (got, right))
+    digits = next((d for d in (4, 6, 9) if f"{got:.{d}g}" != f"{right:.{d}g}"), 15)
+    return f"for {seen}, you give {got:.{digits}g}{place}, where {right:.{digits}g} is right"
+
+
+def _common_mistake(
+    got: list[np.ndarray], right: list[np.ndarray], rtol: float, atol: float
+) -> str | None:
+    if any(g.shape != r.shape for g, r in zip(got, right, strict=True)):
+        return None
+    given, wanted = (np.concatenate([one.ravel() for one in side]) for side in (got, right))
+    for decimals in range(5):
+        if close(given, wanted.round(decimals), atol=1e-9):
+            return f"You round to {decimals or 'no'} decimal{'s' * (decimals != 1)}; give them all"
+    if close(given, np.trunc(wanted)):
+        return "You cut off what is behind the point"
+    if len(given) > 1 and np.ptp(given) == 0 and np.ptp(wanted) > 0:
+        return "You give the same whatever the input"
+    nonzero = np.abs(wanted) > atol
+    factors = given[nonzero] / wanted[nonzero]
+    one = factors[:1].sum()
+    if one and close(factors, np.full_like(factors, one)) and close(given, one * wanted):
+        return f"All your numbers are {one:.4g} times what they should be"
+    if len(given) > 1 and close(given - wanted, np.full_like(given, given[0] - wanted[0])):
+        return f"All your numbers are {given[0] - wanted[0]:+.4g} off"
     return None
 
 
