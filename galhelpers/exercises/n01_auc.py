@@ -170,7 +170,8 @@ AUC = Exercise(
         "cut and does not care how many galaxies each side has.\n\n"
         "Write `auc(real, simulated)`: two arrays of one measurement, shapes `(n,)` and `(m,)`. "
         "Return the share of the n x m pairs in which the simulated value is **larger**; a tie "
-        "counts half. A galaxy that could not be measured is NaN: leave it out, on both sides."
+        "counts half. A galaxy that could not be measured is NaN: leave it out, on both sides (at "
+        "least one is measured on each). Real `[1, 2]` and simulated `[2, 3]` give 0.875."
     ),
     stub='''def auc(real, simulated):
     """Chance that a simulated galaxy has a larger value than a real one, ties counted half."""

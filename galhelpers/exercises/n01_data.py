@@ -168,14 +168,15 @@ def _check_spiral(ask: Answer) -> str | None:
     near = np.array(
         [
             [a, b]
-            for a in (0.6, 0.65, 0.7, 0.713, 0.717, 0.73, 0.8)
-            for b in (0.5, 0.59, 0.617, 0.621, 0.64, 0.7)
+            for a in (0.6, 0.65, 0.7, 0.7149, 0.7151, 0.73, 0.8)
+            for b in (0.5, 0.59, 0.6189, 0.6191, 0.64, 0.7)
             if b <= a
         ]
     )
-    asked = np.concatenate([near[:, 0], rng.uniform(0.3, 1, 120), [0.715, 0.9, 0.95, 0.65]])
-    yes = np.concatenate([near[:, 1], rng.beta(4, 1, 120) * asked[len(near) : -4], [0] * 4])
-    yes[-4:] = 0.7, 0.619, 0.95, 0.63  # a tie in each cut; a sure spiral; not enough face-on
+    asked = np.concatenate([near[:, 0], rng.uniform(0.3, 1, 120), [0.95, 0.715, 0.9, 0.95, 0.65]])
+    yes = np.concatenate([near[:, 1], rng.beta(4, 1, 120) * asked[len(near) : -5], [0] * 5])
+    # No arms; a tie in each cut; a sure spiral; not enough face-on.
+    yes[-5:] = 0.1, 0.7, 0.619, 0.95, 0.63
     arms = np.stack([yes, np.maximum(asked - yes, 0)], axis=1)
     what = "one True or False for each galaxy"
     for n in (len(asked), 5):
@@ -305,6 +306,13 @@ SEPARATION_MISTAKES: Mistakes = {
         "You bring the RA difference into -180 to 180 after it has shrunk with the cosine. Away "
         "from the equator 360 degrees are then no full turn",
     ),
+    "negative above 180": (
+        lambda ra1, dec1, ra2, dec2: _unlike_separation(wrap="no")(
+            ra1 - 360 * (ra1 > 180), dec1, ra2 - 360 * (ra2 > 180), dec2
+        ),
+        "You take 360 from an RA above 180, which tears neighbours apart at 180. Bring the "
+        "difference into -180 to 180",
+    ),
     "sum of offsets": (
         lambda *position: sum(_offsets(*position)),
         "How do two perpendicular offsets add up?",
@@ -343,6 +351,9 @@ def _positions() -> dict[str, tuple[float, float, float, float]]:
         east, west = step / 2, 360 - step / 2
         fixed.append((f"RA {west:.5f} beside {east:.5f} at Dec {dec:g}", (west, dec, east, dec)))
         fixed.append((f"RA {east:.5f} beside {west:.5f} at Dec {dec:g}", (east, dec, west, dec)))
+    for ra in (1.0, 10.0, 90.0, 180.0, 270.0, 300.0, 350.0, 359.0):
+        seen = f"RA {ra - step:.5f} beside {ra + step:.5f} at Dec 20"
+        fixed.append((seen, (ra - step, 20.0, ra + step, 20.0)))
     for apart in (0.2, 2.0, 10.0, 40.0):
         for _ in range(12):
             dec, angle = rng.uniform(-85, 85), rng.uniform(0, 2 * np.pi)

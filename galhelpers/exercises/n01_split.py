@@ -139,7 +139,9 @@ def _ids(n: int) -> dict[str, list[str]]:
         "ids that all end in 0": [str(10 * i) for i in range(10_000, 10_000 + n)],
         "ids one after the other": [str(722952767439450 + i) for i in range(n)],
         "ids one after the other, of 18 digits": [str(587722952767439450 + i) for i in range(n)],
-        "ids that differ in their first digits only": [f"{10_000 + i}04321" for i in range(n)],
+        "ids that differ in their first digits only": [
+            f"{100_000 + i}000000004321" for i in range(n)
+        ],
         "ids in steps of 9": [str(90_000 + 9 * i) for i in range(n)],
         "ids of the same digits in another order": ["".join(next(digits)) + "0" for _ in range(n)],
         "ids in steps of 5040": [str(50_400_000 + 5040 * i) for i in range(n)],
@@ -243,7 +245,7 @@ def _seeds(
     parts: Callable[[list[str], int], np.ndarray], kinds: dict[str, list[str]], n: int
 ) -> str | None:
     names = kinds["ids one after the other"]
-    given = {seed: parts(names, seed) for seed in (0, 1, 2, 5, 10, 12, 42)}
+    given = {seed: parts(names, seed) for seed in (0, 1, 2, 5, 7, 12, 96_005)}
     for (one, first), (two, second) in itertools.combinations(given.items(), 2):
         if (first == second).all():
             return (

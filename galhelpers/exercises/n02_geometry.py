@@ -187,12 +187,12 @@ def _check_frame(ask: Answer) -> str | None:
     rng = np.random.default_rng(24)
     cases: dict[str, tuple[float, ...]] = {}
     for _ in range(6):
-        scale, r90 = rng.uniform(0.1, 0.6), rng.uniform(4, 20)
+        scale, r90 = rng.uniform(0.1, 1.5), rng.uniform(2, 20)
         width = int(rng.integers(100, 500))
         seen = f"{scale:.4f} arcsec/pixel, R90 {r90:.4f} arcsec, {width} px"
         cases[seen] = scale, r90, width
     what = "one number, the side in units of R90"
-    if complaint := compare(ask, frame_in_r90, cases, FRAME_MISTAKES, what):
+    if complaint := compare(ask, frame_in_r90, cases, FRAME_MISTAKES, what, rtol=5e-6):
         return complaint
     cases = {f"R90 {r90} arcsec at 0.02 R90 per pixel": (0.02 * r90, r90) for r90 in (7.3, 11.0)}
     if complaint := compare(ask, frame_in_r90, cases, {}, what):
@@ -307,7 +307,7 @@ ROTATION_MISTAKES: Mistakes = {
 
 def _check_rotation(ask: Answer) -> str | None:
     what = "a matrix of shape (2, 2)"
-    angles = (90.0, 0.0, 30.0, -75.0, 200.0, 12.34, 359.5, -460.0, 45.0)
+    angles = (90.0, 0.0, 30.0, -75.0, 200.0, 12.34, 400.5, -460.0, 45.0)
     cases = {
         f"{angle:g} degrees {'with' if flip else 'without'} flip": (angle, flip)
         for flip in (False, True)

@@ -359,8 +359,12 @@ def _accuracy_cases() -> dict[str, tuple[Any, ...]]:
     cases[seen] = (_batches(outputs, labels, 20, 40), *tree)
 
     labels, outputs = rng.uniform(0.2, 0.8, (2, 90, 37))
+    outputs = np.log(outputs)  # scores need not be fractions
     pairs = _batches(outputs, labels, 40, 80)
-    cases["Galaxy Zoo 2's 11 questions and batches of 40, 40 and 10"] = (pairs, *GALAXY_ZOO)
+    cases["Galaxy Zoo 2's 11 questions, negative outputs and batches of 40, 40 and 10"] = (
+        pairs,
+        *GALAXY_ZOO,
+    )
     labels = labels.copy()
     labels[:, 0] = 0
     seen = "Galaxy Zoo 2's 11 questions, the seventh of which nobody was asked"

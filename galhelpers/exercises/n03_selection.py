@@ -352,6 +352,8 @@ def _check_report(ask: Answer) -> str | None:
     for k in (4, 3, 5, 8, 4, 2, 6, 12):
         validation, test = rng.permutation(np.linspace(0.7, 0.9, 2 * k).round(3)).reshape(2, k)
         cases[f"validation {validation.tolist()} and test {test.tolist()}"] = validation, test
+    validation, test = np.array([0.8, 0.801, 0.75]), np.array([0.9, 0.7, 0.85])  # a near tie
+    cases[f"validation {validation.tolist()} and test {test.tolist()}"] = validation, test
     complaint = compare(ask, report, cases, REPORT_MISTAKES, what, read, atol=1e-5)
     if complaint is None:
         return None
@@ -542,6 +544,9 @@ def _check_prepare(ask: Answer) -> str | None:
         "the training images again": (train,),
     }
     complaint = compare(prepare, reference, cases, mistakes, what, rtol=2e-3, atol=2e-3)
+    if complaint is None:
+        larger = {"3 images of 5 x 9 pixels": (other[:3, :, :5].repeat(2, axis=3)[..., :9],)}
+        complaint = compare(prepare, reference, larger, mistakes, what, rtol=2e-3, atol=2e-3)
     if complaint is None:
         # A second preparation must not change the first one.
         again = draw(1.0, 40, 6)

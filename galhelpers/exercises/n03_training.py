@@ -265,13 +265,16 @@ def snapshot(model: nn.Module) -> dict[str, torch.Tensor]:
 def _check_snapshot(ask: Answer) -> str | None:
     torch.manual_seed(34)
     model = SmallNetwork()
-    model(torch.randn(32, 4))  # gives the batch normalisation's buffers something to remember
+    model(
+        torch.randn(32, 4)
+    ).sum().backward()  # gives the batch normalisation's buffers something to remember
     before = {k: v.clone() for k, v in model.state_dict().items()}
     got = ask(model, copied=False, seen="a small network")
     handed_out = model.handed_out
     if not isinstance(got, Mapping):
         raise NotYet(f"expected a dictionary of tensors, one for each name, got {describe(got)}")
     changed = [k for k, v in model.state_dict().items() if not torch.equal(v, before[k])]
+    changed += [k for k, p in model.named_parameters() if p.grad is None or not p.requires_grad]
     if changed:
         return f"your function has changed {changed[0]} of the model itself. Only look at it"
     if not all(part.training for part in model.modules()):
@@ -319,6 +322,15 @@ def _check_snapshot(ask: Answer) -> str | None:
         SmallNetwork().load_state_dict(dict(got))
     except RuntimeError as error:
         return f"load_state_dict() refuses it: {error}"
+    for later in (model, nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))):
+        again = ask(later, copied=False, seen="a second model, or the same after a step,")
+        if any(not torch.equal(got[name], value) for name, value in before.items()):
+            return "a second snapshot has changed the first one. A new dictionary each time?"
+        wanted = later.state_dict()
+        if not isinstance(again, Mapping) or set(again) != set(wanted):
+            return "a second snapshot, of another model, has not the names of its state_dict()"
+        if any(not torch.equal(again[name], value) for name, value in wanted.items()):
+            return "a second snapshot is not what the model has by then"
     return None
 
 

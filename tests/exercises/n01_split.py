@@ -77,7 +77,6 @@ WRONG = {
         "remembered in an object": (Dealer(), "keeps between calls"),
         "remembered in a default": (_default_argument, "keeps between calls"),
         "remembered in a list": (_row_of_a_list, "keeps between calls"),
-        "address": (_by(lambda i, s: _sha(f"{id(i)}") % 5 == 0), " sides"),
         "clock": (_by(lambda i, s: _sha(f"{time.perf_counter_ns()}") % 5 == 0), "in another order"),
         "no seed": (lambda galaxy_id, seed: part_of(galaxy_id, 0), "independent split"),
         "seed is true": (lambda i, seed: part_of(i, bool(seed)), "seeds 1 and 2 give"),

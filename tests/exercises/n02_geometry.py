@@ -81,7 +81,7 @@ WRONG = {
         "no default": (lambda scale, r90, width: width * scale / r90, "missing 1 required"),
         "rounded": (lambda scale, r90, width=424: round(width * scale / r90, 2), "to 2 decimals"),
         "other unit": (lambda scale, r90, width=424: width * scale / r90 / 60, "0.01667 times"),
-        "text": (lambda scale, r90, width=424: f"{width * scale / r90} R90", "got '10.4"),
+        "text": (lambda scale, r90, width=424: f"{width * scale / r90} R90", "got '2"),
     },
     "02.5": ROTATION_MISTAKES
     | {

@@ -72,6 +72,20 @@ def _rate_set_at_the_end(model, optimizer, batches, loss_function):
     optimizer.param_groups[0]["lr"] /= 10
 
 
+KEPT = {}
+
+
+def _only_once():
+    kept = {}
+
+    def snapshot(model):
+        if not kept or set(kept["one"]) != set(model.state_dict()):
+            kept["one"] = copy.deepcopy(model.state_dict())
+        return dict(kept["one"])
+
+    return snapshot
+
+
 def _emptied(model):
     kept = copy.deepcopy(model.state_dict())
     for weight in model.parameters():
@@ -161,6 +175,11 @@ WRONG = {
             lambda model: copy.deepcopy(model.eval().state_dict()),
             "is in evaluation mode now",
         ),
+        "one dictionary for all": (
+            lambda model: KEPT.update(copy.deepcopy(model.state_dict())) or KEPT,
+            "has changed the first one",
+        ),
+        "only the first time": (_only_once(), "not what the model has by then"),
         "model emptied": (_emptied, "your function has changed"),
     },
 }
