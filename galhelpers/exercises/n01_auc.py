@@ -55,7 +55,7 @@ def _instead(got: float, real: np.ndarray, simulated: np.ndarray) -> str | None:
         )
     if close(got, smaller + same / 2):
         return (
-            f"your {got:.3f} is the chance that the *real* galaxy has the larger value. Which side "
+            f"your {got:.3f} is the chance that the real galaxy has the larger value. Which side "
             "should be above the other?"
         )
     if any(close(abs(got), abs(value)) for value in (apart, *in_sigma)):
@@ -86,8 +86,9 @@ def _check_auc(ask: Answer) -> str | None:
         complaint = _instead(above, real, simulated)
         if complaint is None:
             complaint = (
-                f"for 30 real and 20 simulated galaxies you give {above:.4g}. Try it by hand: real "
-                "1, 2 and simulated 2, 3 make four pairs, three larger and one tie: 3.5 / 4"
+                f"for 30 real and 20 simulated galaxies you give {above:.4g}, where "
+                f"{auc(real, simulated):.4g} is right. Try it by hand: real 1, 2 and simulated "
+                "2, 3 make four pairs, three larger and one tie: 3.5 / 4"
             )
         return complaint
     if close(below, above):

@@ -376,7 +376,8 @@ def _check_separation(ask: Answer) -> str | None:
     got = {seen: as_number(ask(*p), what, finite=False) for seen, p in cases.items()}
     off = {seen: abs(got[seen] - separation(*p)) for seen, p in cases.items()}
     wrong = [seen for seen, p in cases.items() if not off[seen] <= 0.01 + 5e-3 * separation(*p)]
-    if all(abs(cases[seen][0] - cases[seen][2]) > 300 for seen in wrong):
+    apart = [abs(cases[seen][0] - cases[seen][2]) > 300 or off[seen] > 1e5 for seen in wrong]
+    if all(apart):
         return f"{complaint}. {_NO_WRAP}"
     if max(off.values()) < 0.5:
         return f"{complaint}. Is something rounded, or in single precision (float32)?"

@@ -292,7 +292,7 @@ def _check_snapshot(ask: Answer) -> str | None:
         if got[name].dtype != value.dtype:
             return (
                 f"{name} is {got[name].dtype} in your dictionary and {value.dtype} in the model: "
-                "digits are lost"
+                "not the same numbers"
             )
         if got[name].shape != value.shape:
             return f"{name} has shape {tuple(got[name].shape)}, in the model {tuple(value.shape)}"

@@ -60,6 +60,28 @@ WRONG = {
             ),
             "math domain error",
         ),
+        "turned at 359": (
+            lambda a, b, c, d: (
+                3600
+                * np.hypot(
+                    (c - 360 * (c > 359) - a + 360 * (a > 359)) * np.cos(np.radians(b)), d - b
+                )
+            ),
+            "Where does RA start again",
+        ),
+        "no smaller above 70": (
+            lambda a, b, c, d: (
+                3600
+                * np.hypot(((c - a + 180) % 360 - 180) * max(np.cos(np.radians(b)), 0.342), d - b)
+            ),
+            "at Dec 85",
+        ),
+        "a straight line for the cosine": (
+            lambda a, b, c, d: (
+                3600 * np.hypot(((c - a + 180) % 360 - 180) * (1 - abs(b) / 90), d - b)
+            ),
+            "you give 0.6667, where 1 is right",
+        ),
         "capped": (lambda *position: min(separation(*position), 10), "where 40 is right"),
         "other order": (
             lambda ra1, ra2, dec1, dec2: separation(ra1, dec1, ra2, dec2),

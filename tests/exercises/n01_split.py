@@ -108,6 +108,19 @@ WRONG = {
         "last digits": (lambda i, seed: part_of(i[-4:], seed), "differ in their first digits only"),
         "first digits": (lambda i, seed: part_of(i[:10], seed), "Survey ids have structure"),
         "sorted digits": (lambda i, seed: part_of(str(sorted(i)), seed), "in another order, "),
+        "tens": (lambda i, seed: part_of(str(int(i) // 10), seed), "pairs of neighbours"),
+        "every second digit": (lambda i, seed: part_of(i[::2], seed), "Survey ids"),
+        "last nine digits": (lambda i, seed: part_of(i[-9:], seed), "in their first digits only"),
+        "seed modulo 1000": (lambda i, seed: part_of(i, seed % 1000), "seeds 5 and 96005 give"),
+        "seed in one byte": (lambda i, seed: part_of(i, seed % 256), "seeds 5 and 96005 give"),
+        "congruences": (
+            _by(
+                lambda i, s: (int(i) * 6364136223846793005 + s * 14426950408889) % 2**64 < 2**64 / 5
+            ),
+            "where 0.2 x 0.2 is 4%",
+        ),
+        "exclusive or after": (_by(lambda i, s: (_sha(i) ^ s) % 5 == 0), "0.2 x 0.2 is 4%"),
+        "shifted": (_by(lambda i, s: (_sha(i) / 2**256 + 0.2 * s) % 1 < 0.2), "0.2 x 0.2 is 4%"),
         "as a float": (lambda i, seed: part_of(str(float(i)), seed), "of 18 digits"),
         "returns a bool": (lambda galaxy_id, seed: True, 'expected "train" or "test"'),
         "capitals": (lambda i, seed: part_of(i, seed).upper(), 'expected "train" or "test"'),

@@ -57,6 +57,12 @@ WRONG = {
             "The right edge is where",
         ),
         "cut to whole pixels": (lambda w, f: _centred(w, int(w * f)), "round() is not int()"),
+        "up to whole pixels": (lambda w, f: _centred(w, -int(-w * f // 1)), "px wide"),
+        "even sides": (lambda w, f: _centred(w, 2 * round(w * f / 2)), "px wide"),
+        "edges rounded apart": (
+            lambda w, f: (round(w * (1 - f) / 2),) * 2 + (round(w * (1 + f) / 2),) * 2,
+            "px wide",
+        ),
         "part cut away": (lambda w, f: crop_box(w, 1 - f), "kept or cut away"),
         "another order": (
             lambda w, f: [crop_box(w, f)[i] for i in (0, 2, 1, 3)],

@@ -55,6 +55,16 @@ WRONG = {
             "you give nan at [0, 2, 1], where 0 is right",
         ),
         "bytes": (lambda rgb, soft: (255 * stretch(rgb, soft)).astype(np.uint8), "you give 255 at"),
+        "no light is 1": (
+            lambda rgb, soft: stretch(rgb, soft) + (rgb.sum(0) == 0),
+            "you give 1 at",
+        ),
+        "black where a band is": (
+            lambda rgb, soft: np.where((rgb == 0).any(0), 0, stretch(rgb, soft)),
+            "you give 0 at [2, 2, 2]",
+        ),
+        "soft at least 0.1": (lambda rgb, soft: stretch(rgb, max(soft, 0.1)), "soft 0.01, you"),
+        "soft at most 1": (lambda rgb, soft: stretch(rgb, min(soft, 1)), "soft 5, you give"),
         "faint pixels black": (
             lambda rgb, soft: np.where(rgb.mean(0) < 1e-3, 0, stretch(rgb, soft)),
             "you give 0 at [0, 1, 0]",

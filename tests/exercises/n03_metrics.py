@@ -46,6 +46,26 @@ WRONG = {
             ),
             "you give nan at",
         ),
+        "absolute outputs": (
+            lambda batches, *tree: get_accuracy([(abs(out), true) for out, true in batches], *tree),
+            "negative outputs",
+        ),
+        "positive outputs": (
+            lambda batches, *tree: get_accuracy(
+                [(out.clip(0), true) for out, true in batches], *tree
+            ),
+            "negative outputs",
+        ),
+        "columns counted from 1": (
+            lambda batches, sizes, parents: get_accuracy(
+                batches, sizes, [None if p is None else max(p - 1, 0) for p in parents]
+            ),
+            "where 0.8 is right",
+        ),
+        "unknown is -1": (
+            lambda *given: np.nan_to_num(get_accuracy(*given), nan=-1),
+            "where nan is right",
+        ),
         "parent likeliest": (
             lambda batches, sizes, parents: get_accuracy(
                 [(out, _only_largest(true, sizes)) for out, true in batches], sizes, parents

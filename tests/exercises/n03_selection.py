@@ -70,6 +70,11 @@ WRONG = {
             lambda v, p: stop_epoch([round(x, 1) for x in v], p),
             "Count by hand",
         ),
+        "patience at most 3": (lambda v, p: stop_epoch(v, min(p, 3)), "Count by hand"),
+        "two decimals": (
+            lambda v, p: stop_epoch([round(x, 2) for x in v], p),
+            "[0.5, 0.49, 0.48, 0.479, 0.478, 0.4775]",
+        ),
         "none": (lambda v, p: (None, 0), "got None"),
         "one number": (lambda v, p: stop_epoch(v, p)[0], "expected two epochs"),
     },
@@ -83,6 +88,16 @@ WRONG = {
                 next((i for i, s in enumerate(v) if s > 0.88), np.argmax(v)), t
             ),
             "you give 4 as the index, where 6 is right",
+        ),
+        "a little of the test": (
+            lambda v, t: _and_score(np.argmax(0.99 * v + 0.01 * t), t),
+            "you give 0 as the index, where 1 is right",
+        ),
+        "ties by the test": (
+            lambda v, t: _and_score(
+                max(np.flatnonzero(v > v.max() - 0.005), key=lambda i: t[i]), t
+            ),
+            "you give 0 as the index, where 1 is right",
         ),
         "four models": (lambda v, t: _and_score(np.argmax(v[:4]), t), "you give 0 as the index"),
         "less the noise": (lambda v, t: (int(np.argmax(v)), v.max() - v.std()), "as the score,"),
@@ -108,6 +123,16 @@ WRONG = {
         ),
         "learns on": (_learning_on, "for 4 test images"),
         "shared": (_shared, "the first one does not use"),
+        "of one size": (
+            lambda train: (
+                lambda images: (
+                    make_prepare(train)(images)
+                    if images.shape[2:] == train.shape[2:]
+                    else images / 255
+                )
+            ),
+            "for 3 images of 5 x 9 pixels",
+        ),
         "not a function": (lambda train: make_prepare(train)(train), "expected a function"),
         "rounded": (lambda train: lambda images: make_prepare(train)(images).round(1), "1 decimal"),
     },

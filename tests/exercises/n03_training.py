@@ -67,6 +67,13 @@ def _one_step_for_all(model, optimizer, batches, loss_function):
     optimizer.step()
 
 
+def _statistics_emptied(model, optimizer, batches, loss_function):
+    train_one_epoch(model, optimizer, batches, loss_function)
+    for name, value in model.named_buffers():
+        if name.endswith("running_mean"):
+            value.zero_()
+
+
 def _rate_set_at_the_end(model, optimizer, batches, loss_function):
     train_one_epoch(model, optimizer, batches, loss_function)
     optimizer.param_groups[0]["lr"] /= 10
@@ -123,6 +130,7 @@ WRONG = {
     | {
         "one step for all": (_one_step_for_all, "made 1 steps"),
         "rate set at the end": (_rate_set_at_the_end, "another learning rate than before"),
+        "statistics emptied": (_statistics_emptied, "running_mean"),
         "frozen statistics": (_unlike_epoch("frozen"), "parts of it were not"),
     },
     "03.4": {
@@ -140,7 +148,7 @@ WRONG = {
         ),
         "half precision": (
             lambda model: {k: v.clone().half() for k, v in model.state_dict().items()},
-            "digits are lost",
+            "not the same numbers",
         ),
         "zeros": (
             lambda model: {k: torch.zeros_like(v) for k, v in model.state_dict().items()},
@@ -180,6 +188,18 @@ WRONG = {
             "has changed the first one",
         ),
         "only the first time": (_only_once(), "not what the model has by then"),
+        "double precision": (
+            lambda model: {k: v.double() for k, v in model.state_dict().items()},
+            "not the same numbers",
+        ),
+        "model frozen": (
+            lambda model: copy.deepcopy(model.requires_grad_(False).state_dict()),
+            "your function has changed",
+        ),
+        "model's gradients cleared": (
+            lambda model: model.zero_grad() or copy.deepcopy(model.state_dict()),
+            "your function has changed",
+        ),
         "model emptied": (_emptied, "your function has changed"),
     },
 }

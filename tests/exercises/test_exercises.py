@@ -556,6 +556,8 @@ def _outputs(client, code):
         content = reply["content"]
         if reply["msg_type"] == "stream" and content["name"] == "stdout":
             text.append(content["text"])
+        elif reply["msg_type"] == "display_data":
+            text.append(f"[{content['data']['text/plain']}]\n")
         elif reply["msg_type"] == "error":
             pytest.fail(f"{content['ename']}: {content['evalue']} in\n{code}")
         elif reply["msg_type"] == "status" and content["execution_state"] == "idle":
@@ -591,3 +593,29 @@ def test_stub_solution_and_error_in_a_real_kernel(kernel, number):
     line = _outputs(kernel, broken)
     assert "raised NameError: name 'undefined_name' is not defined (line 2 of" in line
     assert line.count("\n") == 1
+
+
+HOSTILE = """
+from IPython.display import display
+def to_cumulative(first, rounded):
+    display("seen")
+    print("seen")
+    if len(first) == 6:
+        return first[:, :1] * rounded
+    while True:
+        pass
+one = exercise("01.1")
+one.seconds = 0.5
+one.check(to_cumulative)
+exercise("99.9").check(to_cumulative)
+"""
+
+
+def test_an_endless_loop_displays_and_a_wrong_number_in_a_real_kernel(kernel):
+    lines = _outputs(kernel, HOSTILE).splitlines()
+    assert lines[:2] == ["seen", "seen"]
+    assert "had not come back after" in lines[2]
+    assert lines[3:5] == ["['seen']", "['seen']"]
+    assert lines[5].startswith("There is no exercise '99.9'")
+    assert len(lines) == 6
+    assert _outputs(kernel, "print(1 + 1)") == "2\n"
