@@ -126,7 +126,9 @@ class Answer:
         return f"returns a {kind}, which holds no values yet: wrap it in list()"
 
     def _line(self, error: BaseException) -> str:
-        code, trace = getattr(self.function, "__code__", None), error.__traceback__
+        trace, code = error.__traceback__, None
+        if inspect.isfunction(self.function):
+            code = self.function.__code__
         lines = []
         while trace is not None:
             if trace.tb_frame.f_code is code and code is not None:
@@ -188,10 +190,10 @@ class Exercise:
         """Source of the notebook's code cell: the stub and its check."""
         return f'{self.stub}\n\n\nexercise("{self.id}").check({self.name})'
 
-    def check(self, *answers: Any) -> None:
+    def check(self, *answers: Any, **named: Any) -> None:
         """Print whether an answer is right, and if not, what was seen and what to think about."""
         with overheard() as said:
-            verdict = self.verdict(*answers)
+            verdict = self.verdict(*answers, *named.values())
         print("\n".join([*said.lines(), str(verdict)]))
         said.show_displays()
 
@@ -284,7 +286,10 @@ def untouched(answer: Any, stub: str, name: str) -> bool:
 
     It compares bytecode, since a function typed in a notebook need not have a source file.
     """
-    code = getattr(answer, "__code__", None)
+    try:
+        code = getattr(answer, "__code__", None)
+    except Exception:  # an object may compute its attributes, and fail
+        code = None
     if not isinstance(code, CodeType):
         return answer is ...
     given = [c for c in compile(stub, "<stub>", "exec").co_consts if isinstance(c, CodeType)]
@@ -567,7 +572,7 @@ def describe(value: Any, limit: int = 80) -> str:
         # A default repr holds an address in memory, which says nothing and changes each time.
         plain = isinstance(value, str | list | tuple | dict) or len(text) <= limit
         return one_line(text, limit) if plain and " at 0x" not in text else f"a {kind}"
-    except Exception:
+    except BaseException:  # whatever the repr() of an answer raises
         return f"a {kind} that cannot be printed"
 
 

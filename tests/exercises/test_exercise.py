@@ -141,11 +141,19 @@ def test_a_faulty_stub_is_recognised_by_its_code_not_by_its_text():
     assert not untouched(namespace["f"], stub, "f")
 
 
+class Interrupting:
+    def __repr__(self):
+        raise KeyboardInterrupt
+
+    def __array__(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     "answers",
     [
         *([np.zeros(3)], [3], ["double"], [None], [[double]], [itertools.count()]),
-        *([], [double, double], [torch.zeros(3)], [pd.DataFrame({"x": [1]})]),
+        *([Interrupting()], [], [double, double], [torch.zeros(3)], [pd.DataFrame({"x": [1]})]),
     ],
 )
 def test_something_that_is_no_function(small, capsys, answers):
@@ -193,6 +201,21 @@ async def _later(x):
     return 2 * x
 
 
+class Failing:
+    """A function whose attributes fail."""
+
+    def __call__(self, x):
+        return x
+
+    @property
+    def __code__(self):
+        raise RuntimeError("no")
+
+    @property
+    def __name__(self):
+        raise RuntimeError("no")
+
+
 NESTED: list = []
 NESTED.append(NESTED)
 STRANGE = {
@@ -215,6 +238,9 @@ STRANGE = {
     "type": lambda x: float,
     "nan": lambda x: x * np.nan,
     "wrong shape": lambda x: x[:2],
+    "failing attributes": Failing(),
+    "interrupting": lambda x: Interrupting(),
+    "list of interrupting": lambda x: [Interrupting()] * 3,
     "exit": lambda x: sys.exit("bye"),
     "recursion": lambda x: STRANGE["recursion"](x),
     "no argument": lambda: 1,
