@@ -7,23 +7,20 @@ pays for torch only when it asks for an exercise that needs it.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from galhelpers.exercises import NoExercise
     from galhelpers.exercises.exercise import Exercise
 
 __all__ = ["exercise"]
 
 
-def exercise(number: str) -> "Exercise":
+def exercise(number: object = "") -> "Exercise | NoExercise":
     """Find an exercise by its number, for example ``exercise("03.2").check(my_function)``.
 
     Parameters
     ----------
     number
-        Notebook and place in it: ``"01.1"`` is the first exercise of notebook 01.
-
-    Raises
-    ------
-    ValueError
-        When there is no such exercise; the message lists those there are.
+        Notebook and place in it: ``"01.1"`` is the first exercise of notebook 01. A number that
+        does not exist gives an object that says so in one line, with the nearest that do.
     """
     from galhelpers.exercises import find
 

@@ -64,7 +64,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from galhelpers.exercises.exercise import Exercise
+from galhelpers.exercises.exercise import Exercise, describe
 
 MODULES = sorted(m.name for m in iter_modules(__path__) if re.match(r"n\d\d_", m.name))
 
@@ -83,17 +83,43 @@ def all_exercises() -> tuple[Exercise, ...]:
     return tuple(e for notebook in notebooks for e in exercises_of(notebook))
 
 
-def find(number: str) -> Exercise:
+class NoExercise:
+    """What stands in for an exercise that does not exist: whatever is asked of it, it says so.
+
+    It is no error, so that a wrong number in one cell does not stop the cells below.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.id = self.title = self.question = self.lesson = message
+
+    def check(self, *answers: object, **named: object) -> None:
+        """Print that there is no such exercise."""
+        print(self.id)
+
+    hint = solution = check
+
+    def __repr__(self) -> str:
+        return self.id
+
+
+def find(number: object) -> Exercise | NoExercise:
     """Find an exercise by its number, such as ``"03.2"``; the same object at each call.
 
-    Raises
-    ------
-    ValueError
-        When there is no such exercise; the message lists those there are.
+    ``"3.2"``, ``"03.02"``, ``"3-2"`` and 3.2 are read as ``"03.2"``.
     """
-    wanted = str(number).strip().zfill(4)
-    known = {e.id: e for e in exercises_of(wanted[:2])}
-    if wanted not in known:
-        valid = ", ".join(e.id for e in all_exercises())
-        raise ValueError(f"There is no exercise {number!r}. Choose one of: {valid}")
-    return known[wanted]
+    parts = re.fullmatch(r"\D*?(\d{1,2})(?:\D{1,3}(\d{1,2}))?\D*", describe(number))
+    notebook, place = (int(part or 0) for part in parts.groups()) if parts else (0, 0)
+    wanted = f"{notebook:02d}.{place}"
+    siblings = exercises_of(wanted[:2])
+    for one in siblings:
+        if one.id == wanted:
+            return one
+    start = f"There is no exercise {describe(number)}. "
+    if siblings:
+        near = "; ".join(f"{e.id}, {e.title}" for e in siblings)
+        return NoExercise(f"{start}Notebook {siblings[0].id[:2]} has {near}.")
+    every = all_exercises()
+    after = next((i for i, e in enumerate(every) if e.id > wanted), len(every))
+    nearest = " and ".join(f"{e.id}, {e.title}" for e in every[max(after - 1, 0) : after + 1])
+    notebooks = ", ".join(sorted({e.id[:2] for e in every}))
+    return NoExercise(f"{start}Notebooks {notebooks} have exercises. The nearest: {nearest}.")

@@ -2,25 +2,27 @@
 
 A learner sees four outcomes, each one line, never a traceback: *Not attempted yet*, *Correct*,
 *Not yet* with a diagnosis, and *Not yet: your function raised ...*. The learner's function gets
-copies of its inputs, and the global random state is put back afterwards, so that no answer can
-change what later cells of the notebook print.
+copies of its inputs and a time limit, and `guard.unharmed` puts the settings of the process back
+afterwards, so that no answer can change what later cells of the notebook print.
 """
 
 import copy
 import dis
 import inspect
-import io
 import math
-import random
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+import re
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, Literal
 
 import numpy as np
+
+from galhelpers.exercises.guard import TooLong, overheard, time_limit, unharmed
+
+_BY_NAME: dict[str, str] = {}  # function to write -> number of its exercise, of those imported
 
 Status = Literal["correct", "not yet", "not attempted"]
 
@@ -42,11 +44,25 @@ class Verdict:
 
 
 class Answer:
-    """A learner's function that can be called safely: copies in, ``NotYet`` out when it raises."""
+    """A learner's function that can be called safely: copies in, ``NotYet`` out when it raises.
+
+    Attributes
+    ----------
+    calls, seconds
+        How often it was called, and how long it took in all.
+    changed
+        Number of the first input that it changed, from 1; None while it changed none.
+    note
+        What a check has to add to "Correct."
+    """
 
     def __init__(self, function: Callable[..., Any], name: str = "your function") -> None:
         self.function = function
         self.name = name
+        self.calls, self.seconds = 0, 0.0
+        self.changed: int | None = None
+        self.note = ""
+        self._began: float | None = None
 
     def __call__(self, *inputs: Any, copied: bool = True, seen: str | None = None) -> Any:
         """Call the function.
@@ -59,22 +75,60 @@ class Answer:
         seen
             How to name the inputs in a message; default is a short description of each.
         """
-        seen = seen or ", ".join(describe(value) for value in inputs)
+        self._seen = seen or ", ".join(describe(value) for value in inputs)
+        given = copy.deepcopy(inputs) if copied else inputs
+        self.calls += 1
+        self._began = time.perf_counter()
         try:
-            result = self.function(*(copy.deepcopy(inputs) if copied else inputs))
-        except (Exception, SystemExit) as error:
-            what = one_line(f"{type(error).__name__}: {error}".rstrip(": "))
-            raise NotYet(f"{self.name} raised {what}{self._line(error)} for input {seen}") from None
-        if inspect.isgenerator(result) or inspect.iscoroutine(result):
-            result.close()
+            result = self.function(*given)
+        except TooLong:
+            raise
+        except KeyboardInterrupt as error:
             raise NotYet(
-                f"{self.name} gives a {type(result).__name__}, which holds no values yet. "
-                "Use return, not yield or async"
-            )
+                f"{self.name} was interrupted{self._line(error)}, for input {self._seen}, so "
+                "nothing was judged. Run the cell again when you want it judged"
+            ) from None
+        except BaseException as error:  # sys.exit() and the like end no check
+            what = one_line(f"{type(error).__name__}: {_text(error)}".rstrip(": "))
+            where = self._line(error)
+            raise NotYet(f"{self.name} raised {what}{where} for input {self._seen}") from None
+        self.seconds += time.perf_counter() - self._began
+        self._began = None
+        if copied and self.changed is None:
+            differ = (i for i, two in enumerate(zip(inputs, given, strict=True)) if _differ(*two))
+            self.changed = next((i + 1 for i in differ), None)
+        if isinstance(result, Iterator) or inspect.iscoroutine(result):
+            raise NotYet(f"{self.name} {self._no_values(result)}")
         return result
 
+    def too_long(self, limit: float) -> str:
+        """Say what took so long that the check was ended after ``limit`` seconds."""
+        done = self.calls - (self._began is not None)
+        now = time.perf_counter() - self._began if self._began is not None else 0
+        if now > limit / 2 or not done:
+            return (
+                f"{self.name} had not come back after {now:.0f} s and was stopped, for input "
+                f"{self._seen}. Is there a loop that never ends, or too much work?"
+            )
+        return (
+            f"{self.name} takes {1000 * self.seconds / done:.3g} ms a call, and the check, which "
+            f"was stopped after {limit:g} s, had called it {done} times and was not done. Which "
+            "work could be done once, or not at all?"
+        )
+
+    def _no_values(self, result: Any) -> str:
+        kind = type(result).__name__
+        if inspect.iscoroutine(result):
+            result.close()
+            return f"gives a {kind}, which holds no values yet. Leave out the word async"
+        if inspect.isgeneratorfunction(inspect.unwrap(self.function)):
+            return f"gives a {kind}, which holds no values yet. Use return, not yield"
+        return f"returns a {kind}, which holds no values yet: wrap it in list()"
+
     def _line(self, error: BaseException) -> str:
-        code, trace = getattr(self.function, "__code__", None), error.__traceback__
+        trace, code = error.__traceback__, None
+        if inspect.isfunction(self.function):
+            code = self.function.__code__
         lines = []
         while trace is not None:
             if trace.tb_frame.f_code is code and code is not None:
@@ -90,7 +144,8 @@ class Exercise:
     Attributes
     ----------
     id, title, question
-        ``"03.2"``, a heading, and self-contained markdown of 60-140 words.
+        ``"03.2"``, a heading, and a self-contained question. It is given as markdown, and read
+        as plain text, to be printed.
     stub
         Source the learner starts from. It may hold faulty published code to repair.
     hints
@@ -101,6 +156,8 @@ class Exercise:
         Gets an `Answer`; returns None when it is right, else the diagnosis (or raises `NotYet`).
     lesson
         One sentence said after "Correct."
+    seconds
+        How long a check may take.
     """
 
     id: str
@@ -111,7 +168,12 @@ class Exercise:
     reference: Callable[..., Any]
     diagnose: Callable[[Answer], str | None]
     lesson: str
+    seconds: float = 20.0
     _hinted: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._markdown, self.question = self.question, plain(self.question)
+        _BY_NAME.setdefault(self.name, self.id)
 
     @property
     def name(self) -> str:
@@ -121,53 +183,78 @@ class Exercise:
     @property
     def markdown(self) -> str:
         """Text of the notebook's cell: heading and question."""
-        return f"### Exercise {self.id}: {self.title}\n\n{self.question}"
+        return f"### Exercise {self.id}: {self.title}\n\n{self._markdown}"
 
     @property
     def cell(self) -> str:
         """Source of the notebook's code cell: the stub and its check."""
         return f'{self.stub}\n\n\nexercise("{self.id}").check({self.name})'
 
-    def check(self, answer: Any) -> None:
-        """Print whether ``answer`` is right, and if not, what was seen and what to think about."""
-        printed = io.StringIO()
-        with redirect_stdout(printed):
-            verdict = self.verdict(answer)
-        lines = printed.getvalue().splitlines()  # a check may call a function thousands of times
-        more = [f"... and {len(lines) - 10} more lines from your function"] * (len(lines) > 10)
-        print("\n".join([*lines[:10], *more, str(verdict)]))
+    def check(self, *answers: Any, **named: Any) -> None:
+        """Print whether an answer is right, and if not, what was seen and what to think about."""
+        with overheard() as said:
+            verdict = self.verdict(*answers, *named.values())
+        print("\n".join([*said.lines(), str(verdict)]))
+        said.show_displays()
 
-    def verdict(self, answer: Any) -> Verdict:
-        """Judge ``answer`` without printing."""
-        if untouched(answer, self.stub, self.name):
-            todo = (
-                f"Replace the ... in {self.name}" if "..." in self.stub else "Repair " + self.name
-            )
-            return Verdict(
-                "not attempted",
-                f"Not attempted yet. {todo} and run the cell again; "
-                f'exercise("{self.id}").hint() gives a first hint.',
-            )
-        if not callable(answer):
-            return Verdict(
-                "not yet",
-                f"this exercise is answered by a function, and check() was given "
-                f"{describe(answer)}. Pass {self.name} itself, without parentheses after it.",
-            )
+    def verdict(self, *answers: Any) -> Verdict:
+        """Judge an answer, the function that the learner wrote, without printing."""
+        answer = answers[0] if len(answers) == 1 else None
         with unharmed():
+            if len(answers) == 1 and untouched(answer, self.stub, self.name):
+                todo = "Replace the ... in" if "..." in self.stub else "Repair"
+                return Verdict(
+                    "not attempted",
+                    f"Not attempted yet. {todo} {self.name} and run the cell again; "
+                    f'exercise("{self.id}").hint() gives a first hint.',
+                )
+            if len(answers) != 1 or not callable(answer):
+                given = ", ".join(describe(one) for one in answers[:3]) or "nothing"
+                return Verdict(
+                    "not yet",
+                    f"this exercise is answered by a function, and check() was given {given}. "
+                    f"Pass {self.name} itself, without parentheses or quotes: check({self.name}).",
+                )
+            ask = Answer(answer)
             try:
-                complaint = self.diagnose(Answer(answer))
+                with time_limit(self.seconds):
+                    complaint = self.diagnose(ask)
             except NotYet as verdict:
                 complaint = str(verdict)
-            except Exception as error:  # an answer can be stranger than any check foresees
+            except TooLong:
+                complaint = ask.too_long(self.seconds)
+            except KeyboardInterrupt:
+                complaint = "the check was interrupted, so nothing was judged. Run the cell again"
+            except BaseException as error:  # an answer can be stranger than any check foresees
                 complaint = (
-                    f"what {self.name} gives could not be checked "
-                    f"({type(error).__name__}: {error}). Does it return what the question asks for?"
+                    f"what {self.name} gives could not be checked ({type(error).__name__}: "
+                    f"{_text(error)}). Does it return what the question asks for?"
                 )
-        if complaint is None:
-            return Verdict("correct", self.lesson)
-        complaint = one_line(complaint, 600)
+            if complaint is None:
+                return Verdict("correct", self.lesson + _note(ask))
+            complaint = one_line(self._mistaken(answer) or complaint, 600)
         return Verdict("not yet", complaint + ("" if complaint[-1:] in ".?" else "."))
+
+    def _mistaken(self, answer: Any) -> str | None:
+        """Say that a wrong answer is another function, or takes its inputs in another order."""
+        try:
+            name = str(answer.__name__)
+            given, wanted = (
+                list(inspect.signature(f).parameters) for f in (answer, self.reference)
+            )
+        except Exception:  # numpy's functions, for example, need not tell their signature
+            return None
+        if name != self.name and name in _BY_NAME:
+            return (
+                f"this is {name}, the function of exercise {_BY_NAME[name]}; exercise {self.id} "
+                f"asks for {self.name}"
+            )
+        if given != wanted and sorted(given) == sorted(wanted):
+            return (
+                f"{name} takes ({', '.join(given)}), and is called with ({', '.join(wanted)}), in "
+                "this order. Write its inputs in the order of the question"
+            )
+        return None
 
     def hint(self, number: int | None = None) -> None:
         """Print the next hint, or hint ``number`` (1 is the first)."""
@@ -199,7 +286,10 @@ def untouched(answer: Any, stub: str, name: str) -> bool:
 
     It compares bytecode, since a function typed in a notebook need not have a source file.
     """
-    code = getattr(answer, "__code__", None)
+    try:
+        code = getattr(answer, "__code__", None)
+    except Exception:  # an object may compute its attributes, and fail
+        code = None
     if not isinstance(code, CodeType):
         return answer is ...
     given = [c for c in compile(stub, "<stub>", "exec").co_consts if isinstance(c, CodeType)]
@@ -229,35 +319,34 @@ def _same(one: CodeType, other: CodeType) -> bool:
     )
 
 
-@contextmanager
-def unharmed(seed: int = 0) -> Iterator[None]:
-    """Run a block from fixed random states, and put the caller's states back afterwards.
-
-    Covers Python's, numpy's and torch's global generators, torch's gradient mode and default
-    dtype, numpy's error state and the warning filters. Torch is left alone if nobody imported it.
-    """
-    python, legacy, torch = random.getstate(), np.random.get_state(), sys.modules.get("torch")
-    random.seed(seed)
-    np.random.seed(seed)
-    if torch is not None:
-        cpu, grad, dtype = torch.get_rng_state(), torch.is_grad_enabled(), torch.get_default_dtype()
-        gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-        # Not torch.manual_seed: it would also leave a seed waiting for a GPU not yet in use.
-        torch.default_generator.manual_seed(seed)
-        torch.set_grad_enabled(True)
+def _differ(before: Any, after: Any) -> bool:
+    """Tell whether a function changed an input, as far as that is cheap to say."""
+    if before is after:
+        return False
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)
-        if torch is not None:
-            torch.set_rng_state(cpu)
-            torch.set_grad_enabled(grad)
-            torch.set_default_dtype(dtype)
-            if gpus:
-                torch.cuda.set_rng_state_all(gpus)
+        if isinstance(before, str | int | float):
+            return bool(before != after)
+        if isinstance(before, list | tuple):
+            return len(before) != len(after) or any(map(_differ, before, after))
+        if isinstance(before, Mapping):
+            return list(before) != list(after) or any(_differ(before[k], after[k]) for k in before)
+        if hasattr(before, "detach"):
+            before, after = before.detach().numpy(), after.detach().numpy()
+        if isinstance(before, np.ndarray):
+            floats = before.dtype.kind == "f"
+            return not np.array_equal(before, after, equal_nan=floats)
+    except Exception:
+        return True  # such as a tensor that became an array of another type
+    return False
+
+
+def _note(ask: Answer) -> str:
+    if ask.changed is None:
+        return ask.note
+    return (
+        f"{ask.note} But your function changes its input {ask.changed}: here it got a copy, and a "
+        "caller would lose theirs. Work on a new array or list instead."
+    )
 
 
 # What the learner's function gave back -----------------------------------------------------------
@@ -276,7 +365,12 @@ def as_array(
     """
     expected = what or (f"an array of shape {shape}" if shape else "an array of numbers")
     if value is None:
-        raise NotYet(f"expected {expected}, and your function returned None. Is there a return?")
+        raise NotYet(f"expected {expected}, got None. Is there a return, in every case?")
+    if isinstance(value, Iterator):
+        kind = type(value).__name__
+        raise NotYet(
+            f"expected {expected}, got a {kind}, which holds no values yet: wrap it in list()"
+        )
     if isinstance(value, str | bytes | Mapping | set) or not _is_array_like(value):
         raise NotYet(f"expected {expected}, got {describe(value)}")
     try:
@@ -289,7 +383,13 @@ def as_array(
     if finite and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))[0].tolist()
         place = f" at index {bad}" if array.ndim else ""
-        raise NotYet(f"expected finite numbers, found {array[tuple(bad)]}{place}. A division by 0?")
+        found = array[tuple(bad)]
+        cause = (
+            "It comes from 0 / 0, from the mean of nothing, or from another nan"
+            if np.isnan(found)
+            else "It comes from a division by 0, or from a number too large"
+        )
+        raise NotYet(f"expected finite numbers, found {found}{place}. {cause}")
     return array
 
 
@@ -306,7 +406,7 @@ def as_number(value: Any, what: str = "one number", finite: bool = True) -> floa
 
 def as_items(value: Any, length: int, what: str) -> list[Any]:
     """Turn a tuple, list or array of ``length`` items into a list."""
-    if hasattr(value, "detach") or isinstance(value, np.ndarray):
+    if hasattr(value, "detach") or hasattr(value, "tolist"):
         value = as_array(value).tolist()
     if not isinstance(value, tuple | list) or len(value) != length:
         raise NotYet(f"expected {what}, got {describe(value)}")
@@ -314,8 +414,10 @@ def as_items(value: Any, length: int, what: str) -> list[Any]:
 
 
 def _is_array_like(value: Any) -> bool:
-    known = (bool, int, float, np.generic, np.ndarray, list, tuple)
-    return isinstance(value, known) or hasattr(value, "detach") or hasattr(value, "to_numpy")
+    known = (bool, int, float, np.generic, np.ndarray, Sequence)
+    return isinstance(value, known) or any(
+        hasattr(value, name) for name in ("detach", "to_numpy", "tolist")
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -353,6 +455,100 @@ def name_mistake(
     return None
 
 
+def compare(
+    ask: Answer,
+    reference: Callable[..., Any],
+    cases: Mapping[str, tuple[Any, ...]],
+    mistakes: Mistakes,
+    what: str,
+    read: Callable[[Any], Any] | None = None,
+    rtol: float = 1e-4,
+    atol: float = 1e-6,
+) -> str | None:
+    """Ask for every case; None when all are right, else a diagnosis.
+
+    The diagnosis shows the first wrong case, with what was given and what is right. When one of
+    ``mistakes``, or one that is common everywhere, leads to all the answers, its message follows.
+
+    Parameters
+    ----------
+    cases
+        What the inputs are, in words -> inputs, for the function and for the ``reference``.
+    what
+        Answer that was expected, in words.
+    read
+        Turns what the function gave into numbers or raises `NotYet`; default is a number or an
+        array of the reference's shape.
+    """
+    right = [np.asarray(reference(*inputs), float) for inputs in cases.values()]
+    got = []
+    for (seen, inputs), one in zip(cases.items(), right, strict=True):
+        value = ask(*inputs, seen=seen)
+        given = (
+            read(value)
+            if read
+            else as_array(value, one.shape, f"{what}, here {one.shape} for {seen}", finite=False)
+            if one.ndim
+            else as_number(value, what, finite=False)
+        )
+        got.append(np.asarray(given, float))
+    same = [close(*two, rtol, atol) for two in zip(got, right, strict=True)]
+    if all(same):
+        return None
+    first = same.index(False)
+    diagnosis = _told(list(cases)[first], got[first], right[first])
+    for function, message in mistakes.values():
+        made = (_attempt(function, inputs) for inputs in cases.values())
+        if all(close(*two, rtol, atol) for two in zip(got, made, strict=True)):
+            return f"{diagnosis}. {message}"
+    common = _common_mistake(got, right, rtol, atol)
+    return f"{diagnosis}. {common}" if common else diagnosis
+
+
+def _attempt(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+    try:
+        return np.asarray(function(*copy.deepcopy(inputs)), float)
+    except Exception:  # the mistake would not work for these inputs
+        return np.zeros((0, 0, 0))
+
+
+def _told(seen: str, got: Any, right: Any) -> str:
+    """Show one answer beside the right one: numbers, or the place where they differ most."""
+    if got.shape != right.shape:
+        return f"for {seen}, you give shape {got.shape}, and {right.shape} is right"
+    place = ""
+    if right.ndim:
+        off = np.abs(np.nan_to_num(got, nan=np.inf) - right)
+        index = tuple(int(i) for i in np.unravel_index(int(off.argmax()), right.shape))
+        place, got, right = f" at {list(index)}", got[index], right[index]
+    got, right = (0.0 if abs(one) < 1e-12 else float(one) for one in (got, right))
+    digits = next((d for d in (4, 6, 9) if f"{got:.{d}g}" != f"{right:.{d}g}"), 15)
+    return f"for {seen}, you give {got:.{digits}g}{place}, where {right:.{digits}g} is right"
+
+
+def _common_mistake(
+    got: list[np.ndarray], right: list[np.ndarray], rtol: float, atol: float
+) -> str | None:
+    if any(g.shape != r.shape for g, r in zip(got, right, strict=True)):
+        return None
+    given, wanted = (np.concatenate([one.ravel() for one in side]) for side in (got, right))
+    for decimals in range(5):
+        if close(given, wanted.round(decimals), atol=1e-9):
+            return f"You round to {decimals or 'no'} decimal{'s' * (decimals != 1)}; give them all"
+    if close(given, np.trunc(wanted)):
+        return "You cut off what is behind the point"
+    if len(given) > 1 and np.ptp(given) == 0 and np.ptp(wanted) > 0:
+        return "You give the same whatever the input"
+    nonzero = np.abs(wanted) > atol
+    factors = given[nonzero] / wanted[nonzero]
+    one = factors[:1].sum()
+    if one and close(factors, np.full_like(factors, one)) and close(given, one * wanted):
+        return f"All your numbers are {one:.4g} times what they should be"
+    if len(given) > 1 and close(given - wanted, np.full_like(given, given[0] - wanted[0])):
+        return f"All your numbers are {given[0] - wanted[0]:+.4g} off"
+    return None
+
+
 # Words -------------------------------------------------------------------------------------------
 
 
@@ -364,9 +560,10 @@ def describe(value: Any, limit: int = 80) -> str:
             value = value.item()
         shape = getattr(value, "shape", None)
         if isinstance(shape, tuple):
-            few = isinstance(value, np.ndarray) and math.prod(shape) <= 6
-            tail = f" {one_line(np.array2string(value, precision=4, separator=', '))}"
-            return f"{kind} of shape {tuple(shape)}{tail if few else ''}"
+            words = f"{kind} of shape {tuple(shape)}"
+            if isinstance(value, np.ndarray) and math.prod(shape) <= 6:
+                words += f" {one_line(np.array2string(value, precision=4, separator=', '))}"
+            return words
         if isinstance(value, list | tuple) and (
             len(value) > 8 or any(hasattr(item, "shape") for item in value)
         ):
@@ -375,7 +572,7 @@ def describe(value: Any, limit: int = 80) -> str:
         # A default repr holds an address in memory, which says nothing and changes each time.
         plain = isinstance(value, str | list | tuple | dict) or len(text) <= limit
         return one_line(text, limit) if plain and " at 0x" not in text else f"a {kind}"
-    except Exception:
+    except BaseException:  # whatever the repr() of an answer raises
         return f"a {kind} that cannot be printed"
 
 
@@ -383,3 +580,18 @@ def one_line(text: str, limit: int = 200) -> str:
     """Collapse white space, and shorten to ``limit`` characters."""
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def plain(markdown: str) -> str:
+    """Turn the little markdown of a question into text that can be printed."""
+    pieces = markdown.split("`")  # every second one is code, where * multiplies
+    pieces[::2] = [re.sub(r"(\*\*?)(\S[^*]*?)\1", r"\2", piece) for piece in pieces[::2]]
+    paragraphs = "".join(pieces).split("\n\n")
+    return "\n\n".join(textwrap.fill(p, 88, break_on_hyphens=False) for p in paragraphs)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:
+        return "with a text that cannot be printed"

@@ -55,7 +55,7 @@ def _instead(got: float, real: np.ndarray, simulated: np.ndarray) -> str | None:
         )
     if close(got, smaller + same / 2):
         return (
-            f"your {got:.3f} is the chance that the *real* galaxy has the larger value. Which side "
+            f"your {got:.3f} is the chance that the real galaxy has the larger value. Which side "
             "should be above the other?"
         )
     if any(close(abs(got), abs(value)) for value in (apart, *in_sigma)):
@@ -86,8 +86,9 @@ def _check_auc(ask: Answer) -> str | None:
         complaint = _instead(above, real, simulated)
         if complaint is None:
             complaint = (
-                f"for 30 real and 20 simulated galaxies you give {above:.4g}. Try it by hand: real "
-                "1, 2 and simulated 2, 3 make four pairs, three larger and one tie: 3.5 / 4"
+                f"for 30 real and 20 simulated galaxies you give {above:.4g}, where "
+                f"{auc(real, simulated):.4g} is right. Try it by hand: real 1, 2 and simulated "
+                "2, 3 make four pairs, three larger and one tie: 3.5 / 4"
             )
         return complaint
     if close(below, above):
@@ -170,7 +171,8 @@ AUC = Exercise(
         "cut and does not care how many galaxies each side has.\n\n"
         "Write `auc(real, simulated)`: two arrays of one measurement, shapes `(n,)` and `(m,)`. "
         "Return the share of the n x m pairs in which the simulated value is **larger**; a tie "
-        "counts half. A galaxy that could not be measured is NaN: leave it out, on both sides."
+        "counts half. A galaxy that could not be measured is NaN: leave it out, on both sides (at "
+        "least one is measured on each). Real `[1, 2]` and simulated `[2, 3]` give 0.875."
     ),
     stub='''def auc(real, simulated):
     """Chance that a simulated galaxy has a larger value than a real one, ties counted half."""

@@ -1,20 +1,17 @@
-"""Exercises of notebook 01: vote fractions, class selection, positions on the sky, splits."""
+"""Exercises of notebook 01: vote fractions, class selection, positions on the sky."""
 
-import builtins
 from collections.abc import Callable
-from typing import Any
-from unittest import mock
 
 import numpy as np
 
 from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
-    NotYet,
+    Mistakes,
     as_array,
     as_number,
     close,
-    describe,
+    compare,
 )
 
 # 01.1 --------------------------------------------------------------------------------------------
@@ -26,31 +23,61 @@ def to_cumulative(first: np.ndarray, rounded: np.ndarray) -> np.ndarray:
     return rounded * first[:, 0, None]
 
 
+CUMULATIVE_MISTAKES: Mistakes = {
+    "not multiplied": (
+        lambda first, rounded: rounded,
+        "Those are the conditional fractions, unchanged, shares of those who were asked; a "
+        "cumulative fraction is a share of everybody. How many were asked?",
+    ),
+    "wrong parent": (
+        lambda first, rounded: rounded * first[:, 1, None],
+        "Which answer leads to this question? Look at the tree again",
+    ),
+    "star": (
+        lambda first, rounded: rounded * first[:, 2, None],
+        "Which answer leads to this question? It is not 'star'",
+    ),
+    "not smooth": (
+        lambda first, rounded: rounded * (1 - first[:, 0, None]),
+        "You multiply by the share of those who were not asked",
+    ),
+    "renormalised": (
+        lambda first, rounded: rounded * (first[:, 0, None] > 0),
+        "Your three fractions sum to 1 wherever somebody was asked. Was everybody asked how round "
+        "the galaxy is?",
+    ),
+    "divided": (
+        lambda first, rounded: rounded / first[:, 0, None],
+        "You divide by the share that was asked. Half of a half is a quarter: why divide?",
+    ),
+    "column by column": (
+        lambda first, rounded: rounded * first,
+        "Column by column, you multiplied answers of one question by answers of another: the "
+        "share of 'cigar' by the share of 'star'. One answer leads to all three columns",
+    ),
+    "first galaxy": (
+        lambda first, rounded: rounded * first[0, 0],
+        "You use the volunteers of the first galaxy for all. Each galaxy has its own",
+    ),
+    "mean": (
+        lambda first, rounded: rounded * first[:, 0].mean(),
+        "You use the mean share that said smooth for all. Each galaxy has its own",
+    ),
+}
+
+
 def _check_cumulative(ask: Answer) -> str | None:
     rng = np.random.default_rng(11)
-    first, rounded = rng.dirichlet([3, 3, 1], 6), rng.dirichlet([2, 2, 1], 6)
+
+    def galaxies(n: int) -> tuple[np.ndarray, np.ndarray]:
+        return rng.dirichlet([3, 3, 1], n), rng.dirichlet([2, 2, 1], n)
+
+    first, rounded = galaxies(6)
     first[2], rounded[4] = [0, 0.9, 0.1], [1, 0, 0]
-    got = as_array(ask(first, rounded, seen="6 galaxies, two arrays of shape (6, 3)"), (6, 3))
-    share = got.sum(axis=1)
-    seen = f"galaxy 0, of whose volunteers {first[0, 0]:.0%} said smooth and {first[0, 1]:.0%} "
-    seen += f"featured, your three fractions sum to {share[0]:.2f}"
-    if close(got, rounded):
-        return (
-            "your fractions are the conditional ones, unchanged. They are shares of those who were "
-            "asked; a cumulative fraction is a share of everybody. How many were asked?"
-        )
-    if close(got, rounded * first[:, 1, None]):
-        return f"for {seen}. Which answer leads to this question? Look at the tree again"
-    if close(share, first[:, 0] > 0):
-        return f"for {seen}, as everywhere. Was everybody asked how round the galaxy is?"
-    if close(got, rounded * first):
-        return (
-            "column by column, you multiplied answers of one question by answers of another: the "
-            "share of 'cigar' by the share of 'star'. One answer leads to all three columns"
-        )
-    if not close(got, to_cumulative(first, rounded)):
-        return f"for {seen}. To what should the answers of a question sum, if not to 1?"
-    return None
+    seen = f"6 galaxies, of the first of which {first[0, 0]:.0%} of the volunteers said smooth"
+    cases = {seen: (first, rounded), "3 galaxies": galaxies(3), "one galaxy": galaxies(1)}
+    what = "three fractions for each galaxy, shape (galaxies, 3)"
+    return compare(ask, to_cumulative, cases, CUMULATIVE_MISTAKES, what)
 
 
 CUMULATIVE = Exercise(
@@ -64,8 +91,9 @@ CUMULATIVE = Exercise(
         "Write `to_cumulative(first, rounded)`. `first`, shape `(galaxies, 3)`, holds the shares "
         "that said smooth, featured, star; `rounded`, shape `(galaxies, 3)`, the conditional "
         "shares for completely round, in between, cigar-shaped. Both are numpy arrays and each "
-        "row sums to 1. Return the three cumulative fractions, shape `(galaxies, 3)`. (Kaggle's "
-        "Class1.1 is `first[:, 0]`, and Class7.1 to 7.3 are what you return.)"
+        "row sums to 1. Return the three cumulative fractions, not rounded, shape "
+        "`(galaxies, 3)`. (Kaggle's Class1.1 is `first[:, 0]`, and Class7.1 to 7.3 are what you "
+        "return.)"
     ),
     stub='''def to_cumulative(first, rounded):
     """Cumulative fractions of "how rounded?", shape (galaxies, 3)."""
@@ -85,79 +113,128 @@ CUMULATIVE = Exercise(
 # 01.2 --------------------------------------------------------------------------------------------
 
 
-def is_cigar(smooth: np.ndarray, rounded: np.ndarray) -> np.ndarray:
-    """Which galaxies are cigar-shaped smooth, bool of shape (galaxies,)."""
-    return (smooth > 0.469) & (rounded[:, 2] > 0.5)
+def is_spiral(face_on: np.ndarray, arms: np.ndarray) -> np.ndarray:
+    """Which galaxies are spirals, bool of shape (galaxies,)."""
+    return (face_on > 0.715) & (arms[:, 0] > 0.619)
 
 
-def _check_cigar(ask: Answer) -> str | None:
+def _or_equal(face_on: np.ndarray, arms: np.ndarray) -> np.ndarray:
+    return (face_on >= 0.715) & (arms[:, 0] >= 0.619)
+
+
+SPIRAL_MISTAKES: Mistakes = {
+    "or": (
+        lambda face_on, arms: (face_on > 0.715) | (arms[:, 0] > 0.619),
+        "Must one of the two cuts hold, or both?",
+    ),
+    "largest": (
+        lambda face_on, arms: arms.argmax(axis=1) == 0,
+        "'Arms' has the larger of two fractions there, but the rule asks for a share of all "
+        "volunteers: being first is not enough",
+    ),
+    "only arms": (
+        lambda face_on, arms: arms[:, 0] > 0.619,
+        "The second cut alone decides in your answer. What does the first ask for?",
+    ),
+    "only face-on": (
+        lambda face_on, arms: face_on > 0.715,
+        "The first cut alone decides in your answer. What does the second ask for?",
+    ),
+    "swapped cuts": (
+        lambda face_on, arms: (face_on > 0.619) & (arms[:, 0] > 0.715),
+        "Which threshold belongs to which fraction?",
+    ),
+    "no arms": (
+        lambda face_on, arms: (face_on > 0.715) & (arms[:, 1] > 0.619),
+        "Which column of `arms` says that there are arms?",
+    ),
+    "conditional": (
+        lambda face_on, arms: (face_on > 0.715) & (arms[:, 0] / np.maximum(face_on, 1e-9) > 0.619),
+        "Both fractions are cumulative, shares of everybody: nothing is to be divided",
+    ),
+    "product": (
+        lambda face_on, arms: (face_on > 0.715) & (arms[:, 0] * face_on > 0.619),
+        "Both fractions are cumulative, shares of everybody: nothing is to be multiplied",
+    ),
+    "reversed": (
+        lambda face_on, arms: ~is_spiral(face_on, arms),
+        "You select the galaxies that are not spirals",
+    ),
+}
+
+
+def _check_spiral(ask: Answer) -> str | None:
     rng = np.random.default_rng(12)
-    smooth = np.concatenate([rng.uniform(0.2, 1, 80), [0.8, 0.5, 0.95, 0.9, 0.6]])
-    rounded = rng.dirichlet([1, 1, 2], 85) * smooth[:, None]
-    rounded[80:] = [  # a tie; just a tie with all volunteers; first of three; sure; sure of another
-        [0.1, 0.2, 0.5],
-        [0.0, 0.0, 0.5],
-        [0.25, 0.3, 0.4],
-        [0.1, 0.1, 0.7],
-        [0.55, 0.05, 0.0],
-    ]
-    result = ask(smooth, rounded, seen="85 galaxies")
-    what = "one True or False for each galaxy, shape (85,)"
-    got = as_array(result, (85,), what)
-    if not np.isin(got, (0, 1)).all():
-        return f"expected {what}, got numbers such as {got[~np.isin(got, (0, 1))][0]:.3g}"
-    right = is_cigar(smooth, rounded)
-    wrong = np.flatnonzero(got.astype(bool) != right)
-    if not wrong.size:
-        return None
-    tie = (
-        "you select a galaxy whose cigar fraction is exactly 0.5. Read 'more than' again: real "
-        "galaxy 239928 is such a tie, and its class depends on it"
+    near = np.array(
+        [
+            [a, b]
+            for a in (0.6, 0.65, 0.7, 0.7149, 0.7151, 0.73, 0.8)
+            for b in (0.5, 0.59, 0.6189, 0.6191, 0.64, 0.7)
+            if b <= a
+        ]
     )
-    if set(wrong) <= {80, 81}:
-        return tie
-    row = int(wrong[~np.isin(wrong, (80, 81))][0])
-    seen = (
-        f"galaxy {row} with smooth {smooth[row]:.3f} and rounded {rounded[row].round(3).tolist()}"
-    )
-    if close(got, (smooth > 0.469) | (rounded[:, 2] > 0.5)):
-        return f"you select {seen}. Must one of the two cuts hold, or both?"
-    if close(got, rounded.argmax(axis=1) == 2):
-        return (
-            f"you select {seen}. Cigar has the largest of three fractions there, but the rule asks "
-            "for a share of all volunteers: being first is not enough"
-        )
-    return f"you {'leave out' if right[row] else 'select'} {seen}. Apply the two cuts by hand to it"
+    asked = np.concatenate([near[:, 0], rng.uniform(0.3, 1, 120), [0.95, 0.715, 0.9, 0.95, 0.65]])
+    yes = np.concatenate([near[:, 1], rng.beta(4, 1, 120) * asked[len(near) : -5], [0] * 5])
+    # No arms; a tie in each cut; a sure spiral; not enough face-on.
+    yes[-5:] = 0.1, 0.7, 0.619, 0.95, 0.63
+    arms = np.stack([yes, np.maximum(asked - yes, 0)], axis=1)
+    what = "one True or False for each galaxy"
+    for n in (len(asked), 5):
+        given = asked[-n:], arms[-n:]
+        result = ask(*given, seen=f"{n} galaxies")
+        got = as_array(result, (n,), f"{what}, shape ({n},)")
+        if not np.isin(got, (0, 1)).all():
+            return f"expected {what}, got numbers such as {got[~np.isin(got, (0, 1))][0]:.3g}"
+        right = is_spiral(*given)
+        wrong = np.flatnonzero(got.astype(bool) != right)
+        if not wrong.size:
+            continue
+        row = int(wrong[-1])
+        verb = "leave out" if right[row] else "select"
+        seen = f"you {verb} a galaxy with face_on {given[0][row]:.4g} and arms "
+        seen += f"[{given[1][row, 0]:.4g}, {given[1][row, 1]:.4g}]"
+        if set(wrong) <= set(np.flatnonzero(_or_equal(*given) != right)):
+            return (
+                f"{seen}, exactly on a threshold. Read 'more than' again: of real galaxies, three "
+                "are such ties, and their class depends on it"
+            )
+        for function, message in SPIRAL_MISTAKES.values():
+            if close(got, function(*given)):
+                return f"{seen}. {message}"
+        return f"{seen}, where {right[row]} is right. Apply the two cuts by hand to it"
+    return None
 
 
-CIGAR = Exercise(
+SPIRAL = Exercise(
     id="01.2",
     title="Select one of the five classes",
     question=(
         "Five clean classes are cut out of the 37 cumulative fractions by thresholds. A galaxy is "
-        "*cigar-shaped smooth* when **more than** 0.469 of all volunteers said smooth (Class1.1) "
-        "**and more than** 0.5 said cigar-shaped (Class7.3). Such cuts matter more than they look: "
-        "they drop more than half of Kaggle's galaxies, and copies of this data set hold 28,790 or "
-        "28,793, a difference explained by three galaxies that lie exactly on a threshold.\n\n"
-        "Write `is_cigar(smooth, rounded)`: `smooth` is Class1.1, shape `(galaxies,)`; `rounded` "
-        "is Class7.1 to 7.3 (completely round, in between, cigar), shape `(galaxies, 3)`, "
-        "cumulative. Return one True or False for each galaxy, shape `(galaxies,)`."
+        "a *spiral* when **more than** 0.715 of all volunteers said 'a disk that is not edge-on' "
+        "(Class2.2) **and more than** 0.619 said 'it has spiral arms' (Class4.1). Such cuts matter "
+        "more than they look: they drop more than half of Kaggle's galaxies, and copies of this "
+        "data set hold 28,790 or 28,793, a difference explained by three galaxies that lie exactly "
+        "on a threshold.\n\n"
+        "Write `is_spiral(face_on, arms)`: `face_on` is Class2.2, shape `(galaxies,)`; `arms` is "
+        "Class4.1 and 4.2 (arms, no arms), shape `(galaxies, 2)`, all cumulative. Return one True "
+        "or False for each galaxy, shape `(galaxies,)`. For `face_on` `[0.8, 0.7]` and `arms` "
+        "`[[0.65, 0.15], [0.65, 0.05]]` it is `[True, False]`."
     ),
-    stub='''def is_cigar(smooth, rounded):
-    """Which galaxies are cigar-shaped smooth, bool of shape (galaxies,)."""
+    stub='''def is_spiral(face_on, arms):
+    """Which galaxies are spirals, bool of shape (galaxies,)."""
     ...''',
     hints=(
         "Make one array of True and False for each cut, print a few, then combine them.",
         "Python's `and` wants a single truth value; between arrays write `&`, with each "
         "comparison in parentheses.",
-        "The cigar fraction is `rounded[:, 2]`. 'More than' leaves out a galaxy exactly on the "
-        "threshold.",
+        "The fraction that saw arms is `arms[:, 0]`. 'More than' leaves out a galaxy exactly on "
+        "the threshold.",
     ),
-    reference=is_cigar,
-    diagnose=_check_cigar,
+    reference=is_spiral,
+    diagnose=_check_spiral,
     lesson=(
-        "On cumulative fractions the first cut is even redundant: more than 0.5 of all volunteers "
-        "cannot say cigar-shaped unless more than 0.5 said smooth."
+        "The papers have a third cut, Class1.2 above 0.430. It is redundant: more than 0.715 of "
+        "all volunteers cannot call a disk face-on unless more than 0.715 saw a disk."
     ),
 )
 
@@ -171,41 +248,140 @@ def separation(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
     return 3600 * np.hypot(east, dec2 - dec1)
 
 
-def _check_separation(ask: Answer) -> str | None:
-    def got(*position: float) -> float:
-        return as_number(ask(*position), "one number, the angle in arcsec")
+def _unlike_separation(
+    unit: float = 3600, cosine: Callable[[float, float], float] | None = None, wrap: str = "first"
+) -> Callable[..., float]:
+    def answer(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
+        east, shrink = ra2 - ra1, np.cos(np.radians((dec1 + dec2) / 2))
+        if cosine is not None:
+            shrink = cosine(dec1, dec2)
+        if wrap == "first":
+            east = (east + 180) % 360 - 180
+        elif wrap == "positive":
+            east %= 360
+        elif wrap == "absolute":
+            east = abs(east) % 360
+        elif wrap == "too large":
+            east = east - 360 if east > 180 else east
+        elif wrap == "too small":
+            east = east + 360 if east < -180 else east
+        east = east * shrink
+        if wrap == "last":
+            east = (east + 180) % 360 - 180
+        return float(unit * np.hypot(east, dec2 - dec1))
 
-    step = 2 / 3600
-    north = got(150.0, 10.0, 150.0, 10 + step)
-    if close(north, step, rtol=1e-3):
-        return "two positions 2 arcsec apart in declination give 0.000556: in which unit is that?"
-    if not close(north, 2, rtol=1e-3):
-        return f"two positions 2 arcsec apart in declination, at the same RA, give {north:.6g}"
-    equator = got(150.0, 0.0, 150 + step, 0.0)
-    if not close(equator, 2, rtol=1e-3):
-        return f"at declination 0, an RA difference of 2 arcsec gives {equator:.6g}"
-    for dec in (60.0, -45.0):
-        east, seen = got(150.0, dec, 150 + step, dec), f"at declination {dec:g}, an RA difference"
-        if close(east, 2, rtol=1e-3):
-            return f"{seen} of 2 arcsec gives 2, as on the equator. Do meridians stay as far apart?"
-        if close(east, abs(2 * np.cos(dec)), rtol=1e-3):
-            return f"{seen} of 2 arcsec gives {east:.4f}. What unit of angle does np.cos expect?"
-        if not close(east, separation(150, dec, 150 + step, dec), rtol=2e-3):
-            return f"{seen} of 2 arcsec gives {east:.4f}. It must shrink towards the poles to 0"
-    for ra1, ra2 in ((360 - step / 2, step / 2), (step / 2, 360 - step / 2)):
-        if not close(around := got(ra1, 0.0, ra2, 0.0), 2, rtol=1e-3):
-            return (
-                f"RA {ra1:.5f} and {ra2:.5f} deg on the equator are neighbours on the sky, and you "
-                f"give {around:.6g} arcsec. Where does RA start again?"
-            )
-    rng = np.random.default_rng(13)
-    for _ in range(50):
-        ra, dec = rng.uniform(1, 359), rng.uniform(-70, 70)
-        position = (ra, dec, ra + rng.normal(0, step), dec + rng.normal(0, step))
-        if not close(found := got(*position), separation(*position), rtol=2e-3):
-            seen = ", ".join(f"{value:.5f}" for value in position)
-            return f"for ({seen}) you give {found:.5g}. How do two perpendicular offsets add up?"
-    return None
+    return answer
+
+
+def _offsets(ra1: float, dec1: float, ra2: float, dec2: float) -> tuple[float, float]:
+    return separation(ra1, dec1, ra2, dec1), separation(ra1, dec1, ra1, dec2)
+
+
+_NO_WRAP = "Where does RA start again?"
+SEPARATION_MISTAKES: Mistakes = {
+    "in degrees": (_unlike_separation(1), "In which unit is that?"),
+    "in arcmin": (_unlike_separation(60), "In which unit is that? A degree has 3600 arcsec"),
+    "no cosine": (
+        _unlike_separation(cosine=lambda *dec: 1.0),
+        "That is as on the equator. Do meridians stay as far apart?",
+    ),
+    "cosine of degrees": (
+        _unlike_separation(cosine=lambda one, two: np.cos(one)),
+        "What unit of angle does np.cos expect?",
+    ),
+    "sine": (
+        _unlike_separation(cosine=lambda one, two: np.sin(np.radians(one))),
+        "At the equator you let an RA difference shrink to nothing. Is that where meridians meet?",
+    ),
+    "no wrap": (_unlike_separation(wrap="no"), _NO_WRAP),
+    "positive": (
+        _unlike_separation(wrap="positive"),
+        f"{_NO_WRAP} A small step to the west must not become nearly 360 degrees",
+    ),
+    "absolute": (_unlike_separation(wrap="absolute"), _NO_WRAP),
+    "too large": (_unlike_separation(wrap="too large"), f"{_NO_WRAP} Try it in both directions"),
+    "too small": (_unlike_separation(wrap="too small"), f"{_NO_WRAP} Try it in both directions"),
+    "wrapped last": (
+        _unlike_separation(wrap="last"),
+        "You bring the RA difference into -180 to 180 after it has shrunk with the cosine. Away "
+        "from the equator 360 degrees are then no full turn",
+    ),
+    "negative above 180": (
+        lambda ra1, dec1, ra2, dec2: _unlike_separation(wrap="no")(
+            ra1 - 360 * (ra1 > 180), dec1, ra2 - 360 * (ra2 > 180), dec2
+        ),
+        "You take 360 from an RA above 180, which tears neighbours apart at 180. Bring the "
+        "difference into -180 to 180",
+    ),
+    "sum of offsets": (
+        lambda *position: sum(_offsets(*position)),
+        "How do two perpendicular offsets add up?",
+    ),
+    "larger offset": (
+        lambda *position: max(_offsets(*position)),
+        "How do two perpendicular offsets add up?",
+    ),
+    "squared": (lambda *position: separation(*position) ** 2, "Is a root missing?"),
+    "only RA": (lambda *position: _offsets(*position)[0], "The declinations differ as well"),
+    "only Dec": (lambda *position: _offsets(*position)[1], "The right ascensions differ as well"),
+    "all shrunk": (
+        lambda ra1, dec1, ra2, dec2: (
+            _unlike_separation(cosine=lambda *dec: 1.0)(ra1, dec1, ra2, dec2)
+            * np.cos(np.radians(dec1))
+        ),
+        "Which of the two offsets shrinks towards the poles? A degree of declination does not",
+    ),
+    "without signs": (
+        lambda ra1, dec1, ra2, dec2: separation(ra1, abs(dec1), ra2, abs(dec2)),
+        "Two declinations lie on different sides of the equator there",
+    ),
+}
+
+
+def _positions() -> dict[str, tuple[float, float, float, float]]:
+    rng, step = np.random.default_rng(13), 2 / 3600
+    fixed = [
+        ("2 arcsec apart in declination", (150.0, 10.0, 150.0, 10 + step)),
+        ("2 arcsec apart in RA on the equator", (150.0, 0.0, 150 + step, 0.0)),
+        ("2 arcsec apart across the equator", (150.0, -step / 2, 150.0, step / 2)),
+    ]
+    for dec in (60.0, -45.0, 85.0, -80.0):
+        fixed.append((f"an RA difference of 2 arcsec at Dec {dec:g}", (150, dec, 150 + step, dec)))
+    for dec in (0.0, 60.0, -60.0, 85.0):
+        east, west = step / 2, 360 - step / 2
+        fixed.append((f"RA {west:.5f} beside {east:.5f} at Dec {dec:g}", (west, dec, east, dec)))
+        fixed.append((f"RA {east:.5f} beside {west:.5f} at Dec {dec:g}", (east, dec, west, dec)))
+    for ra in (1.0, 10.0, 90.0, 180.0, 270.0, 300.0, 350.0, 359.0):
+        seen = f"RA {ra - step:.5f} beside {ra + step:.5f} at Dec 20"
+        fixed.append((seen, (ra - step, 20.0, ra + step, 20.0)))
+    for apart in (0.2, 2.0, 10.0, 40.0):
+        for _ in range(12):
+            dec, angle = rng.uniform(-85, 85), rng.uniform(0, 2 * np.pi)
+            ra = rng.choice([rng.uniform(1, 359), 0.0])
+            north = apart / 3600 * np.sin(angle)
+            east = apart / 3600 * np.cos(angle) / np.cos(np.radians(dec + north / 2))
+            position = float(ra), float(dec), float((ra + east) % 360), float(dec + north)
+            fixed.append((", ".join(f"{value:.6f}" for value in position), position))
+    for ra, dec in rng.uniform([0, -85], [360, 85], (150, 2)):  # acos of more than 1 for some
+        fixed.append((f"twice the position {ra:.5f}, {dec:.5f}", (ra, dec, ra, dec)))
+    return {seen: tuple(map(float, position)) for seen, position in fixed}  # type: ignore[misc]
+
+
+def _check_separation(ask: Answer) -> str | None:
+    what = "one number, the angle in arcsec"
+    cases = _positions()
+    complaint = compare(ask, separation, cases, SEPARATION_MISTAKES, what, rtol=5e-3, atol=0.01)
+    if complaint is None or ". " in complaint:
+        return complaint
+    got = {seen: as_number(ask(*p), what, finite=False) for seen, p in cases.items()}
+    off = {seen: abs(got[seen] - separation(*p)) for seen, p in cases.items()}
+    wrong = [seen for seen, p in cases.items() if not off[seen] <= 0.01 + 5e-3 * separation(*p)]
+    apart = [abs(cases[seen][0] - cases[seen][2]) > 300 or off[seen] > 1e5 for seen in wrong]
+    if all(apart):
+        return f"{complaint}. {_NO_WRAP}"
+    if max(off.values()) < 0.5:
+        return f"{complaint}. Is something rounded, or in single precision (float32)?"
+    return complaint
 
 
 SEPARATION = Exercise(
@@ -216,10 +392,12 @@ SEPARATION = Exercise(
         "believe it when it is nearer than an arcsecond or two. That needs an angle on a sphere; a "
         "plain difference of coordinates loses real partners at high declination and at RA 0, "
         "silently, in one part of the sky only.\n\n"
-        "Write `separation(ra1, dec1, ra2, dec2)`: four floats in degrees; return the angle in "
-        "**arcsec** (1 degree is 3600 arcsec) between positions less than a minute of arc apart. "
-        "On such a small patch the sky is flat, but a degree of RA spans less of it the nearer "
-        "you are to a pole, and RA 359.9999 lies beside RA 0.0001."
+        "Write `separation(ra1, dec1, ra2, dec2)`: four floats in degrees, RA from 0 to 360, Dec "
+        "from -85 to 85. Return the angle in **arcsec** (1 degree is 3600 arcsec), right to 0.5% "
+        "or 0.01 arcsec, between positions less than a minute of arc apart; it may be 0. On such a "
+        "small patch away from the poles the sky is flat, but a degree of RA spans less of it the "
+        "nearer you are to a pole, and RA 359.9999 lies beside RA 0.0001. For example, "
+        "`separation(10, 60, 10.001, 60)` is 1.8."
     ),
     stub='''def separation(ra1, dec1, ra2, dec2):
     """Angle between two near positions on the sky, in arcsec."""
@@ -232,97 +410,7 @@ SEPARATION = Exercise(
     ),
     reference=separation,
     diagnose=_check_separation,
-    lesson="astropy's SkyCoord.separation does this exactly, at any angle.",
+    lesson="astropy's SkyCoord.separation does this for any angle, at the poles as well.",
 )
 
-# 01.4 --------------------------------------------------------------------------------------------
-
-
-def part_of(galaxy_id: str, seed: int) -> str:
-    """Part of a galaxy: "test" for one in five, else "train"."""
-    import hashlib
-
-    digest = hashlib.blake2b(f"{seed}:{galaxy_id}".encode(), digest_size=8).digest()
-    return "test" if int.from_bytes(digest, "big") / 2**64 < 0.2 else "train"
-
-
-def _salted_hash(value: Any, plain: Callable[[Any], int] = builtins.hash) -> int:
-    # hash() of numbers is the same in every process; that of text is salted anew in each.
-    if isinstance(value, tuple):
-        return plain(tuple(_salted_hash(item) for item in value))
-    return plain((value, "another process")) if isinstance(value, str | bytes) else plain(value)
-
-
-def _check_split(ask: Answer) -> str | None:
-    def parts(ids: list[str], seed: int) -> list[str]:
-        given = [ask(name, seed) for name in ids]
-        for name, part in zip(ids, given, strict=True):
-            if not isinstance(part, str) or part not in ("train", "test"):
-                raise NotYet(f'expected "train" or "test" for galaxy {name}, got {describe(part)}')
-        return given
-
-    def moved(again: list[str]) -> str:
-        return ids[next(i for i, (a, b) in enumerate(zip(once, again, strict=True)) if a != b)]
-
-    ids = [str(100008 + 37 * i) for i in range(1000)]
-    once, twice = parts(ids, seed=0), parts(ids[::-1], seed=0)[::-1]
-    if twice != once:
-        return (
-            f"galaxy {moved(twice)} changed sides when it was asked for again in another order. "
-            "Its part may depend on nothing but its id and the seed"
-        )
-    with mock.patch.object(builtins, "hash", _salted_hash):
-        elsewhere = parts(ids, seed=0)
-    if elsewhere != once:
-        return (
-            f"in another Python process, galaxy {moved(elsewhere)} would change sides: Python's "
-            "hash() of text starts from a new random salt each time Python starts"
-        )
-    for kind, names in {
-        "random ids": [str(n) for n in np.random.default_rng(14).integers(10**17, 10**18, 1000)],
-        "evenly spaced ids": ids,
-        "ids like those of SDSS": [
-            str((587722952767439450 >> 28 << 28) + (i << 16) + 5 * 16) for i in range(1000)
-        ],
-        "ids that all end in 0": [str(10 * i) for i in range(10_000, 11_000)],
-    }.items():
-        share = parts(names, seed=0).count("test") / 1000
-        if abs(share - 0.2) > 0.06:  # 4.7 binomial standard deviations
-            return (
-                f"of 1000 galaxies with {kind}, {share:.1%} are in the test part. Survey ids "
-                "have structure; the share must not depend on it"
-            )
-    if parts(ids, seed=1) == once:
-        return "seeds 0 and 1 give the same split, so a second, independent split cannot be drawn"
-    return None
-
-
-SPLIT = Exercise(
-    id="01.4",
-    title="A split that cannot leak",
-    question=(
-        "A galaxy that was trained on must never be tested on. Shuffle-and-cut promises that only "
-        "until the catalogue grows, is sorted anew or loses a row: then the same seed deals "
-        "different parts, and yesterday's checkpoint has seen today's test galaxies. It is safe "
-        "if a galaxy's part follows from its own id and the seed, and from nothing else.\n\n"
-        'Write `part_of(galaxy_id, seed)`: `galaxy_id` is text such as `"587722952767439450"`; '
-        '`seed` an int. Return `"test"` for about one galaxy in five, else `"train"`: the same '
-        "answer in any order, in any process, for ever, whatever pattern the ids have; another "
-        "seed gives another split."
-    ),
-    stub='''def part_of(galaxy_id, seed):
-    """Part of a galaxy: "test" for one in five, else "train"."""
-    ...''',
-    hints=(
-        "A good hash function turns any text into bits that look random, and are always the same.",
-        "hashlib has several: `hashlib.blake2b(text.encode(), digest_size=8).digest()`. Put the "
-        "seed into the text as well.",
-        '`int.from_bytes(digest, "big") / 2**64` lies between 0 and 1, evenly. Which part of that '
-        "range is the test part?",
-    ),
-    reference=part_of,
-    diagnose=_check_split,
-    lesson="Such a split survives a longer catalog, another order and another computer.",
-)
-
-EXERCISES = (CUMULATIVE, CIGAR, SEPARATION, SPLIT)
+EXERCISES = (CUMULATIVE, SPIRAL, SEPARATION)

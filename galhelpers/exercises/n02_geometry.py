@@ -1,10 +1,20 @@
 """Exercises of notebook 02 on geometry: crops, the field of view, rotations and mirror images."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_items, as_number, close
+from galhelpers.exercises.exercise import (
+    Answer,
+    Exercise,
+    Mistakes,
+    as_array,
+    as_items,
+    as_number,
+    close,
+    compare,
+)
 
 # 02.1 --------------------------------------------------------------------------------------------
 
@@ -16,40 +26,62 @@ def crop_box(width_px: int, fraction: float) -> tuple[int, int, int, int]:
     return start, start, start + side, start + side
 
 
+CROPS = [(424, 0.5), (424, 0.6), (424, 0.53), (160, 0.5), (160, 0.6), (160, 0.53), (160, 0.35)]
+CROPS += [(69, 0.7), (101, 0.21), (3000, 0.117), (57, 0.99), (424, 1.0), (1, 1.0)]
+
+
 def _check_crop(ask: Answer) -> str | None:
     what = "four numbers (left, upper, right, lower)"
-    for width, fraction in ((424, 0.5), (424, 0.6), (160, 0.5), (160, 0.6), (69, 0.7), (424, 1.0)):
+    for width, fraction in CROPS:
         items = as_items(ask(width, fraction), 4, what)
         left, upper, right, lower = (as_number(item, what) for item in items)
-        side, wanted, seen = (
-            right - left,
-            width * fraction,
-            f"width {width} and fraction {fraction}",
-        )
+        side = round(width * fraction)
+        wide, wanted = right - left, f"round({width} * {fraction:g}) = {side}"
+        seen = f"for width {width} and fraction {fraction:g} you give "
+        seen += f"{left:g}, {upper:g}, {right:g}, {lower:g}"
+        if any(item % 1 for item in (left, upper, right, lower)):
+            return f"{seen}. Whole pixels were asked for, since an edge cannot lie inside one"
+        if close(right, side) and width - right > left + 1 and left > 0:
+            return (
+                f"{seen}: the last two look like the size of the crop. They are the positions of "
+                "its edges"
+            )
         if right > width or lower > width or left < 0 or upper < 0:
             return (
-                f"for {seen} the box {left:g}, {upper:g}, {right:g}, {lower:g} reaches beyond the "
-                "image. Which lengths should change with the width?"
+                f"{seen}, a box that reaches beyond the image. Which lengths should change with "
+                "the width?"
             )
-        if abs(left - upper) > 1 or abs(right - lower) > 1:
-            across, down = f"{left:g} to {right:g}", f"{upper:g} to {lower:g}"
-            return f"for {seen} the box spans {across} px across but {down} px down"
-        if fraction < 1 and abs(right - wanted) <= 1 and abs(left - (width - wanted) / 2) <= 1:
+        if wide <= 0 or lower <= upper:
+            order = (
+                " In which order are the four edges returned?" if wide < 0 or lower < upper else ""
+            )
+            return f"{seen}, which leaves nothing of the image.{order}"
+        if wide != lower - upper:
             return (
-                f"for {seen} you give {left:g}, {upper:g}, {right:g}, {lower:g}: the last two look "
-                "like the size of the crop. They are the positions of its edges"
+                f"{seen}: the box spans {wide:g} px across but {lower - upper:g} px down. In which "
+                "order are the four edges returned?"
             )
-        if abs(side - width * fraction**0.5) <= 1 < abs(side - wanted):
+        if wide == round(width * fraction**0.5) != side:
+            return f"{seen}, {wide:g} px wide: is the fraction of the side or the area?"
+        if wide == round(width * (1 - fraction)) != side:
+            return f"{seen}, {wide:g} px wide: is the fraction kept or cut away?"
+        if wide == side - 1:
             return (
-                f"for {seen} the crop is {side:g} px wide: is the fraction of the side or the area?"
+                f"{seen}, {wide:g} px wide, one less than {wanted}. The right edge is where the "
+                "first pixel outside of the crop begins, and round() is not int()"
             )
-        if abs(side - wanted) > 1:
+        if wide != side:
             return (
-                f"for {seen} the crop is {side:g} px wide, {side / width:.0%} of the field of "
-                "view. A 424 px file and its 160 px copy must keep the same part of it"
+                f"{seen}, {wide:g} px wide, {wide / width:.1%} of the field of view, where "
+                f"{wanted} px were asked for. A 424 px file and its 160 px copy must keep the same "
+                "part of it"
             )
-        if abs(left - (width - right)) > 1:
-            return f"for {seen} you cut {left:g} px at the left and {width - right:g} at the right"
+        for start, end in ((left, right), (upper, lower)):
+            if abs(start - (width - end)) > 1:
+                return (
+                    f"{seen}: you cut {start:g} px at one side and {width - end:g} at the other, "
+                    "which may differ by one"
+                )
     return None
 
 
@@ -64,7 +96,10 @@ CROP = Exercise(
         "the field of view means the same on both.\n\n"
         "Write `crop_box(width_px, fraction)` for a square image: `fraction` (more than 0, at most "
         "1) is the part of the **side** to keep. Return `(left, upper, right, lower)` in whole "
-        "pixels, as `PIL.Image.crop` takes them: edges, centred to within a pixel."
+        "pixels, as `PIL.Image.crop` takes them: positions of edges, so that right minus left is "
+        "the side. The side is `round(width_px * fraction)`, and what is cut off left and right, "
+        "or above and below, differs by one pixel at most. For example, `crop_box(100, 0.5)` is "
+        "`(25, 25, 75, 75)`."
     ),
     stub='''def crop_box(width_px, fraction):
     """Left, upper, right and lower edge of the central crop, in pixels."""
@@ -87,33 +122,81 @@ def frame_in_r90(pixel_scale: float, petro_r90: float, width: int = 424) -> floa
     return width * pixel_scale / petro_r90
 
 
+FRAME_MISTAKES: Mistakes = {
+    "width ignored": (
+        lambda scale, r90, width=424: frame_in_r90(scale, r90),
+        "That is the answer for 424 px. The width is an argument, with a default",
+    ),
+    "inverted": (
+        lambda scale, r90, width=424: 1 / frame_in_r90(scale, r90, width),
+        "Is the frame smaller than its galaxy?",
+    ),
+    "diameter": (
+        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) / 2,
+        "That is off by a factor 2. R90 is a radius and the unit that was asked for; and the "
+        "whole width counts",
+    ),
+    "twice": (
+        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) * 2,
+        "That is off by a factor 2. R90 is the unit that was asked for",
+    ),
+    "no pixel scale": (
+        lambda scale, r90, width=424: width / r90,
+        "You divide pixels by arcsec. How many arcsec wide is the frame?",
+    ),
+    "scale divided": (
+        lambda scale, r90, width=424: width / scale / r90,
+        "Pixels divided by arcsec per pixel are no arcsec. How many arcsec wide is the frame?",
+    ),
+    "no R90": (
+        lambda scale, r90, width=424: width * scale,
+        "That is the side in arcsec. How many times does R90 fit into it?",
+    ),
+    "R90 in pixels": (
+        lambda scale, r90, width=424: r90 / scale,
+        "That is R90 in pixels. How many times does it fit into the frame?",
+    ),
+    "multiplied": (
+        lambda scale, r90, width=424: width * scale * r90,
+        "Its unit is arcsec times arcsec. Write down the unit of every quantity you use",
+    ),
+    "swapped": (
+        lambda scale, r90, width=424: width * r90 / scale,
+        "Which of the first two inputs is the pixel scale?",
+    ),
+    "one frame": (
+        lambda scale, r90, width=424: 8.48,
+        "8.48 is Galaxy Zoo 2's own framing; another pixel scale gives another",
+    ),
+    "whole": (
+        lambda scale, r90, width=424: width * scale // r90,
+        "You cut off what is behind the point. Is // the division you want?",
+    ),
+    "diagonal": (
+        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) * 2**0.5,
+        "That is the diagonal of the frame. Its side was asked for",
+    ),
+    "area": (
+        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) ** 2,
+        "That is an area, in units of R90 squared. The side was asked for",
+    ),
+}
+
+
 def _check_frame(ask: Answer) -> str | None:
     rng = np.random.default_rng(24)
-    for _ in range(5):
-        r90, scale = rng.uniform(4, 20), rng.uniform(0.1, 0.6)
+    cases: dict[str, tuple[float, ...]] = {}
+    for _ in range(6):
+        scale, r90 = rng.uniform(0.1, 1.5), rng.uniform(2, 20)
         width = int(rng.integers(100, 500))
-        got = as_number(ask(scale, r90, width))
-        right, seen = (
-            frame_in_r90(scale, r90, width),
-            f"{scale:.3f} arcsec/pixel, R90 {r90:.2f} arcsec",
-        )
-        seen += f", {width} px"
-        if close(got, right):
-            continue
-        if close(got, frame_in_r90(scale, r90)):
-            return f"for {seen} you answer for 424 px. The width is an argument, with a default"
-        if close(got * right, 1):
-            return f"for {seen} you find {got:.4f}: a frame smaller than its galaxy"
-        if close(got, right / 2) or close(got, right * 2):
-            return (
-                f"for {seen} you find {got:.4f}, off by a factor 2. Is R90 a radius? And the width?"
-            )
-        if close(got, width / r90):
-            return f"for {seen} you divide pixels by arcsec. How many arcsec wide is the frame?"
-        return f"for {seen} you find {got:.4f}. Write down the unit of every quantity you use"
-    r90 = 7.3
-    if not close(as_number(ask(0.02 * r90, r90)), 8.48):
-        return "without a width, Galaxy Zoo 2's own framing comes out wrong. Is the default 424?"
+        seen = f"{scale:.4f} arcsec/pixel, R90 {r90:.4f} arcsec, {width} px"
+        cases[seen] = scale, r90, width
+    what = "one number, the side in units of R90"
+    if complaint := compare(ask, frame_in_r90, cases, FRAME_MISTAKES, what, rtol=5e-6):
+        return complaint
+    cases = {f"R90 {r90} arcsec at 0.02 R90 per pixel": (0.02 * r90, r90) for r90 in (7.3, 11.0)}
+    if complaint := compare(ask, frame_in_r90, cases, {}, what):
+        return f"without a width, {complaint}. Is the default 424?"
     return None
 
 
@@ -128,7 +211,8 @@ FRAME = Exercise(
         "both told him: his cutouts had the default 0.4 arcsec/pixel, where 0.1 was wanted.\n\n"
         "Write `frame_in_r90(pixel_scale, petro_r90, width=424)`: `pixel_scale` in arcsec per "
         "pixel, `petro_r90` in arcsec, `width` in pixels. Return the full side of the frame in "
-        "units of R90. Then compare Galaxy Zoo 2 with 0.4 and 0.1 arcsec/pixel for R90 = 8 arcsec."
+        "units of R90, not rounded. For R90 = 8 arcsec, `frame_in_r90(0.4, 8)` is 21.2, more than "
+        "twice Galaxy Zoo 2's, and `frame_in_r90(0.1, 8)` is 5.3."
     ),
     stub='''def frame_in_r90(pixel_scale, petro_r90, width=424):
     """Side of the frame in units of R90."""
@@ -153,40 +237,104 @@ def rotation_matrix(angle_deg: float, flip: bool) -> np.ndarray:
     return np.array([[cos, -sin], [sin, cos]]) @ mirror
 
 
-def _check_rotation(ask: Answer) -> str | None:
-    def matrix(angle: float, flip: bool) -> np.ndarray:
-        return as_array(ask(angle, flip), (2, 2))
+def _mirrored(before: np.ndarray | None, after: np.ndarray | None) -> Callable[..., np.ndarray]:
+    def answer(angle: float, flip: bool) -> np.ndarray:
+        turned = rotation_matrix(angle, False)
+        if flip and before is not None:
+            turned = turned @ before
+        return after @ turned if flip and after is not None else turned
 
-    east = np.array([1.0, 0.0])
-    for angle in (90.0, 0.0, 30.0, -75.0, 200.0):
-        turned, seen = matrix(angle, False), f"{angle:g} degrees without flip"
-        scale = float(np.linalg.norm(turned @ east))
-        if not close(turned.T @ turned, np.eye(2)):
+    return answer
+
+
+_X, _Y = np.diag([-1.0, 1.0]), np.diag([1.0, -1.0])
+ROTATION_MISTAKES: Mistakes = {
+    "mirrored last": (_mirrored(None, _X), "Which comes first, the mirror or the turn?"),
+    "up and down": (
+        _mirrored(_Y, None),
+        "You mirror above and below. Left and right was asked for: which coordinate changes sign?",
+    ),
+    "up and down, last": (
+        _mirrored(None, _Y),
+        "You mirror above and below, and after turning. Left and right, and first, was asked for",
+    ),
+    "x and y": (
+        _mirrored(np.array([[0.0, 1.0], [1.0, 0.0]]), None),
+        "You exchange x and y. The mirror asked for changes the sign of x",
+    ),
+    "half turn": (
+        lambda angle, flip: rotation_matrix(angle + 180 * bool(flip), False),
+        "The determinant is +1, that of a rotation. A mirror image cannot be had by turning: how "
+        "many axes may change sign?",
+    ),
+    "no flip": (
+        lambda angle, flip: rotation_matrix(angle, False),
+        "Your matrix is the same with and without flip",
+    ),
+    "always": (
+        lambda angle, flip: rotation_matrix(angle, True),
+        "Your matrix is the same with and without flip",
+    ),
+    "reversed": (
+        lambda angle, flip: rotation_matrix(angle, not flip),
+        "You mirror when flip is false",
+    ),
+    "clockwise": (lambda angle, flip: rotation_matrix(-angle, flip), "In which sense do you turn?"),
+    "transposed": (
+        lambda angle, flip: rotation_matrix(angle, flip).T,
+        "Your matrix is transposed: in which sense does it turn a column (x, y)?",
+    ),
+    "radians": (
+        lambda angle, flip: rotation_matrix(np.degrees(angle), flip),
+        "In which unit is the angle given, and which unit does np.cos expect?",
+    ),
+    "both sines positive": (
+        lambda angle, flip: (
+            (rotation_matrix(angle, False) * [[1, -1], [1, 1]]) @ (_X if flip else np.eye(2))
+        ),
+        "Where does north, (0, 1), go? One of the two sines has the wrong sign",
+    ),
+    "sine and cosine swapped": (
+        lambda angle, flip: rotation_matrix(90 - angle, False) @ (_X if flip else np.eye(2)),
+        "Sine and cosine have changed places",
+    ),
+    "whole degrees": (
+        lambda angle, flip: rotation_matrix(int(angle), flip),
+        "You cut the angle to whole degrees",
+    ),
+}
+
+
+def _check_rotation(ask: Answer) -> str | None:
+    what = "a matrix of shape (2, 2)"
+    angles = (90.0, 0.0, 30.0, -75.0, 200.0, 12.34, 400.5, -460.0, 45.0)
+    cases = {
+        f"{angle:g} degrees {'with' if flip else 'without'} flip": (angle, flip)
+        for flip in (False, True)
+        for angle in angles
+    }
+    complaint = compare(ask, rotation_matrix, cases, ROTATION_MISTAKES, what)
+    if complaint is None or complaint.count(". ") > 0:
+        return complaint
+    for seen, (angle, flip) in cases.items():
+        matrix = as_array(ask(angle, flip, seen=seen), (2, 2), what)
+        if close(matrix, rotation_matrix(angle, flip)):
+            continue
+        east, north = matrix[:, 0], matrix[:, 1]
+        if not close(matrix.T @ matrix, np.eye(2)):
             return (
-                f"for {seen} a vector of length 1 gets length {scale:.3f}, or right angles are lost"
+                f"{complaint}: east gets length {np.linalg.norm(east):.3f} and north "
+                f"{np.linalg.norm(north):.3f}, or the right angle between them is lost"
             )
-        radians = rotation_matrix(np.degrees(angle), False)
-        if close(turned, radians) and not close(radians, rotation_matrix(angle, False)):
-            return f"for {seen}, east is turned to {_deg(turned @ east):.1f} degrees: which unit?"
-        if close(turned, rotation_matrix(-angle, False)) and angle % 180:
-            return f"for {seen}, east is turned to {_deg(turned @ east):.1f} degrees: which sense?"
-        if not close(turned, rotation_matrix(angle, False)):
-            return f"for {seen}, east is turned to {_deg(turned @ east):.1f} degrees"
-        flipped = matrix(angle, True)
-        if close(flipped, turned):
-            return f"for {angle:g} degrees the matrix is the same with and without flip"
-        if close(np.linalg.det(flipped), 1):
-            return (
-                f"for {angle:g} degrees and flip, the determinant is +1, that of a rotation. A "
-                "mirror image cannot be had by turning: how many axes may change sign?"
-            )
-        if not close(flipped.T @ flipped, np.eye(2)):
-            return f"for {angle:g} degrees and flip, lengths change; the determinant must be -1"
-        if not close(flipped, rotation_matrix(angle, True)):
-            return (
-                f"for {angle:g} degrees and flip: which axis is mirrored, before or after turning?"
-            )
-    return None
+        if close(np.linalg.det(matrix), -1) and not flip:
+            return f"{complaint}: your matrix mirrors, without flip"
+        sides = [f"{_deg(side):.1f}" for side in (east, north)]
+        wanted = [f"{_deg(side):.1f}" for side in rotation_matrix(angle, flip).T]
+        return (
+            f"{complaint}: east (1, 0) goes to {sides[0]} degrees and north (0, 1) to {sides[1]}; "
+            f"{wanted[0]} and {wanted[1]} is right"
+        )
+    return complaint
 
 
 def _deg(vector: Any) -> float:
@@ -204,7 +352,8 @@ ROTATION = Exercise(
         "'flip' that is a half turn in disguise shows nothing new.\n\n"
         "Write `rotation_matrix(angle_deg, flip)`: first mirror left and right if `flip` is true "
         "(x becomes -x), then rotate by `angle_deg` degrees counter-clockwise (x to the right, y "
-        "up). Return the matrix that does both to a column vector `(x, y)`, shape `(2, 2)`."
+        "up). Return the matrix that does both to a column vector `(x, y)`, shape `(2, 2)`: "
+        "`rotation_matrix(90, False)` is `[[0, -1], [1, 0]]`."
     ),
     stub='''def rotation_matrix(angle_deg, flip):
     """Matrix that mirrors left and right if flip, then rotates; shape (2, 2)."""

@@ -3,11 +3,12 @@
 Each repairs a flaw of the published Kaggle notebook (see the package's docstring).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, as_array, as_number, close
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare
 
 Batches = list[tuple[np.ndarray, np.ndarray]]
 
@@ -26,36 +27,133 @@ def rmse(batches: Batches) -> float:
     return float(np.sqrt(squares / sum(true.size for _, true in batches)))
 
 
+def _errors(batches: Batches) -> np.ndarray:
+    return np.concatenate([predicted - true for predicted, true in batches])
+
+
+def _unlike_rmse(
+    per_batch: Callable[[np.ndarray], Any], weights: Callable[[np.ndarray], Any] = lambda _: 1.0
+) -> Callable[[Batches], Any]:
+    """Give a weighted mean over batches of what is computed from the errors of each."""
+
+    def answer(batches: Batches) -> Any:
+        errors = [predicted - true for predicted, true in batches]
+        return np.average(
+            [per_batch(one) for one in errors], weights=[weights(one) for one in errors]
+        )
+
+    return answer
+
+
+def _root_mean_square(errors: np.ndarray) -> Any:
+    return np.sqrt((errors**2).mean())
+
+
+_ORDER = "In which order do you average and take the root?"
+RMSE_MISTAKES: Mistakes = {
+    "mean of roots": (
+        _unlike_rmse(_root_mean_square),
+        f"You average the roots of the batches. {_ORDER}",
+    ),
+    "weighted mean of roots": (
+        _unlike_rmse(_root_mean_square, len),
+        f"You average the roots of the batches, weighted by their galaxies. {_ORDER}",
+    ),
+    "batches weigh the same": (
+        lambda batches: np.sqrt(_unlike_rmse(lambda errors: (errors**2).mean())(batches)),
+        "A batch of 6 galaxies counts as much as one of 64. How much does each galaxy of a small "
+        "batch weigh?",
+    ),
+    "no root": (
+        lambda batches: rmse(batches) ** 2,
+        "That is the mean square. What is missing in a *root* mean square?",
+    ),
+    "sum over answers": (
+        lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1]),
+        "You add over the answers of a galaxy and average over galaxies. Mean of what?",
+    ),
+    "sum": (
+        lambda batches: np.sqrt((_errors(batches) ** 2).sum()),
+        "You add all squares. Their mean was asked for",
+    ),
+    "37 answers": (
+        lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1] / 37),
+        "You divide by 37 answers for each galaxy. How many are there?",
+    ),
+    "absolute": (
+        lambda batches: np.abs(_errors(batches)).mean(),
+        "That is the mean absolute error. Errors are squared before they are averaged",
+    ),
+    "for each answer": (
+        lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=0)).mean(),
+        "You take a root for each answer and average the roots (as scikit-learn does for many "
+        f"outputs). {_ORDER}",
+    ),
+    "for each galaxy": (
+        lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=1)).mean(),
+        f"You take a root for each galaxy and average the roots. {_ORDER}",
+    ),
+    "deviation": (
+        lambda batches: _errors(batches).std(),
+        "That is the standard deviation of the errors: an error that all share is lost",
+    ),
+    "mean error": (
+        lambda batches: abs(_errors(batches).mean()),
+        "Errors of both signs cancel. Square each before you average",
+    ),
+    "one less": (
+        lambda batches: np.sqrt((_errors(batches) ** 2).sum() / (_errors(batches).size - 1)),
+        "You divide by one number less than there are",
+    ),
+    "first batch": (lambda batches: rmse(batches[:1]), "That is the first batch alone"),
+    "last batch": (lambda batches: rmse(batches[-1:]), "That is the last batch alone"),
+    "without the last batch": (
+        lambda batches: rmse(batches[:-1] or batches),
+        "You leave out the last batch",
+    ),
+    "as large as the first": (
+        lambda batches: np.sqrt(
+            (_errors(batches) ** 2).sum() / (len(batches) * batches[0][1].size)
+        ),
+        "You divide as if all batches were as large as the first",
+    ),
+    "without the last answer": (
+        lambda batches: rmse([(one[:, :-1], two[:, :-1]) for one, two in batches]),
+        "You leave out the last answer",
+    ),
+    "one answer": (
+        lambda batches: rmse([(one[:, :1], two[:, :1]) for one, two in batches]),
+        "You look at the first answer only",
+    ),
+    "largest": (lambda batches: np.abs(_errors(batches)).max(), "That is the largest error"),
+}
+
+
 def _check_rmse(ask: Answer) -> str | None:
     rng = np.random.default_rng(31)
     true = rng.uniform(0, 1, (70, 37))
-    predicted = true + rng.normal(0, 1, (70, 37)) * np.linspace(0.02, 0.3, 70)[:, None]
-    what = "one number, the RMSE"
-    offset = as_number(ask(_batches(true + 0.1, true), seen="errors that are all 0.1"), what)
-    if close(offset, 0.01):
-        return "when every error is 0.1 you give 0.01: what is missing in a *root* mean square?"
-    if close(offset, 0.1 * np.sqrt(37), 1e-3):
-        return "when every error is 0.1 you give 0.608, larger by the root of 37. Mean of what?"
-    if not close(offset, 0.1):
-        return f"when every error is 0.1, in one batch of 70 galaxies, you give {offset:.4g}"
-    cases = {"7 of 10": range(10, 70, 10), "64 and 6": [64], "1, 39 and 30": [1, 40]}
-    whole = as_number(ask(_batches(predicted, true), seen="one batch of 70"), what)
-    for name, ends in cases.items():
-        got = as_number(ask(_batches(predicted, true, *ends), seen=f"batches of {name}"), what)
-        if close(got, whole):
-            continue
-        seen = f"for the same 70 galaxies you give {whole:.5f} in one batch and {got:.5f} in "
-        seen += f"batches of {name}"
-        if name == "7 of 10":
-            return (
-                f"{seen}. All batches weigh the same there: in which order do you average and root?"
-            )
-        return (
-            f"{seen}, though equal batches agree. How much does each galaxy of a small batch weigh?"
-        )
-    return (
-        None if close(whole, rmse(_batches(predicted, true))) else "try it by hand on two galaxies"
+    spread = np.linspace(0.02, 0.3, 70)[:, None] * np.linspace(0.5, 2, 37)
+    predicted = true + 0.02 + rng.normal(0, 1, (70, 37)) * spread
+    few = rng.permutation(37)[:4]
+    offset = {
+        "errors that are all 0.1, in one batch": (_batches(true + 0.1, true),),
+        "one galaxy with the errors 0.3 and -0.4": (
+            [(np.array([[0.3, 0.6]]), np.array([[0, 1]]))],
+        ),
+    }
+    cases: dict[str, tuple[Any, ...]] = {
+        f"70 galaxies in batches of {name}": (_batches(predicted, true, *ends),)
+        for name, ends in {
+            "70": [],
+            "7 of 10": range(10, 70, 10),
+            "64 and 6": [64],
+            "1, 39 and 30": [1, 40],
+        }.items()
+    }
+    cases["70 galaxies and 4 answers, in batches of 40 and 30"] = (
+        _batches(predicted[:, few], true[:, few], 40),
     )
+    return compare(ask, rmse, offset | cases, RMSE_MISTAKES, "one number, the RMSE")
 
 
 RMSE = Exercise(
@@ -63,13 +161,14 @@ RMSE = Exercise(
     title="One RMSE, whatever the batches",
     question=(
         "The Kaggle notebook reports an RMSE made by `rmse_loss`: the root of each batch's mean "
-        "squared error, averaged over batches. Two things go wrong. A mean of roots is never more "
-        "than the root of the mean, so the number flatters the model, the more so the smaller the "
-        "batches; and a last batch of 6 galaxies weighs as much as one of 64. Scores that depend "
-        "on the batch size cannot be compared with a leaderboard.\n\n"
+        "squared error, averaged over batches. Two things go wrong. For batches of one size, a "
+        "mean of roots is never more than the root of the mean, so the number flatters the model; "
+        "and a last batch of 6 galaxies weighs as much as one of 64, for better or worse. Scores "
+        "that depend on the batch size cannot be compared with a leaderboard.\n\n"
         "Write `rmse(batches)`: a list of pairs `(predicted, true)` of numpy arrays, each of shape "
-        "`(galaxies in the batch, answers)`. Return the square root of the mean of all squared "
-        "errors, over **all galaxies and all answers**: the same however the galaxies are batched."
+        "`(galaxies in the batch, answers)`, 37 answers or fewer. Return the square root of the "
+        "mean of all squared errors, over **all galaxies and all answers**: the same however the "
+        "galaxies are batched. For one galaxy with the errors 0.3 and -0.4 it is 0.3536."
     ),
     stub='''def rmse(batches):
     """Root of the mean squared error over all galaxies and answers."""
@@ -103,72 +202,179 @@ def get_accuracy(
     return np.divide(correct, asked, out=np.full(len(asked), np.nan), where=asked > 0)
 
 
-def _check_accuracy(ask: Answer) -> str | None:
-    def got(batches: Batches, sizes: list[int], parents: list[int | None], seen: str) -> np.ndarray:
-        what = f"one accuracy for each of {len(sizes)} questions, shape ({len(sizes)},)"
-        return as_array(ask(batches, sizes, parents, seen=seen), (len(sizes),), what)
+Tree = tuple[list[int], list[int | None]]
+ONE: Tree = [3], [None]
+GALAXY_ZOO: Tree = (
+    [3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6],
+    [None, 1, 4, 4, 4, None, 0, 13, 3, 7, 7],
+)
 
+
+def _unlike_accuracy(flaw: str) -> Callable[..., np.ndarray]:
+    """Give the reference with one flaw."""
+
+    def hits(out: np.ndarray, true: np.ndarray, whole: tuple[np.ndarray, np.ndarray]) -> Any:
+        if flaw == "smallest":
+            return out.argmin(1) == true.argmin(1)
+        if flaw == "all answers":
+            return whole[0].argmax(1) == whole[1].argmax(1)
+        if flaw == "more than half":
+            return ((out > 0.5) == (true > 0.5)).all(1)
+        if flaw == "one arg-max":
+            return np.full(len(out), out.argmax() == true.argmax())
+        return out.argmax(1) == true.argmax(1)
+
+    def was_asked(outputs: np.ndarray, labels: np.ndarray, q: int, sizes: Any, parent: Any) -> Any:
+        start = sum(sizes[:q])
+        if flaw == "root cut" and parent is None:
+            return labels[:, start : start + sizes[q]].max(1) >= 0.5
+        if parent is None or (flaw == "zero is none" and not parent) or flaw == "everybody":
+            return np.ones(len(labels), bool)
+        if flaw == "own answers":
+            return labels[:, start : start + sizes[q]].sum(1) >= 0.5
+        if flaw == "question number":
+            return labels[:, sizes.index(sizes[q])] >= 0.5
+        yes, forecast = labels[:, parent], outputs[:, parent]
+        rules = {
+            "more than": yes > 0.5,
+            "anybody": yes > 0,
+            "0.6": yes >= 0.6,
+            "by the model": forecast >= 0.5,
+            "by either": (yes >= 0.5) | (forecast >= 0.5),
+            "by both": (yes >= 0.5) & (forecast >= 0.5),
+        }
+        return rules.get(flaw, yes >= 0.5)
+
+    def answer(batches: Batches, sizes: Sequence[int], parents: Sequence[int | None]) -> np.ndarray:
+        if flaw == "last batch":
+            batches = batches[-1:]
+        if flaw == "first batch":
+            batches = batches[:1]
+        right, asked = np.zeros((2, len(batches), len(sizes)))
+        for b, (outputs, labels) in enumerate(batches):
+            for q, (n, parent) in enumerate(zip(sizes, parents, strict=True)):
+                start = q if flaw == "offset" else sum(sizes[:q])
+                end = start + n + {"one more": 1, "one less": -(n > 2)}.get(flaw, 0)
+                hit = hits(outputs[:, start:end], labels[:, start:end], (outputs, labels))
+                mask = was_asked(outputs, labels, q, list(sizes), parent)
+                right[b, q] = hit.sum() if flaw == "hits not masked" else (hit & mask).sum()
+                asked[b, q] = len(mask) if flaw == "divided by all" else mask.sum()
+        with np.errstate(all="ignore"):
+            if flaw == "number of batches":
+                return right.sum(0) / len(batches)
+            if flaw == "mean of batches":
+                return (right / asked).mean(0)
+            if flaw == "mean of known batches":
+                known = asked > 0
+                return np.where(known, right / np.maximum(asked, 1), 0).sum(0) / known.sum(0)
+            share = right.sum(0) / asked.sum(0)
+            if flaw == "one more asked":
+                return right.sum(0) / (asked.sum(0) + 1)
+            if flaw == "pooled":
+                return np.full(len(sizes), right.sum() / asked.sum())
+            ends: dict[str, Any] = {
+                "count": right.sum(0),
+                "error": 1 - share,
+                "per cent": 100 * share,
+                "zero": np.nan_to_num(share),
+                "one": np.nan_to_num(share, nan=1.0),
+            }
+            return ends.get(flaw, share)
+
+    return answer
+
+
+_FLAWS = {
+    "one arg-max": "How many numbers does the arg-max give for a batch? Print its shape",
+    "offset": "Which columns did each question read? Question q does not start at column q",
+    "number of batches": "A count is divided by the number of batches. A share of what?",
+    "everybody": "You score all galaxies. Those who were not asked question q have no answer to it",
+    "divided by all": "You divide by all galaxies, and count only those asked as right",
+    "hits not masked": "You count as right galaxies that were not asked",
+    "by the model": "Who was asked: by the volunteers' path or the model's?",
+    "by either": "The model has no say in who was asked",
+    "by both": "The model has no say in who was asked",
+    "more than": "A parent fraction of exactly 0.5 is enough",
+    "anybody": "You count galaxies whose question a single volunteer was asked. Half was asked for",
+    "0.6": "A parent fraction of 0.5 to 0.6 is enough",
+    "root cut": "A question without a parent was asked of everybody",
+    "zero is none": "Column 0 is a parent as well; only None stands for no parent",
+    "own answers": "Who was asked stands in the parent's column, not in the question's own answers",
+    "mean of batches": "You average over batches. Does each galaxy weigh the same?",
+    "mean of known batches": "You average over batches. Does each galaxy weigh the same?",
+    "first batch": "That is the first batch alone",
+    "last batch": "That is the last batch alone. Where do the sums start?",
+    "one more": "A question reads one column too many",
+    "one less": "A question reads one column too few",
+    "all answers": "Your arg-max runs over the answers of all questions together",
+    "smallest": "You compare the least likely answers",
+    "more than half": "The answer of a question is its largest fraction, not one above 0.5",
+    "one more asked": "You divide by one galaxy more than were asked",
+    "pooled": "One accuracy for all questions together; one for each was asked for",
+    "count": "Those are counts. Shares of the galaxies asked were asked for",
+    "error": "Those are the shares that are wrong",
+    "per cent": "Those are percentages. A share lies between 0 and 1",
+    "zero": "Nobody was asked there, and the accuracy is 0. Is that known? nan was asked for",
+    "one": "Nobody was asked there, and the accuracy is 1. Is that known? nan was asked for",
+}
+ACCURACY_MISTAKES: Mistakes = {
+    flaw: (_unlike_accuracy(flaw), message) for flaw, message in _FLAWS.items()
+}
+
+
+def _accuracy_cases() -> dict[str, tuple[Any, ...]]:
     rng = np.random.default_rng(32)
+    cases: dict[str, tuple[Any, ...]] = {}
+
     labels = rng.uniform(0, 1, (5, 3))
     outputs = labels.copy()
-    outputs[[2, 4]] = np.roll(labels[[2, 4]], 1, axis=1)  # galaxies 2 and 4 predicted wrongly
-    value = got([(outputs[:4], labels[:4])], [3], [None], "one batch of 4 galaxies")[0]
-    if value > 1:
-        return f"3 of 4 galaxies are right, and the accuracy is {value:g}. A share of what?"
-    if value in (0, 1):
-        return (
-            f"3 of 4 galaxies are right, and the accuracy is {value:g}. How many numbers does the "
-            "arg-max give for a batch of 4? Print its shape"
-        )
-    if not close(value, 0.75):
-        return f"3 of 4 galaxies are right in one batch, and the accuracy is {value:.4g}"
+    outputs[2] = np.roll(labels[2], 1)
+    seen = "one question and one batch of 4 galaxies, 3 of them right"
+    cases[seen] = ([(outputs[:4], labels[:4])], *ONE)
 
-    labels, sizes = rng.uniform(0, 0.9, (12, 7)), [3, 2, 2]
+    labels = rng.uniform(0, 0.9, (12, 7))
     outputs = labels.copy()
     outputs[:, :3] = np.roll(labels[:, :3], 1, axis=1)
-    values = got([(outputs, labels)], sizes, [None, None, None], "3 questions")
-    if not close(values, [0, 1, 1]):
-        return (
-            "of 3 questions with 3, 2 and 2 answers only the first was predicted wrongly, always; "
-            f"your accuracies are {values.round(2).tolist()}. Which columns did each question read?"
-        )
+    seen = "questions of 3, 2 and 2 answers, of which the first is always wrong"
+    cases[seen] = ([(outputs, labels)], [3, 2, 2], [None, None, None])
 
     labels = rng.uniform(0.1, 0.4, (10, 5))
     labels[:5, 1] = [0.9, 0.8, 0.7, 0.6, 0.5]  # five were asked, the last one only just
     outputs = labels.copy()
     outputs[4:, 3:] = labels[4:, :2:-1]  # question 2: the first four right, the others wrong
     outputs[:, 1] = [0.6, 0, 0, 0, 0, 0.6, 0.6, 0.6, 0, 0]
-    value = got([(outputs, labels)], [3, 2], [None, 1], "10 galaxies, 5 of them asked")[1]
-    seen = "5 of 10 galaxies were asked question 2, and 4 of the 5 are right"
-    if close(value, 0.4):
-        return f"{seen}; your accuracy is 0.4. What can be right about the other five?"
-    if close(value, 0.25):
-        return (
-            f"{seen}; your accuracy is 0.25. Who was asked: by the volunteers' path or the model's?"
-        )
-    if close(value, 1):
-        return f"{seen}; your accuracy is 1. One galaxy's parent fraction is exactly 0.5"
-    if not close(value, 0.8):
-        return f"{seen}; your accuracy is {value:.4g}"
+    outputs[:, 0] = 0.9
+    seen = "10 galaxies, 5 of them asked question 2 (one by 0.5 exactly), of these 4 right"
+    cases[seen] = ([(outputs, labels)], [3, 2], [None, 1])
 
     labels = np.eye(3)[[0, 1, 2, 0, 1]]
     outputs = np.eye(3)[[0, 1, 0, 0, 2]]
-    value = got(_batches(outputs, labels, 4), [3], [None], "batches of 4 and 1")[0]
-    if not close(value, 0.6):
-        return (
-            f"3 of 5 galaxies are right; in batches of 4 and 1 you give {value:.4g}. Does each "
-            "galaxy weigh the same?"
-        )
-    tree = [3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6], [None, 1, 4, 4, 4, None, 0, 13, 3, 7, 7]
-    labels, outputs = rng.uniform(0.2, 0.8, (90, 37)), rng.uniform(0.2, 0.8, (90, 37))
+    cases["3 of 5 galaxies right, in batches of 4 and 1"] = (_batches(outputs, labels, 4), *ONE)
+
+    tree = [2, 3, 2], [None, 0, 3]
+    labels, outputs = rng.dirichlet([2] * 7, 60) * 2, rng.dirichlet([2] * 7, 60) * 2
+    labels[:20, 0], labels[20:40, 3] = 0.1, 0.2  # nobody asked in one batch, some in the others
+    labels[20:, 0], labels[40:, 3] = 0.8, 0.7
+    seen = "3 questions in batches of 20, in the first of which nobody was asked questions 2 and 3"
+    cases[seen] = (_batches(outputs, labels, 20, 40), *tree)
+
+    labels, outputs = rng.uniform(0.2, 0.8, (2, 90, 37))
+    outputs = np.log(outputs)  # scores need not be fractions
     pairs = _batches(outputs, labels, 40, 80)
-    if not close(got(pairs, *tree, "Galaxy Zoo 2's 11 questions"), get_accuracy(pairs, *tree)):
-        return "small cases agree, but not all of Galaxy Zoo 2's 11 questions in three batches"
+    cases["Galaxy Zoo 2's 11 questions, negative outputs and batches of 40, 40 and 10"] = (
+        pairs,
+        *GALAXY_ZOO,
+    )
+    labels = labels.copy()
     labels[:, 0] = 0
-    value = as_array(ask([(outputs, labels)], *tree, seen="nobody asked"), (11,), finite=False)[6]
-    if not np.isnan(value):
-        return f"nobody was asked question 7, and its accuracy is {value:g}. Is that known?"
-    return None
+    seen = "Galaxy Zoo 2's 11 questions, the seventh of which nobody was asked"
+    cases[seen] = (_batches(outputs, labels, 50), *GALAXY_ZOO)
+    return cases
+
+
+def _check_accuracy(ask: Answer) -> str | None:
+    what = "one accuracy for each question, shape (questions,)"
+    return compare(ask, get_accuracy, _accuracy_cases(), ACCURACY_MISTAKES, what)
 
 
 ACCURACY = Exercise(
@@ -183,8 +389,10 @@ ACCURACY = Exercise(
         "Repair it. `batches` is a list of `(outputs, labels)`, arrays of shape `(galaxies, "
         "answers)`; `n_sub_classes` the number of answers of each question; `parents` the column "
         "of the answer that leads to each question, or None. Score question `q` on galaxies with "
-        "`labels[:, parents[q]] >= 0.5` (all, if None). Return its shares right, shape "
-        "`(questions,)`; nan where nobody was asked."
+        "`labels[:, parents[q]] >= 0.5` (all, if None). A galaxy is right when the largest output "
+        "and the largest label of the question are the same answer. Return the share of right "
+        "galaxies for each question, over all batches together, shape `(questions,)`; nan where "
+        "nobody was asked."
     ),
     stub='''def get_accuracy(batches, n_sub_classes, parents):
     """Accuracy of each question among the galaxies asked, shape (questions,)."""

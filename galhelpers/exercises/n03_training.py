@@ -25,12 +25,12 @@ class SmallNetwork(nn.Module):
         self.net = nn.Sequential(
             nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2)
         )
-        self.modes: list[bool] = []
+        self.modes: list[tuple[bool, bool]] = []  # of itself, and of all its parts
         self.handed_out: Any = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, 4) to (n, 2)."""
-        self.modes.append(self.training)
+        self.modes.append((self.training, all(part.training for part in self.modules())))
         return self.net(x)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
@@ -70,42 +70,127 @@ def train_one_epoch(
         optimizer.step()
 
 
-def _accumulated(model: nn.Module, optimizer: Any, batches: Pairs, loss_function: Loss) -> None:
-    model.train()
-    for images, targets in batches:
-        loss_function(model(images), targets).backward()
-        optimizer.step()
+def _lopsided(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Give a loss that no library has, and that is another one when its inputs are exchanged."""
+    return ((outputs - targets) ** 2 * (1 + targets.abs())).mean()
+
+
+class _Heard:
+    """The loss, which counts its calls and notes whether the targets came second."""
+
+    def __init__(self) -> None:
+        self.calls, self.swapped = 0, False
+
+    def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.swapped |= targets.requires_grad and not outputs.requires_grad
+        return _lopsided(outputs, targets)
+
+
+def _unlike_epoch(flaw: str) -> Callable[..., None]:
+    """Give plain training with one flaw."""
+
+    def train(model: nn.Module, optimizer: Any, batches: Any, loss_function: Loss) -> None:
+        model.train()
+        if flaw == "frozen":
+            for part in model.modules():
+                if isinstance(part, nn.BatchNorm1d):
+                    part.eval()
+        if flaw == "cleared once":
+            optimizer.zero_grad()
+        if flaw == "reversed":
+            batches = batches[::-1]
+        for i, (images, targets) in enumerate(batches):
+            if flaw == "first batch again":
+                images, targets = batches[0]
+            if flaw not in ("never cleared", "cleared once", "cleared after") and not (
+                flaw == "first not cleared" and i == 0
+            ):
+                optimizer.zero_grad()
+            loss = loss_function(model(images), targets)
+            if flaw == "other loss":
+                loss = nn.functional.mse_loss(model.eval()(images), targets)
+            factor = {"larger": 2.0, "smaller": 1 / len(images), "negative": -1.0}.get(flaw, 1.0)
+            (factor * loss).backward()
+            if flaw == "clipped":
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if flaw == "other rate":
+                optimizer.param_groups[0]["lr"] = 0.01
+            optimizer.step()
+            if flaw == "cleared after":
+                optimizer.zero_grad()
+
+    return train
+
+
+_STALE = "The model arrived with gradients from before, and they entered your first step. "
+EPOCH_MISTAKES = {
+    "never cleared": (
+        "the second step used the gradients of the first batch as well. backward() adds to what "
+        "is there; nothing had taken the old ones away"
+    ),
+    "cleared once": (
+        "the second step used the gradients of the first batch as well. backward() adds to what "
+        "is there; you clear it once, before the loop"
+    ),
+    "cleared after": (
+        f"{_STALE}Clear them before each backward(), not only after a step, so that the gradient "
+        "is that of this batch alone"
+    ),
+    "first not cleared": f"{_STALE}Clear them before each backward()",
+    "negative": "the steps go up the gradient. Which sign has the loss?",
+    "larger": "each step is twice as long as it should be: the loss counts twice",
+    "smaller": "you divide the loss by the number of images; loss_function has averaged already",
+    "clipped": "you shorten gradients. Nobody asked for it",
+    "other rate": "you set a learning rate. The optimiser comes with its own",
+    "first batch again": "every step used the first batch",
+    "reversed": "you went through the batches backwards. Their own order was asked for",
+    "frozen": "the batch normalisation stayed in evaluation mode",
+}
 
 
 def _check_epoch(ask: Answer) -> str | None:
     generator = torch.Generator().manual_seed(33)
     batches = [
-        (torch.randn(6, 4, generator=generator), torch.randn(6, 2, generator=generator))
-        for _ in range(3)
+        (torch.randn(n, 4, generator=generator), torch.randn(n, 2, generator=generator))
+        for n in (6, 6, 4)
     ]
 
-    def after(train: Callable[..., Any], **options: Any) -> tuple[SmallNetwork, _Counted]:
+    def after(train: Callable[..., Any], loss: Loss, **how: Any) -> tuple[SmallNetwork, _Counted]:
         torch.manual_seed(0)
         model = SmallNetwork().eval()  # as a validation leaves it
+        for weight in model.parameters():
+            weight.grad = torch.ones_like(weight)  # as a batch before left it
         optimizer = _Counted(model)
         torch.manual_seed(1)  # the same dropout for everybody
-        train(model, optimizer, copy.deepcopy(batches), nn.functional.mse_loss, **options)
+        train(model, optimizer, copy.deepcopy(batches), loss, **how)
         return model, optimizer
 
-    seen = "a network with dropout, its optimiser, and 3 batches of 6 vectors"
-    model, optimizer = after(ask, copied=False, seen=seen)
-    if not all(model.modes):
-        return (
-            f"at batch {model.modes.index(False) + 1} of 3 the model was in evaluation mode: its "
-            "dropout did nothing. A validation had left it so; who switches it back?"
-        )
-    if len(model.modes) != 3:
-        return f"there were 3 batches, and the model was called {len(model.modes)} times"
+    loss = _Heard()
+    seen = "a network with dropout, its optimiser, and 3 batches of 6, 6 and 4 vectors"
+    model, optimizer = after(ask, loss, copied=False, seen=seen)
+    calls = len(model.modes)
+    for i, (itself, parts) in enumerate(model.modes):
+        if itself and not parts:
+            return (
+                f"at batch {i + 1} of 3 the model was in training mode, but parts of it were not: "
+                "dropout and batch normalisation stayed in evaluation mode. Which call reaches "
+                "all parts?"
+            )
+        if not itself:
+            return (
+                f"at batch {i + 1} of 3 the model was in evaluation mode: its dropout did nothing. "
+                "A validation had left it so; who switches it back?"
+            )
+    if calls != 3:
+        return f"there were 3 batches, and the model you were given was called {calls} times"
     if optimizer.steps != 3:
         return (
-            f"for 3 batches the optimiser made {optimizer.steps} steps. Gradients say where to go; "
-            "what goes there, and how often?"
+            f"for 3 batches the optimiser you were given made {optimizer.steps} steps. Gradients "
+            "say where to go; what goes there, and how often?"
         )
+    if loss.swapped:
+        return "loss_function(targets, outputs) was called; (outputs, targets) is its order"
     torch.manual_seed(0)
     got, start = _weights(model), _weights(SmallNetwork())
     if torch.equal(got, start):
@@ -113,16 +198,31 @@ def _check_epoch(ask: Answer) -> str | None:
             "the optimiser made its steps, and no weight changed: it found no gradients. In which "
             "order do the calls come?"
         )
-    if torch.allclose(got, _weights(after(_accumulated)[0]), atol=1e-6):
-        return (
-            "the second step used the gradients of the first batch as well. backward() adds to "
-            "what is there; nothing had taken the old ones away"
-        )
-    if not torch.allclose(got, _weights(after(train_one_epoch)[0]), atol=1e-6):
-        return (
-            "after one epoch the weights differ from those of plain training on the same three "
-            "batches in their order, with the loss as given"
-        )
+    if loss.calls == 0:
+        return "loss_function was never called, so another loss was trained. It is an input"
+    right, optimizer_right = after(train_one_epoch, _lopsided)
+    if torch.allclose(got, _weights(right), atol=1e-6):
+        return _side_effects(model, right, optimizer, optimizer_right)
+    for flaw, message in EPOCH_MISTAKES.items():
+        if torch.allclose(got, _weights(after(_unlike_epoch(flaw), _lopsided)[0]), atol=1e-6):
+            return message
+    moved, wanted = (float((one - start).norm()) for one in (got, _weights(right)))
+    return (
+        f"after one epoch on 3 batches the weights have moved by {moved:.4f}, where plain training "
+        f"on the same batches in their order, with the loss as given, moves them by {wanted:.4f}, "
+        f"and {int((~torch.isclose(got, _weights(right), atol=1e-6)).sum())} of {len(got)} weights "
+        "differ"
+    )
+
+
+def _side_effects(
+    model: SmallNetwork, right: SmallNetwork, optimizer: _Counted, optimizer_right: _Counted
+) -> str | None:
+    for (name, one), two in zip(model.named_buffers(), right.buffers(), strict=True):
+        if not torch.allclose(one, two, atol=1e-6):
+            return f"the weights are right, but {name} is {describe(one)}, not as after 3 batches"
+    if optimizer.param_groups[0]["lr"] != optimizer_right.param_groups[0]["lr"]:
+        return "the weights are right, but the optimiser has another learning rate than before"
     return None
 
 
@@ -137,8 +237,9 @@ EPOCH = Exercise(
         "that runs and learns badly.\n\n"
         "Write `train_one_epoch(model, optimizer, batches, loss_function)`: for every `(images, "
         "targets)` in `batches`, one step of the optimiser down the gradient of "
-        "`loss_function(model(images), targets)` for this batch alone, in training mode, whatever "
-        "mode the model arrives in. All are torch objects; what you return is ignored."
+        "`loss_function(model(images), targets)`, in training mode, whatever mode the model "
+        "arrives in. The gradient is that of this batch alone, though the model may arrive with "
+        "gradients of an earlier one. All are torch objects; what you return is ignored."
     ),
     stub='''def train_one_epoch(model, optimizer, batches, loss_function):
     """Train the model on every batch once."""
@@ -164,12 +265,20 @@ def snapshot(model: nn.Module) -> dict[str, torch.Tensor]:
 def _check_snapshot(ask: Answer) -> str | None:
     torch.manual_seed(34)
     model = SmallNetwork()
-    model(torch.randn(32, 4))  # gives the batch normalisation's buffers something to remember
+    model(
+        torch.randn(32, 4)
+    ).sum().backward()  # gives the batch normalisation's buffers something to remember
     before = {k: v.clone() for k, v in model.state_dict().items()}
     got = ask(model, copied=False, seen="a small network")
     handed_out = model.handed_out
     if not isinstance(got, Mapping):
         raise NotYet(f"expected a dictionary of tensors, one for each name, got {describe(got)}")
+    changed = [k for k, v in model.state_dict().items() if not torch.equal(v, before[k])]
+    changed += [k for k, p in model.named_parameters() if p.grad is None or not p.requires_grad]
+    if changed:
+        return f"your function has changed {changed[0]} of the model itself. Only look at it"
+    if not all(part.training for part in model.modules()):
+        return "the model came in training mode, and is in evaluation mode now. Only look at it"
     missing = [name for name in before if name not in got]
     if missing:
         return (
@@ -179,29 +288,49 @@ def _check_snapshot(ask: Answer) -> str | None:
     for name, value in got.items():
         if not isinstance(value, torch.Tensor):
             return f"{name} is {describe(value)}; load_state_dict() will want a torch tensor"
+    for name, value in before.items():
+        if got[name].dtype != value.dtype:
+            return (
+                f"{name} is {got[name].dtype} in your dictionary and {value.dtype} in the model: "
+                "not the same numbers"
+            )
+        if got[name].shape != value.shape:
+            return f"{name} has shape {tuple(got[name].shape)}, in the model {tuple(value.shape)}"
+        if not torch.equal(got[name], value):
+            return (
+                f"{name} is not what the model has, the largest difference is "
+                f"{(got[name] - value).abs().max():.3g}. As it is now, to the last digit, was "
+                "asked for"
+            )
     with torch.no_grad():
         for tensor in [*model.parameters(), *model.buffers()]:
             tensor.add_(1)  # in place, as an optimiser does
-    live = [name for name in before if name in got and not torch.equal(got[name], before[name])]
+    live = [name for name in before if not torch.equal(got[name], before[name])]
+    after = "after one more step of training your "
     if live and got is handed_out:
         return (
-            f"after one more step of training your {live[0]} has changed too: state_dict() hands "
-            "out the live tensors, not a copy. 'Best' would always be 'latest'"
+            f"{after}{live[0]} has changed too: state_dict() hands out the live tensors, not a "
+            "copy. 'Best' would always be 'latest'"
         )
+    if live and len(live) < len(before):
+        return f"{after}{live[0]} has changed too. Some tensors are copies, {len(live)} are not"
     if live and isinstance(got, OrderedDict):
-        return (
-            f"after one more step of training your {live[0]} has changed too. The dictionary was "
-            "copied, but how deep did the copy go?"
-        )
+        return f"{after}{live[0]} has changed too. The dictionary was copied, but how deep?"
     if live:
-        return (
-            f"after one more step of training your {live[0]} has changed too. It is a new "
-            "dictionary, but whose tensors are in it?"
-        )
+        return f"{after}{live[0]} has changed too. It is a new dictionary; whose tensors are in it?"
     try:
         SmallNetwork().load_state_dict(dict(got))
     except RuntimeError as error:
         return f"load_state_dict() refuses it: {error}"
+    for later in (model, nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))):
+        again = ask(later, copied=False, seen="a second model, or the same after a step,")
+        if any(not torch.equal(got[name], value) for name, value in before.items()):
+            return "a second snapshot has changed the first one. A new dictionary each time?"
+        wanted = later.state_dict()
+        if not isinstance(again, Mapping) or set(again) != set(wanted):
+            return "a second snapshot, of another model, has not the names of its state_dict()"
+        if any(not torch.equal(again[name], value) for name, value in wanted.items()):
+            return "a second snapshot is not what the model has by then"
     return None
 
 
@@ -215,8 +344,8 @@ SNAPSHOT = Exercise(
         "the end does nothing. No error, no warning; ten times the work for one random draw. The "
         "same line spoils early stopping and every checkpoint kept in memory.\n\n"
         "Write `snapshot(model)`: for a torch module, return a dictionary, name to tensor, with "
-        "everything `model.load_state_dict()` needs to bring back the model as it is now, however "
-        "much it is trained afterwards."
+        "everything `model.load_state_dict()` needs to bring back the model as it is now, to the "
+        "last digit, however much it is trained afterwards. Leave the model itself as it is."
     ),
     stub='''def snapshot(model):
     """Copy of all weights and buffers, unaffected by further training."""

@@ -16,7 +16,7 @@ WRONG = {
             lambda r, s: (s[~np.isnan(s), None] >= r[~np.isnan(r)]).mean(),
             "count each as a whole",
         ),
-        "swapped": (lambda r, s: auc(s, r), "*real* galaxy has the larger value"),
+        "swapped": (lambda r, s: auc(s, r), "the real galaxy has the larger value"),
         "difference of means": (
             lambda r, s: np.nanmean(s) - np.nanmean(r),
             "fluxes become magnitudes",
@@ -31,6 +31,41 @@ WRONG = {
         "NaN spreads": (
             lambda r, s: np.mean((np.sign(s[:, None] - r) + 1) / 2),
             "you give NaN",
+        ),
+        "strictly larger, by ranks": (
+            lambda r, s: float(
+                np.searchsorted(np.sort(r[~np.isnan(r)]), s[~np.isnan(s)]).mean()
+                / np.sum(~np.isnan(r))
+            ),
+            "count them as nothing",
+        ),
+        "rounded": (lambda r, s: round(auc(r, s), 2), "is right"),
+        "pair by pair": (
+            lambda r, s: float(np.mean([b > a for a, b in zip(r, s, strict=False)])),
+            "is right",
+        ),
+        "as many of each": (lambda r, s: auc(r[: len(s)], s[: len(r)]), "is right"),
+        "gini": (lambda r, s: 2 * auc(r, s) - 1, "is right"),
+        "above the median": (lambda r, s: float(np.mean(s > np.nanmedian(r))), "is right"),
+        "without repeats": (lambda r, s: auc(np.unique(r), np.unique(s)), "is right"),
+        "near ties": (
+            lambda r, s: float(
+                np.nanmean((s[:, None] > r) + 0.5 * np.isclose(s[:, None], r, 0, 0.5))
+            ),
+            "is right",
+        ),
+        "number of pairs": (
+            lambda r, s: auc(r, s) * np.sum(~np.isnan(r)) * np.sum(~np.isnan(s)),
+            "is right",
+        ),
+        "NaN as 0": (lambda r, s: auc(np.nan_to_num(r), np.nan_to_num(s)), "five of them NaN"),
+        "NaN as the mean": (
+            lambda r, s: auc(*(np.where(np.isnan(x), np.nanmean(x), x) for x in (r, s))),
+            "five of them NaN",
+        ),
+        "NaN of one side": (
+            lambda r, s: np.mean((s[:, None] > (r := r[~np.isnan(r)])) + 0.5 * (s[:, None] == r)),
+            "five of them NaN",
         ),
         "element by element": (lambda r, s: np.mean(s > r), "raised ValueError"),
     },

@@ -1,70 +1,92 @@
 """Answers to the exercises of n01_data.py: wrong ones, and other right ones."""
 
-import hashlib
-import random
+import math
 
 import numpy as np
+import pandas as pd
 import torch
 from astropy import units
 from astropy.coordinates import SkyCoord
 
-from galhelpers.exercises.n01_data import part_of, separation
+from galhelpers.exercises.n01_data import (
+    CUMULATIVE_MISTAKES,
+    SEPARATION_MISTAKES,
+    SPIRAL_MISTAKES,
+    separation,
+)
 
 WRONG = {
-    "01.1": {
-        "not multiplied": (lambda first, rounded: rounded, "How many were asked?"),
-        "wrong parent": (lambda first, rounded: rounded * first[:, 1:2], "Which answer leads"),
+    "01.1": CUMULATIVE_MISTAKES
+    | {
         "renormalised": (
             lambda first, rounded: np.nan_to_num(
                 (cumulative := rounded * first[:, :1]) / cumulative.sum(1, keepdims=True)
             ),
             "Was everybody asked",
         ),
-        "column by column": (lambda first, rounded: rounded * first, "column by column"),
+        "rounded": (lambda first, rounded: (rounded * first[:, :1]).round(2), "to 2 decimals"),
         "wrong axis": (lambda first, rounded: first[:, 0] * rounded, "raised ValueError"),
+        "transposed": (lambda first, rounded: (rounded * first[:, :1]).T, "got shape (3, 6)"),
     },
-    "01.2": {
-        "at least": (lambda smooth, r: (smooth >= 0.469) & (r[:, 2] >= 0.5), "galaxy 239928"),
-        "or": (lambda smooth, r: (smooth > 0.469) | (r[:, 2] > 0.5), "or both?"),
-        "largest": (lambda smooth, r: r.argmax(axis=1) == 2, "being first is not enough"),
-        "and": (lambda smooth, r: smooth > 0.469 and r[:, 2] > 0.5, "raised ValueError"),
-        "wrong column": (lambda smooth, r: r[:, 0] > 0.5, "by hand"),
-        "row numbers": (lambda smooth, r: np.where(r[:, 2] > 0.5), "one True or False"),
+    "01.2": SPIRAL_MISTAKES
+    | {
+        "at least": (lambda f, arms: (f >= 0.715) & (arms[:, 0] >= 0.619), "exactly on a thresh"),
+        "at least, first": (lambda f, arms: (f >= 0.715) & (arms[:, 0] > 0.619), "exactly on a"),
+        "at least, second": (lambda f, arms: (f > 0.715) & (arms[:, 0] >= 0.619), "exactly on"),
+        "and": (lambda f, arms: f > 0.715 and arms[:, 0] > 0.619, "raised ValueError"),
+        "rounded": (
+            lambda f, arms: (f.round(1) > 0.715) & (arms[:, 0].round(1) > 0.619),
+            "by hand",
+        ),
+        "row numbers": (lambda f, arms: np.where(arms[:, 0] > 0.619), "one True or False"),
     },
-    "01.3": {
-        "no cosine": (
-            lambda a, b, c, d: 3600 * np.hypot((c - a + 180) % 360 - 180, d - b),
-            "as on the equator",
+    "01.3": SEPARATION_MISTAKES
+    | {
+        "single precision": (
+            lambda *position: float(separation(*map(np.float32, position))),
+            "float32",
         ),
-        "in degrees": (lambda a, b, c, d: separation(a, b, c, d) / 3600, "in which unit"),
-        "cosine of degrees": (
-            lambda a, b, c, d: 3600 * np.hypot(((c - a + 180) % 360 - 180) * np.cos(b), d - b),
-            "does np.cos expect",
+        "acos": (
+            lambda a, b, c, d: (
+                3600
+                * math.degrees(
+                    math.acos(
+                        math.sin(math.radians(b)) * math.sin(math.radians(d))
+                        + math.cos(math.radians(b))
+                        * math.cos(math.radians(d))
+                        * math.cos(math.radians(c - a))
+                    )
+                )
+            ),
+            "math domain error",
         ),
-        "no wrap": (
-            lambda a, b, c, d: 3600 * np.hypot((c - a) * np.cos(np.radians(b)), d - b),
+        "turned at 359": (
+            lambda a, b, c, d: (
+                3600
+                * np.hypot(
+                    (c - 360 * (c > 359) - a + 360 * (a > 359)) * np.cos(np.radians(b)), d - b
+                )
+            ),
             "Where does RA start again",
         ),
-        "sum of offsets": (
-            lambda a, b, c, d: separation(a, b, c, b) + separation(a, b, a, d),
-            "perpendicular offsets",
+        "no smaller above 70": (
+            lambda a, b, c, d: (
+                3600
+                * np.hypot(((c - a + 180) % 360 - 180) * max(np.cos(np.radians(b)), 0.342), d - b)
+            ),
+            "at Dec 85",
         ),
-    },
-    "01.4": {
-        "random": (
-            lambda galaxy_id, seed: "test" if random.random() < 0.2 else "train",
-            "in another order",
+        "a straight line for the cosine": (
+            lambda a, b, c, d: (
+                3600 * np.hypot(((c - a + 180) % 360 - 180) * (1 - abs(b) / 90), d - b)
+            ),
+            "you give 0.6667, where 1 is right",
         ),
-        "modulo": (
-            lambda galaxy_id, seed: "test" if (int(galaxy_id) + seed) % 5 == 0 else "train",
-            "Survey ids have structure",
+        "capped": (lambda *position: min(separation(*position), 10), "where 40 is right"),
+        "other order": (
+            lambda ra1, ra2, dec1, dec2: separation(ra1, dec1, ra2, dec2),
+            "is called with (ra1, dec1, ra2, dec2)",
         ),
-        "hash()": (
-            lambda galaxy_id, seed: "test" if hash(f"{galaxy_id}{seed}") % 5 == 0 else "train",
-            "another Python process",
-        ),
-        "no seed": (lambda galaxy_id, seed: part_of(galaxy_id, 0), "independent split"),
-        "returns a bool": (lambda galaxy_id, seed: True, 'expected "train" or "test"'),
     },
 }
 
@@ -74,25 +96,41 @@ def _sky(ra1, dec1, ra2, dec2):
     return one.separation(two).to_value(units.arcsec)
 
 
-def _md5(galaxy_id, seed):
-    number = int(hashlib.md5(f"{galaxy_id}/{seed}".encode()).hexdigest(), 16)
-    return "test" if number % 5 == 0 else "train"
+def _haversine(ra1, dec1, ra2, dec2):
+    ra1, dec1, ra2, dec2 = map(math.radians, (ra1, dec1, ra2, dec2))
+    half = math.sin((dec2 - dec1) / 2) ** 2
+    half += math.cos(dec1) * math.cos(dec2) * math.sin((ra2 - ra1) / 2) ** 2
+    return 3600 * math.degrees(2 * math.asin(math.sqrt(half)))
 
 
-def _integers_only(galaxy_id, seed):
-    return "test" if np.random.default_rng([int(galaxy_id), seed]).random() < 0.2 else "train"
+def _by_hand(ra1, dec1, ra2, dec2):
+    east = abs(ra1 - ra2)
+    east = min(east, 360 - east) * math.cos(math.pi / 180 * dec1)
+    return [3600 * (east**2 + (dec1 - dec2) ** 2) ** 0.5]
+
+
+def _vectors(ra1, dec1, ra2, dec2):
+    ra, dec = (
+        torch.deg2rad(torch.tensor(x, dtype=torch.float64)) for x in ((ra1, ra2), (dec1, dec2))
+    )
+    unit = torch.stack([dec.cos() * ra.cos(), dec.cos() * ra.sin(), dec.sin()])
+    return 3600 * torch.rad2deg(torch.linalg.norm(unit[:, 0] - unit[:, 1]))
 
 
 RIGHT = {
     "01.1": [
         lambda first, rounded: [
             [f[0] * r for r in row] for f, row in zip(first, rounded, strict=True)
-        ]
+        ],
+        lambda first, rounded: pd.DataFrame(rounded).mul(first[:, 0], axis=0),
+        lambda first, rounded: torch.einsum("g,ga->ga", *map(torch.tensor, (first[:, 0], rounded))),
+        lambda first, rounded: (rounded.T * first.T[0]).T.astype(np.float32),
     ],
     "01.2": [
-        lambda smooth, r: [bool(a > 0.469 and b[2] > 0.5) for a, b in zip(smooth, r, strict=True)],
-        lambda smooth, r: torch.from_numpy((smooth > 0.469) * (r[:, 2] > 0.5)),
+        lambda f, arms: [bool(a > 0.715 and b[0] > 0.619) for a, b in zip(f, arms, strict=True)],
+        lambda f, arms: torch.from_numpy((f > 0.715) * (arms[:, 0] > 0.619)),
+        lambda f, arms: pd.Series(f).gt(0.715) & pd.DataFrame(arms)[0].gt(0.619),
+        lambda f, arms: np.logical_and(f > 0.715, arms[:, 0] > 0.619).astype(int),
     ],
-    "01.3": [_sky],
-    "01.4": [_md5, _integers_only],
+    "01.3": [_sky, _haversine, _by_hand, _vectors],
 }

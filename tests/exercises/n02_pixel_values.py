@@ -1,12 +1,19 @@
 """Answers to the exercises of n02_pixel_values.py: wrong ones, and other right ones."""
 
 import numpy as np
+import pandas as pd
 import torch
 
-from galhelpers.exercises.n02_pixel_values import channel_statistics
+from galhelpers.exercises.n02_pixel_values import (
+    STATISTICS_MISTAKES,
+    STRETCH_MISTAKES,
+    channel_statistics,
+    stretch,
+)
 
 WRONG = {
-    "02.2": {
+    "02.2": STATISTICS_MISTAKES
+    | {
         "per image": (
             lambda images, is_train: (
                 (images[is_train] / 255).mean((2, 3)),
@@ -14,60 +21,56 @@ WRONG = {
             ),
             "got shape (5, 3)",
         ),
-        "mean of the images' deviations": (
+        "rounded": (
+            lambda images, is_train: [one.round(2) for one in channel_statistics(images, is_train)],
+            "to 2 decimals",
+        ),
+        "overflow": (
             lambda images, is_train: (
-                (images[is_train] / 255).mean((0, 2, 3)),
-                (images[is_train] / 255).std((2, 3)).mean(0),
+                images[is_train].sum((0, 2, 3), dtype=np.uint8) / 255 / images[is_train, 0].size,
+                channel_statistics(images, is_train)[1],
             ),
-            "average of the images' own",
+            "as the mean of channel [0], where 0.1",
         ),
-        "with the test images": (
-            lambda images, is_train: channel_statistics(images, np.ones(len(images), bool)),
-            "that of all 8 images",
-        ),
-        "0 to 255": (
-            lambda images, is_train: channel_statistics(images * 255.0, is_train),
-            "which scale",
-        ),
-        "one for all channels": (
-            lambda images, is_train: (
-                (images[is_train] / 255).mean(),
-                (images[is_train] / 255).std(),
-            ),
-            "one number for all",
+        "six numbers": (
+            lambda images, is_train: np.ravel(channel_statistics(images, is_train)),
+            "expected two arrays of shape (3,)",
         ),
     },
-    "02.3": {
-        "each band": (
-            lambda rgb, soft: np.minimum(np.arcsinh(rgb / soft), 1),
-            "a factor of its own",
-        ),
-        "clipped": (
-            lambda rgb, soft: np.clip(
-                rgb * np.arcsinh(rgb.mean(0) / soft) / rgb.mean(0),
-                0,
-                1,
-            ),
-            "yellow or white",
-        ),
-        "divided by the frame's maximum": (
-            lambda rgb, soft: (
-                (image := rgb * np.arcsinh(rgb.mean(0) / soft) / rgb.mean(0)) / image.max()
-            ),
-            "when a bright star is in the frame",
-        ),
-        "too bright": (
-            lambda rgb, soft: rgb * np.arcsinh(rgb.mean(0) / soft) / rgb.mean(0),
-            "a screen shows 0 to 1",
-        ),
-        "linear": (lambda rgb, soft: rgb / np.maximum(rgb.max(0), 1), "Compare with the formula"),
-        "0 / 0": (
+    "02.3": STRETCH_MISTAKES
+    | {
+        "division by 0": (
             lambda rgb, soft: (
                 (image := rgb * np.arcsinh(rgb.mean(0) / soft) / rgb.mean(0))
                 / np.maximum(image.max(0), 1)
             ),
-            "found nan",
+            "is 0 / 0",
         ),
+        "square frames": (
+            lambda rgb, soft: stretch(rgb, soft)[:, :, : rgb.shape[1]],
+            "got shape (3, 3, 3)",
+        ),
+        "green": (
+            lambda rgb, soft: rgb * np.arcsinh(rgb[1] / soft) / rgb[1],
+            "you give nan at [0, 2, 1], where 0 is right",
+        ),
+        "bytes": (lambda rgb, soft: (255 * stretch(rgb, soft)).astype(np.uint8), "you give 255 at"),
+        "no light is 1": (
+            lambda rgb, soft: stretch(rgb, soft) + (rgb.sum(0) == 0),
+            "you give 1 at",
+        ),
+        "black where a band is": (
+            lambda rgb, soft: np.where((rgb == 0).any(0), 0, stretch(rgb, soft)),
+            "you give 0 at [2, 2, 2]",
+        ),
+        "soft at least 0.1": (lambda rgb, soft: stretch(rgb, max(soft, 0.1)), "soft 0.01, you"),
+        "soft at most 1": (lambda rgb, soft: stretch(rgb, min(soft, 1)), "soft 5, you give"),
+        "faint pixels black": (
+            lambda rgb, soft: np.where(rgb.mean(0) < 1e-3, 0, stretch(rgb, soft)),
+            "you give 0 at [0, 1, 0]",
+        ),
+        "channels last": (lambda rgb, soft: np.moveaxis(stretch(rgb, soft), 0, -1), "(6, 6, 3)"),
+        "below 1": (lambda rgb, soft: np.minimum(stretch(rgb, soft), 0.99), "you give 0.99 at"),
     },
 }
 
@@ -77,6 +80,25 @@ def _torch_statistics(images, is_train):
     return train.mean((0, 2, 3)), train.std((0, 2, 3))
 
 
+def _statistics_by_loops(images, is_train):
+    means, deviations = [], []
+    for channel in range(3):
+        pixels = [
+            v / 255
+            for i, keep in zip(images, is_train, strict=True)
+            if keep
+            for v in i[channel].ravel().tolist()
+        ]
+        means.append(sum(pixels) / len(pixels))
+        deviations.append((sum((v - means[-1]) ** 2 for v in pixels) / len(pixels)) ** 0.5)
+    return [means, deviations]
+
+
+def _pandas_statistics(images, is_train):
+    table = pd.DataFrame(np.moveaxis(images[is_train], 1, -1).reshape(-1, 3) / 255)
+    return table.mean(), table.std()
+
+
 def _stretch_with_epsilon(rgb, soft):
     intensity = rgb.mean(0) + 1e-12
     image = rgb * (np.arcsinh(intensity / soft) / intensity)
@@ -84,7 +106,30 @@ def _stretch_with_epsilon(rgb, soft):
     return np.where(brightest > 1, image / np.where(brightest > 1, brightest, 1), image)
 
 
+def _stretch_by_loops(rgb, soft):
+    image = np.zeros_like(rgb)
+    for y in range(rgb.shape[1]):
+        for x in range(rgb.shape[2]):
+            pixel = rgb[:, y, x]
+            light = sum(pixel) / 3
+            pixel = pixel * (np.arcsinh(light / soft) / light if light else 1 / soft)
+            image[:, y, x] = pixel / max(pixel) if max(pixel) > 1 else pixel
+    return image.tolist()
+
+
+def _torch_stretch(rgb, soft):
+    rgb = torch.from_numpy(rgb).float()
+    light = rgb.mean(0)
+    image = rgb * torch.nan_to_num(torch.asinh(light / soft) / light, nan=1 / soft)
+    return image / image.amax(0).clamp(min=1)
+
+
 RIGHT = {
-    "02.2": [_torch_statistics],
-    "02.3": [_stretch_with_epsilon],
+    "02.2": [
+        _torch_statistics,
+        _statistics_by_loops,
+        _pandas_statistics,
+        lambda images, is_train: np.array(channel_statistics(images, is_train)),
+    ],
+    "02.3": [_stretch_with_epsilon, _stretch_by_loops, _torch_stretch],
 }

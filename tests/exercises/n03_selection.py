@@ -1,49 +1,140 @@
 """Answers to the exercises of n03_selection.py: wrong ones, and other right ones."""
 
+import functools
+
 import numpy as np
+import pandas as pd
 import torch
 
-from galhelpers.exercises.n03_selection import STOP_MISTAKES, make_prepare, stop_epoch
+from galhelpers.exercises.n03_selection import (
+    PREPARE_MISTAKES,
+    REPORT_MISTAKES,
+    STOP_MISTAKES,
+    make_prepare,
+    stop_epoch,
+)
+
+
+def _and_score(one, test):
+    return int(one), test[one]
+
+
+def _prepared_by(how, train):
+    return lambda images: how(train, images)
+
+
+def _learning_on(train):
+    seen = [train]
+
+    def prepare(images):
+        seen.append(images)
+        return make_prepare(np.concatenate(seen[:1] + seen[2:]))(images)
+
+    return prepare
+
+
+LAST = {}
+
+
+def _shared(train):
+    LAST["train"] = train
+    return lambda images: make_prepare(LAST["train"])(images)
+
 
 WRONG = {
     "03.5": STOP_MISTAKES
     | {
-        "last weights": (lambda v, p: (stop_epoch(v, p)[0],) * 2, "keep its weights"),
+        "last weights": (lambda v, p: (stop_epoch(v, p)[0],) * 2, "keep the last weights"),
         "looks ahead": (
             lambda v, p: (stop_epoch(v, p)[0], int(np.argmin(v))),
-            "which was never trained",
+            "was never trained",
         ),
-        "one early": (lambda v, p: stop_epoch(v, max(p - 1, 1)), "Count by hand"),
+        "other way round": (lambda v, p: stop_epoch(v, p)[::-1], "in this order"),
+        "a loss": (
+            lambda v, p: (stop_epoch(v, p)[0], min(v[: stop_epoch(v, p)[0] + 1])),
+            "is the lowest loss,",
+        ),
+        "last of equals": (
+            lambda v, p: (
+                (s := stop_epoch(v, p)[0]),
+                max(i for i in range(s + 1) if v[i] == min(v[: s + 1])),
+            ),
+            "of equal losses",
+        ),
+        "best from 1": (lambda v, p: (stop_epoch(v, p)[0], stop_epoch(v, p)[1] + 1), "number 0"),
+        "patience back": (
+            lambda v, p: ((s := stop_epoch(v, p)[0]), max(s - p, 0)),
+            "Which loss up to there is the lowest?",
+        ),
+        "small steps are no progress": (
+            lambda v, p: stop_epoch([round(x, 1) for x in v], p),
+            "Count by hand",
+        ),
+        "patience at most 3": (lambda v, p: stop_epoch(v, min(p, 3)), "Count by hand"),
+        "two decimals": (
+            lambda v, p: stop_epoch([round(x, 2) for x in v], p),
+            "[0.5, 0.49, 0.48, 0.479, 0.478, 0.4775]",
+        ),
+        "none": (lambda v, p: (None, 0), "got None"),
+        "one number": (lambda v, p: stop_epoch(v, p)[0], "expected two epochs"),
     },
-    "03.6": {
-        "best test": (lambda v, t: (int(np.argmax(t)), t.max()), "took part in the selection"),
-        "validation score": (lambda v, t: (int(np.argmax(v)), v.max()), "better, or luckier"),
-        "another model's": (lambda v, t: (int(np.argmax(v)), t.max()), "publish another model's"),
-        "as a loss": (lambda v, t: (int(np.argmin(v)), t[np.argmin(v)]), "accuracies or losses"),
-        "mean": (lambda v, t: (int(np.argmax(v)), t.mean()), "no test score of model"),
+    "03.6": REPORT_MISTAKES
+    | {
         "score only": (lambda v, t: t[np.argmax(v)], "expected two values"),
+        "all scores": (lambda v, t: (int(np.argmax(v)), t), "expected its score"),
+        "rounded": (lambda v, t: (int(np.argmax(v)), round(t[np.argmax(v)], 1)), "to 1 decimal"),
+        "good enough": (
+            lambda v, t: _and_score(
+                next((i for i, s in enumerate(v) if s > 0.88), np.argmax(v)), t
+            ),
+            "you give 4 as the index, where 6 is right",
+        ),
+        "a little of the test": (
+            lambda v, t: _and_score(np.argmax(0.99 * v + 0.01 * t), t),
+            "you give 0 as the index, where 1 is right",
+        ),
+        "ties by the test": (
+            lambda v, t: _and_score(
+                max(np.flatnonzero(v > v.max() - 0.005), key=lambda i: t[i]), t
+            ),
+            "you give 0 as the index, where 1 is right",
+        ),
+        "four models": (lambda v, t: _and_score(np.argmax(v[:4]), t), "you give 0 as the index"),
+        "less the noise": (lambda v, t: (int(np.argmax(v)), v.max() - v.std()), "as the score,"),
     },
     "03.7": {
-        "own statistics": (
-            lambda train: lambda images: make_prepare(images)(images),
-            "prepared alone differs",
-        ),
+        name: (functools.partial(_prepared_by, how), fragment)
+        for name, (how, fragment) in PREPARE_MISTAKES.items()
+    }
+    | {
         "test not normalised": (
             lambda train: (
                 lambda images: make_prepare(train)(images) if len(images) == 20 else images / 255
             ),
             "in another way",
         ),
-        "255 twice": (
-            lambda train: lambda images: make_prepare(train / 255)(images / 255 / 255),
-            "How often is 255",
+        "one image by its own": (
+            lambda train: lambda images: make_prepare(train if len(images) > 1 else images)(images),
+            "for the first of them alone",
         ),
-        "only scaled": (lambda train: lambda images: images / 255, "merely on the scale"),
-        "all channels": (
-            lambda train: lambda images: (images - train.mean()) / train.std(),
-            "all together",
+        "clipped": (
+            lambda train: lambda images: make_prepare(train)(images).clip(-3, 3),
+            "Prepared training channels have means [-0.03",
+        ),
+        "learns on": (_learning_on, "for 4 test images"),
+        "shared": (_shared, "the first one does not use"),
+        "of one size": (
+            lambda train: (
+                lambda images: (
+                    make_prepare(train)(images)
+                    if images.shape[2:] == train.shape[2:]
+                    else images / 255
+                )
+            ),
+            "for 3 images of 5 x 9 pixels",
         ),
         "not a function": (lambda train: make_prepare(train)(train), "expected a function"),
+        "rounded": (lambda train: lambda images: make_prepare(train)(images).round(1), "1 decimal"),
     },
 }
 
@@ -67,8 +158,34 @@ def _prepare_in_torch(train_images):
     )
 
 
+def _stop_in_pandas(losses, patience):
+    series = pd.Series(losses)
+    since = (
+        pd.Series(range(len(series)))
+        - series.cummin().ne(series.cummin().shift()).mul(range(len(series))).cummax()
+    )
+    late = since[since >= patience]
+    stop = late.index[0] if len(late) else len(series) - 1
+    return pd.Series([stop, series[: stop + 1].idxmin()])
+
+
 RIGHT = {
-    "03.5": [_stop_by_counting],
-    "03.6": [lambda v, t: max(zip(v, range(len(v)), t, strict=True))[1:]],
-    "03.7": [_prepare_in_torch],
+    "03.5": [_stop_by_counting, _stop_in_pandas],
+    "03.6": [
+        lambda v, t: max(zip(v, range(len(v)), t, strict=True))[1:],
+        lambda v, t: torch.stack(
+            [torch.tensor(v).argmax(), torch.tensor(t)[torch.tensor(v).argmax()]]
+        ),
+        lambda v, t: [pd.Series(v).idxmax(), np.float32(t[pd.Series(v).idxmax()])],
+        lambda v, t: (np.argsort(v)[-1:], t[np.argsort(v)[-1:]]),
+    ],
+    "03.7": [_prepare_in_torch, lambda train: functools.partial(_by_loops, train.astype(float))],
 }
+
+
+def _by_loops(train, images):
+    ready = np.zeros(images.shape, np.float32)
+    for channel in range(3):
+        ready[:, channel] = images[:, channel] - train[:, channel].mean()
+        ready[:, channel] /= train[:, channel].std(ddof=1)
+    return ready

@@ -1,15 +1,32 @@
 """How answers are called, read and judged, whatever a learner hands in."""
 
+import array
+import contextlib
 import copy
+import decimal
 import itertools
+import locale
+import logging
+import os
 import random
+import re
+import signal
 import subprocess
 import sys
+import threading
+import time
+import warnings
+from collections import deque
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+from tqdm import tqdm
 
 from galhelpers.course import exercise
 from galhelpers.exercises.exercise import (
@@ -21,9 +38,10 @@ from galhelpers.exercises.exercise import (
     as_number,
     describe,
     name_mistake,
-    unharmed,
+    plain,
     untouched,
 )
+from galhelpers.exercises.guard import TooLong, time_limit, unharmed
 
 STUB = 'def double(x):\n    """Twice x, shape of x."""\n    ...'
 
@@ -56,8 +74,8 @@ def small():
     )
 
 
-def out(capsys, exercise_, answer):
-    exercise_.check(answer)
+def out(capsys, exercise_, *answers):
+    exercise_.check(*answers)
     return capsys.readouterr().out.rstrip("\n")
 
 
@@ -123,11 +141,25 @@ def test_a_faulty_stub_is_recognised_by_its_code_not_by_its_text():
     assert not untouched(namespace["f"], stub, "f")
 
 
-@pytest.mark.parametrize("answer", [np.zeros(3), 3, "double", None, [double], itertools.count()])
-def test_something_that_is_no_function(small, capsys, answer):
-    line = out(capsys, small, answer)
+class Interrupting:
+    def __repr__(self):
+        raise KeyboardInterrupt
+
+    def __array__(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        *([np.zeros(3)], [3], ["double"], [None], [[double]], [itertools.count()]),
+        *([Interrupting()], [], [double, double], [torch.zeros(3)], [pd.DataFrame({"x": [1]})]),
+    ],
+)
+def test_something_that_is_no_function(small, capsys, answers):
+    line = out(capsys, small, *answers)
     assert line.startswith("Not yet: ")
-    assert "double" in line
+    assert "check(double)" in line
     assert "a function" in line
     assert "\n" not in line
 
@@ -169,6 +201,21 @@ async def _later(x):
     return 2 * x
 
 
+class Failing:
+    """A function whose attributes fail."""
+
+    def __call__(self, x):
+        return x
+
+    @property
+    def __code__(self):
+        raise RuntimeError("no")
+
+    @property
+    def __name__(self):
+        raise RuntimeError("no")
+
+
 NESTED: list = []
 NESTED.append(NESTED)
 STRANGE = {
@@ -191,6 +238,9 @@ STRANGE = {
     "type": lambda x: float,
     "nan": lambda x: x * np.nan,
     "wrong shape": lambda x: x[:2],
+    "failing attributes": Failing(),
+    "interrupting": lambda x: Interrupting(),
+    "list of interrupting": lambda x: [Interrupting()] * 3,
     "exit": lambda x: sys.exit("bye"),
     "recursion": lambda x: STRANGE["recursion"](x),
     "no argument": lambda: 1,
@@ -263,49 +313,238 @@ def test_the_first_mistake_that_gives_the_answer_is_named():
 
 def _harmful(x):
     x *= 2
+    if not hasattr(sys, "stdout"):
+        return x
     np.random.seed(5)
     random.seed(5)
     torch.manual_seed(5)
     torch.set_grad_enabled(False)
     torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.set_printoptions(precision=1)
+    torch.use_deterministic_algorithms(True)
+    torch.set_default_device("meta")
     np.seterr(all="raise")
+    np.set_printoptions(precision=1)
+    pd.set_option("display.max_rows", 3, "display.precision", 1)
+    plt.rcParams["lines.linewidth"] = 9
+    plt.figure()
+    warnings.filterwarnings("error")
+    decimal.getcontext().prec = 2
+    locale.setlocale(locale.LC_ALL, "C")
+    sys.setrecursionlimit(sys.getrecursionlimit() + 7)
+    sys.path.insert(0, "elsewhere")
+    os.environ["A_VARIABLE_OF_A_TEST"] = "1"
+    os.environ.pop("HOME", None)
+    os.chdir("/")
+    logging.basicConfig(level=logging.DEBUG, force=True)
+    logging.disable(logging.CRITICAL)
+    sys.stdout.close()
+    del sys.stdout, sys.stderr
     return x
 
 
 def _state():
-    draws = random.random(), np.random.random(), torch.rand(2).tolist()
-    return draws, torch.is_grad_enabled(), torch.get_default_dtype(), np.geterr()
+    return {
+        "draws": (random.random(), np.random.random(), torch.rand(2).tolist()),
+        "torch": (
+            *(torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()),
+            *(torch.get_default_device(), torch.are_deterministic_algorithms_enabled()),
+            repr(torch.tensor(1 / 3)),
+        ),
+        "numpy": (np.geterr(), np.get_printoptions()),
+        "pandas": (pd.get_option("display.max_rows"), pd.get_option("display.precision")),
+        "matplotlib": (plt.rcParams["lines.linewidth"], plt.get_fignums()),
+        "python": (warnings.filters[:], decimal.getcontext().prec, sys.getrecursionlimit()),
+        "process": (sys.path[:], dict(os.environ), Path.cwd(), locale.setlocale(locale.LC_ALL)),
+        "logging": (logging.root.level, logging.root.handlers[:], logging.root.manager.disable),
+        "streams": (sys.stdout, sys.stderr, sys.stdout.closed),
+    }
 
 
-@pytest.mark.parametrize("raises", [False, True])
-def test_inputs_and_random_states_are_unharmed(small, raises):
+ENDINGS = {
+    "returns": None,
+    "an error": KeyError("late"),
+    "exit": SystemExit(3),
+    "interrupt": KeyboardInterrupt(),
+    "generator exit": GeneratorExit(),
+    "own": type("Own", (BaseException,), {})("own"),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_setting_of_the_process_and_no_input_is_changed(small, ending, capsys):
     def answer(x):
         _harmful(x)
-        if raises:
-            raise KeyError("late")
+        if ENDINGS[ending]:
+            raise ENDINGS[ending]
         return x
 
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
-    expected = copy.deepcopy(_state())
+    expected = copy.deepcopy(_state()["draws"])
+    before = _state()
     random.seed(1)
     np.random.seed(1)
     torch.manual_seed(1)
-    status = small.verdict(answer).status
-    assert status == ("not yet" if raises else "correct")
-    assert _state() == expected
+    line = out(capsys, small, answer)
+    assert "\n" not in line
+    assert line.startswith("Not yet: " if ENDINGS[ending] else "Correct. ")
+    assert _state() == {**before, "draws": expected}
 
 
-def test_an_interrupt_passes_and_leaves_the_random_state(small):
+@pytest.mark.parametrize(
+    ("error", "fact"),
+    [
+        (KeyboardInterrupt(), "interrupted (line 2 of the function), for input ndarray"),
+        (GeneratorExit(), "raised GeneratorExit (line 2"),
+        (SystemExit("bye"), "raised SystemExit: bye (line 2"),
+        (ENDINGS["own"], "raised Own: own (line 2"),
+        (type("Mute", (Exception,), {"__str__": None})(), "raised Mute"),
+    ],
+)
+def test_errors_that_are_no_exceptions_get_one_line(small, capsys, error, fact):
     def answer(x):
-        np.random.random(7)
-        raise KeyboardInterrupt
+        raise error
 
-    before = np.random.get_state()[2]
-    with pytest.raises(KeyboardInterrupt):
-        small.check(answer)
-    assert np.random.get_state()[2] == before
+    line = out(capsys, small, answer)
+    assert fact in line
+    assert "\n" not in line
+
+
+def test_an_interrupt_by_the_user_is_one_line(small, capsys):
+    def answer(x):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(5)
+
+    assert "was interrupted" in out(capsys, small, answer)
+    small.diagnose = lambda ask: signal.raise_signal(signal.SIGINT)
+    assert "was interrupted" in out(capsys, small, double)
+
+
+def test_a_changed_input_is_told_beside_correct(small, capsys):
+    def doubles_in_place(x):
+        x *= 2
+        return x
+
+    line = out(capsys, small, doubles_in_place)
+    assert line.startswith("Correct. It doubles. But your function changes its input 1: ")
+    assert "\n" not in line
+    assert out(capsys, small, double) == "Correct. It doubles."
+
+
+@pytest.mark.parametrize(
+    ("given", "change"),
+    [
+        ([[1.0, np.nan], [2.0]], lambda x: x[1].append(3)),
+        ({"a": np.zeros(2)}, lambda x: x["a"].fill(1)),
+        ((torch.zeros(2), 3), lambda x: x[0].add_(1)),
+        (np.array([np.nan, 1.0]), lambda x: x.fill(1)),
+        (np.array([False, True]), lambda x: x.fill(1)),
+        ([1, 2], lambda x: x.sort(reverse=True)),
+    ],
+)
+def test_which_inputs_were_changed(given, change):
+    ask = Answer(lambda one, two: change(two))
+    ask(0, given)
+    assert ask.changed == 2
+    ask = Answer(lambda one, two: None)
+    ask(0, given)
+    assert ask.changed is None
+
+
+# Time --------------------------------------------------------------------------------------------
+
+
+def _loops(x):
+    while True:
+        pass
+
+
+def _calls(x):
+    return _loops(x)
+
+
+def _sleeps(x):
+    time.sleep(60)
+
+
+def _catches(x):
+    while True:
+        with contextlib.suppress(BaseException):
+            time.sleep(60)
+
+
+def _finally(x):
+    try:
+        _loops(x)
+    finally:
+        _loops(x)
+
+
+@pytest.mark.parametrize("answer", [_loops, _calls, _sleeps, _catches, _finally])
+def test_a_function_that_does_not_end_is_ended(small, capsys, answer):
+    small.seconds = 0.2
+    before = signal.getsignal(signal.SIGALRM), sys.gettrace()
+    line = out(capsys, small, answer)
+    assert line.startswith("Not yet: your function had not come back after ")
+    assert "shape (3,)" in line
+    assert (signal.getsignal(signal.SIGALRM), sys.gettrace()) == before
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_a_slow_function_is_told_how_slow_it_is(small, capsys):
+    def answer(x):
+        time.sleep(0.02)
+        return 2 * x
+
+    small.seconds = 0.3
+    small.diagnose = lambda ask: [ask(np.zeros(3)) for _ in range(1000)] and None
+    line = out(capsys, small, answer)
+    milliseconds, calls = map(
+        float, re.findall(r"takes ([\d.]+) ms.* called it (\d+) times", line)[0]
+    )
+    assert 20 <= milliseconds < 100
+    assert 3 <= calls < 15
+
+
+def test_limits_may_be_nested_and_a_timer_around_them_goes_on(small, capsys):
+    small.seconds = 0.2
+    inner = []
+
+    def answer(x):
+        inner.append(small.verdict(_loops).message)
+        return _loops(x)
+
+    rang = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rang.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 30)
+    try:
+        assert "had not come back" in out(capsys, small, answer)
+        assert 20 < signal.getitimer(signal.ITIMER_REAL)[0] < 30
+        signal.raise_signal(signal.SIGALRM)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert rang == [1]
+    assert "had not come back" in inner[0]
+
+
+def test_a_function_is_also_ended_in_another_thread(small):
+    small.seconds = 0.2
+    lines = []
+    thread = threading.Thread(target=lambda: lines.append(str(small.verdict(_loops))), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert "had not come back" in lines[0]
+
+
+def test_no_ring_reaches_the_code_after_a_block():
+    for _ in range(30):
+        with contextlib.suppress(TooLong), time_limit(1e-4):
+            _loops(0)
+    time.sleep(0.02)
 
 
 def test_verdicts_do_not_depend_on_the_random_state(small):
@@ -339,6 +578,43 @@ def test_a_chatty_function_is_cut_short(small, capsys):
     assert lines[10:] == ["... and 90 more lines from your function", "Correct. It doubles."]
 
 
+@pytest.mark.parametrize(
+    "chat",
+    [
+        lambda: print("x\n" * 10**5),
+        lambda: print("x" * 10**6),
+        lambda: [logging.warning("one") for _ in range(100)],
+        lambda: list(tqdm(range(1000), mininterval=0)),
+        lambda: [print("e", file=sys.stderr) for _ in range(99)],
+        lambda: [warnings.warn(str(i), stacklevel=1) for i in range(99)],
+    ],
+)
+def test_prints_logs_and_progress_bars_are_few_lines(small, capsys, chat):
+    handler = logging.StreamHandler(sys.stderr)  # as basicConfig makes one in an earlier cell
+    logging.root.addHandler(handler)
+    try:
+        small.check(lambda x: (chat(), 2 * x)[1])
+    finally:
+        logging.root.removeHandler(handler)
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) <= 12
+    assert len(said.out) < 4200
+    assert said.err == ""
+    assert said.out.endswith("Correct. It doubles.\n")
+
+
+def test_displays_are_counted_and_the_first_shown(small, capsys):
+    shell = InteractiveShell.instance()
+    publisher = shell.display_pub
+    try:
+        small.check(lambda x: ([display(i) for i in range(50)], 2 * x)[1])
+        assert shell.display_pub is publisher
+    finally:
+        InteractiveShell.clear_instance()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["Correct. It doubles.", *"012", "... and 97 more displays from your function"]
+
+
 def test_hints_step_then_end(small, capsys):
     for expected in ("Hint 1 of 2: one", "Hint 2 of 2: two"):
         small.hint()
@@ -367,11 +643,109 @@ def test_copies_go_in_unless_asked_otherwise():
     assert given == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("answer", "fact"),
+    [
+        (lambda x: (2 * v for v in x), "returns a generator, which holds no values yet: wrap it"),
+        (lambda x: map(abs, x), "returns a map, which"),
+        (lambda x: zip(x, x, strict=True), "returns a zip, which"),
+        (lambda x: [2 * x, iter([1])], "got a list of 2 items"),
+        (_endless, "Use return, not yield"),
+        (_later, "Leave out the word async"),
+        (lambda x: x / 0, "division by 0, or from a number too large"),
+        (lambda x: x * np.nan, "0 / 0"),
+        (lambda x: pd.DataFrame({"a": x}), "got shape (3, 1)"),
+    ],
+)
+def test_what_came_is_called_by_its_name(small, capsys, answer, fact):
+    assert fact in out(capsys, small, answer)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            pd.Series([1, 2]),
+            pd.Index([1, 2]),
+            pd.DataFrame({"a": [1, 2]}),
+            torch.eye(3).to_sparse(),
+        ),
+        *(np.zeros(9), np.array(["a"]), np.array([None]), torch.zeros(2), np.float32(3)),
+    ],
+)
+def test_whatever_has_a_shape_can_be_described(value):
+    assert "cannot be printed" not in describe(value)
+    assert type(value).__name__ in describe(value) or describe(value) == "3.0"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [pd.Series([1, 2]), pd.Index([1, 2]), array.array("d", [1, 2]), range(1, 3), deque([1, 2])],
+)
+def test_whatever_can_become_a_list_is_numbers(value):
+    assert as_array(value, (2,)).tolist() == [1, 2]
+
+
+def test_another_order_of_inputs_and_another_exercises_function_are_recognised(capsys):
+    small = Exercise(
+        id="09.8",
+        title="Minus",
+        question="?",
+        stub="def minus(one, two):\n    ...",
+        hints=("one", "two"),
+        reference=minus,
+        diagnose=lambda ask: None if ask(3, 1) == 2 else "wrong",
+        lesson="It subtracts.",
+    )
+    assert "(two, one), and is called with (one, two)" in out(
+        capsys, small, lambda two, one: one - two
+    )
+    assert out(capsys, small, lambda one, two: two - one) == "Not yet: wrong."
+    assert out(capsys, small, lambda two, one: two - one) == "Correct. It subtracts."
+    is_cigar = exercise("01.2").reference
+    assert "function of exercise 01.2" in out(capsys, small, is_cigar)
+    assert "exercise 09.8 asks for minus" in out(capsys, small, is_cigar)
+
+
+def minus(one, two):
+    """Difference."""
+    return one - two
+
+
+def test_a_question_is_printed_without_markdown(small):
+    text = "Is *this* one **more than** `a * b * c`?\n\nYes: 2 * 3 * 4."
+    assert plain(text) == "Is this one more than a * b * c?\n\nYes: 2 * 3 * 4."
+    assert "**" in exercise("01.2").markdown
+    assert "*" not in exercise("01.2").question
+
+
 def test_the_same_exercise_each_time_and_forgiving_numbers():
-    assert exercise("01.1") is exercise(" 1.1") is exercise(1.1)
-    for number in ("01.9", "09.1", "x", ""):
-        with pytest.raises(ValueError, match=rf"{number}.* 01.1, 01.2"):
-            exercise(number)
+    one = exercise("01.1")
+    for number in (" 1.1", 1.1, "01.01", "1-1", "01.1 ", "Exercise 01.1", np.float64(1.1)):
+        assert exercise(number) is one
+
+
+@pytest.mark.parametrize(
+    ("number", "near"),
+    [
+        ("99.9", "07.6, Sixty-four GPUs"),
+        ("04.1", "03.7, One normalisation"),
+        ("01.9", "01.5, Which are the real"),
+        ("1", "01.2, Select one"),
+        *((number, "01.1, From cond") for number in ("", "x", None, b"\xff", "1" * 10**5, -3.5e99)),
+    ],
+)
+def test_a_number_that_does_not_exist_is_one_line_and_no_error(capsys, number, near):
+    one = exercise(number)
+    one.check(double)
+    one.check()
+    one.hint()
+    one.solution()
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 4
+    assert {*said, repr(one), one.question} == {said[0]}
+    assert near in said[0]
+    assert len(said[0]) < 500
 
 
 def test_importing_the_package_is_light():
