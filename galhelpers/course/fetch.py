@@ -377,9 +377,12 @@ def _make_simulated(entry: DatasetEntry, root: Path, wanted: Choices) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     began = time.perf_counter()
+    repaired = simulated.make_survey(root, *sky, thorough=True)
     galaxies = simulated.load_simulated(root, *sky)
     seconds = time.perf_counter() - began
     print(f"{entry.name}: {entry.title}")
+    for line in repaired:
+        _say("repaired", line)
     _say("folder", str(folder))
     pictures = f"pictures of {wanted.size} x {wanted.size} px"
     _say("galaxies", f"{len(galaxies):,}, seen by {wanted.telescope}, {pictures}")

@@ -410,3 +410,10 @@ def test_the_simulated_survey_is_made_and_cited(world, capsys, tmp_path):
     assert code == 0
     assert "Willett" in out
     assert len(visible(tmp_path / "data" / "simulated")) >= 10
+    folder = next((tmp_path / "data" / "simulated").iterdir())
+    picture = folder / "images_training_rev1" / "100002.jpg"
+    picture.write_bytes(picture.read_bytes()[:-1] + b"\0")
+    code, out, _ = run(capsys, "simulated", "--n", "3", "--size", "32", "--seed", "5")
+    assert code == 0
+    assert "1 of 10 files were missing or damaged and have been made again" in out
+    assert "100002.jpg" in out
