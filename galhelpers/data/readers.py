@@ -161,7 +161,7 @@ def read_kaggle_layout(folder: Path, name: str) -> GalaxySet:
         For missing images or labels, and for a table that is not the challenge's.
     """
     place = folder / IMAGE_FOLDER
-    files = _images_in(place) or _images_in(place / IMAGE_FOLDER)
+    files = images_in(place) or images_in(place / IMAGE_FOLDER)
     images = {path.stem: str(path) for path in files}
     if not images:
         raise FileNotFoundError(
@@ -186,10 +186,10 @@ def read_kaggle_layout(folder: Path, name: str) -> GalaxySet:
         catalog["file"] = catalog["id"].map(images)
     else:
         packed = TABLE.replace(".csv", ".zip")
-        there = "is there, still packed" if (folder / packed).is_file() else "has it on Kaggle"
+        there = ", still packed: unpack it there" if (folder / packed).is_file() else " on Kaggle"
         raise FileNotFoundError(
-            f"Expected {TABLE} or {LABELS} in {short(folder)}, found neither. {packed} {there}: "
-            f"`galhelpers fetch {name}` unpacks it."
+            f"Expected {TABLE} or {LABELS} in {short(folder)}, found neither. It is in "
+            f"{packed}{there}."
         )
     problems = [(str(place / f"{i}.jpg"), "row without image") for i in ids[~known]]
     problems += [(images[i], "image without row") for i in sorted(set(images) - set(ids))]
@@ -208,7 +208,8 @@ def read_kaggle_layout(folder: Path, name: str) -> GalaxySet:
     )
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """List the images of a folder, whatever the case of their suffix, sorted by name."""
     # Hidden files are what a copy or a killed process left behind. Some cameras write .JPG.
     files = folder.iterdir() if folder.is_dir() else ()
     return sorted(

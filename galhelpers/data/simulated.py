@@ -311,11 +311,11 @@ def _make(
 
     Parameters as `make_survey`, ``names`` relative to the folder.
     """
-    truth = survey_truth(n, seed, telescope, balanced)
-    quality = get_telescope(telescope).quality
     (folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
     per_picture = size**2 // 8 + 60_000 * (telescope == "hst")
     check_room(folder, len(names) * per_picture, "The simulated survey")
+    truth = survey_truth(n, seed, telescope, balanced)
+    quality = get_telescope(telescope).quality
     wanted = set(names)
     chunk = max(1, CHUNK * FRAME**2 // max(size, FRAME) ** 2)  # memory follows the pixels
     folders = {IMAGE_FOLDER: ".jpg", FITS_FOLDER: ".fits"}

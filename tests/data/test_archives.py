@@ -101,7 +101,7 @@ def test_members_that_cannot_be_are_the_fault_of_the_archive(tmp_path, names, he
 
 def test_more_than_the_declared_size_allows_is_refused(tmp_path):
     archive = pack(tmp_path / "bomb.zip", {"zeros": bytes(3_000_000)})
-    with pytest.raises(FetchError, match=r"declares 3 MB .* at most 1 MB"):
+    with pytest.raises(FetchError, match=r"more than 1 MB"):
         unpack(archive, tmp_path / "out", most_bytes=1_000_000)
     assert not (tmp_path / "out").exists()
 
