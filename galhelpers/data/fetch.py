@@ -262,25 +262,26 @@ def _brought(slug: str, file: FileEntry, downloads: Path) -> Path | None:
 
 def _fetch_from_kaggle(slug: str, file: FileEntry, downloads: Path) -> Path:
     """Fetch a file of a competition with Kaggle's own client, which resumes in its own cache."""
+    import kagglehub
+    from kagglehub import config, exceptions
+
+    logging.getLogger("kagglehub").setLevel(logging.ERROR)
     page = f"https://www.kaggle.com/c/{slug}"
     how_to_log_in = (
         "Make a token in the settings of your Kaggle account and put it into the file "
         "~/.kaggle/access_token or ~/.kaggle/kaggle.json, for you alone to read (chmod 600), or "
         "into the environment variable KAGGLE_API_TOKEN. Never into a notebook."
     )
-    with _own_places(downloads):
-        import kagglehub
-        from kagglehub import config, exceptions
-
-        logging.getLogger("kagglehub").setLevel(logging.ERROR)
-        try:
-            config.get_kaggle_credentials()
-        except (ValueError, OSError) as error:  # a file of credentials that cannot be read
-            raise FetchError(f"Kaggle's login: {public(error)}. {how_to_log_in}") from None
+    try:
+        known = config.get_kaggle_credentials() or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+    except (ValueError, OSError) as error:  # a file of credentials that cannot be read
+        raise FetchError(f"Kaggle's login: {public(error)}. {how_to_log_in}") from None
+    if not known:
+        raise FetchError(f"Kaggle wants to know who asks. {how_to_log_in}")
     retry = RETRY
     while True:
         try:
-            with _own_places(downloads):
+            with _kaggle_cache(downloads):
                 path = Path(kagglehub.competition_download(slug, file.name))
         except requests.RequestException as error:
             status = None if error.response is None else error.response.status_code
@@ -314,24 +315,19 @@ def _fetch_from_kaggle(slug: str, file: FileEntry, downloads: Path) -> Path:
 
 
 @contextmanager
-def _own_places(folder: Path) -> Iterator[None]:
+def _kaggle_cache(folder: Path) -> Iterator[None]:
     """Let Kaggle's client keep its files here, unless the user has named a place.
 
-    The client asks the environment each time. By default it would fill the disk of the home. Where
-    nobody has a home, as in some containers, it could not even be loaded.
+    The client asks the environment each time. By default it would fill the disk of the home.
     """
-    places = {"KAGGLEHUB_CACHE": str(folder)}
-    try:
-        Path.home()
-    except RuntimeError:
-        places["HOME"] = str(folder)
-    added = {name: place for name, place in places.items() if not os.environ.get(name)}
-    os.environ.update(added)
+    if os.environ.get("KAGGLEHUB_CACHE"):
+        yield
+        return
+    os.environ["KAGGLEHUB_CACHE"] = str(folder)
     try:
         yield
     finally:
-        for name in added:
-            del os.environ[name]
+        del os.environ["KAGGLEHUB_CACHE"]
 
 
 def _check_kind(path: Path, file: FileEntry | None = None, delete: bool = True) -> None:

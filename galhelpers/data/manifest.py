@@ -312,20 +312,23 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
                 "sets. Look at the variable GALHELPERS_MANIFEST."
             )
         return _read(path, status.st_mtime_ns)
+    except ManifestError:
+        raise
     except OSError as error:
         raise ManifestError(f"Cannot read {short(path)}: {error.strerror}.") from error
     except ValidationError as error:
+        problems = error.errors()
         lines = [
-            f"  {'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
-            f"{_of_dataset(path, problem['loc'])}"
-            for problem in error.errors()
+            public(
+                f"  {'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
+                f"{_of_dataset(path, problem['loc'])}"
+            )
+            for problem in problems[:20]
         ]
-        more = [f"  and {len(lines) - 20:,} more"] if len(lines) > 20 else []
-        lines = [public(line) for line in lines[:20]]
-        raise ManifestError(
-            "\n".join([f"{short(path)} breaks its rules:", *lines, *more])
-        ) from error
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        lines += [f"  and {len(problems) - 20:,} more"] if len(problems) > 20 else []
+        raise ManifestError("\n".join([f"{short(path)} breaks its rules:", *lines])) from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, OverflowError,
+            RecursionError) as error:  # fmt: skip
         # Besides its own errors: a date that is none, a number without end, brackets without end.
         raise ManifestError(f"{short(path)} is not valid YAML: {public(error, 200)}") from error
 
