@@ -6,7 +6,6 @@ way from a request to a data set that a notebook reads are those of the course.
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys

@@ -316,6 +316,7 @@ def test_a_whole_survey_is_read_where_nobody_may_write(tmp_path, whole):
     program = (
         "import os; from pathlib import Path\n"
         "from galhelpers.data.simulated import load_simulated\n"
+        "'nobody may read the libraries of root later'.encode('utf-8-sig')\n"
         "os.geteuid() or os.setuid(65534)  # root may write everywhere\n"
         f"for place in ('whole', 'old', 'gap'): print(len(load_simulated(Path(place), **{SMALL})))"
     )
@@ -329,7 +330,7 @@ def test_a_whole_survey_is_read_where_nobody_may_write(tmp_path, whole):
     finally:
         for place in folders:
             place.chmod(0o755)
-    assert done.stdout == "20\n20\n"
+    assert done.stdout == "20\n20\n", done.stderr
     assert "UserError: 1 files" in done.stderr
     assert "GALHELPERS_DATA" in done.stderr
 
