@@ -315,7 +315,8 @@ def _wrong_rows(
 ) -> dict[str, np.ndarray]:
     """Give masks (n,) of wrong rows, by reason."""
     ids = catalog["id"]
-    sums = np.stack([values[:, at].sum(axis=1) for at in tree.slices.values()], axis=1)
+    with np.errstate(over="ignore"):
+        sums = np.stack([values[:, at].sum(axis=1) for at in tree.slices.values()], axis=1)
     # Shares of counts have no gaps any more; the counts themselves do.
     gaps = np.isnan(counts if kind == "count" and counts is not None else values)
     missing = np.stack([gaps[:, at].mean(axis=1) for at in tree.slices.values()], axis=1)
