@@ -2,7 +2,6 @@
 
 import datetime
 import hashlib
-import json
 import os
 import shlex
 import time
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from galhelpers.data.dataset import load_dataset
@@ -20,8 +20,10 @@ from galhelpers.data.manifest import (
     UnknownDatasetError,
     load_manifest,
 )
-from galhelpers.data.readers import CATALOG, SOURCE
+from galhelpers.data.readers import CATALOG, SOURCE, Source
+from galhelpers.data.records import read_record
 from galhelpers.locks import only_one
+from galhelpers.messages import public
 from galhelpers.paths import UserError, default_data_root, short, user_path
 
 DOWNLOADS = "downloads"
@@ -167,7 +169,7 @@ def _published(entry: DatasetEntry, folder: Path, wanted: Choices, progress: boo
         return [f"Already here. To make it anew, delete {short(folder / SOURCE)}."]
     if entry.hub:
         # The commit that was fetched first is kept: two commits must not be mixed.
-        revision = wanted.revision or _record(folder).get("revision", "")
+        revision = wanted.revision or _record(folder).revision or ""
         files, facts = fetch_hub(entry, downloads, wanted.config, revision, progress)
         _say("commit", facts["revision"])
     else:
@@ -185,14 +187,11 @@ def _published(entry: DatasetEntry, folder: Path, wanted: Choices, progress: boo
 def _is_complete(entry: DatasetEntry, folder: Path, wanted: Choices) -> bool:
     """Say whether all that is wanted is there and readable."""
     record = _record(folder)
-    names = {file["name"] for file in record.get("files", [])}
+    names = {file.name for file in record.files}
     expected = {file.name for file in entry.files if wanted.everything or not file.optional}
-    if not record or expected - names:
+    if not names or expected - names:
         return False
-    if wanted.config not in ("", record.get("config")) or wanted.revision not in (
-        "",
-        record.get("revision"),
-    ):
+    if wanted.config not in ("", record.config) or wanted.revision not in ("", record.revision):
         return False
     try:
         galaxies = load_dataset(entry.name, folder.parent)
@@ -203,13 +202,9 @@ def _is_complete(entry: DatasetEntry, folder: Path, wanted: Choices) -> bool:
     return len(galaxies) > 0 and not lost.any()
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    """Read what an earlier run wrote down; empty where there is nothing."""
-    try:
-        record: dict[str, Any] = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+def _record(folder: Path) -> Source:
+    """Read what an earlier run wrote down; empty where there is nothing, or it is damaged."""
+    return read_record(folder / SOURCE, Source) or Source()
 
 
 def _source(entry: DatasetEntry) -> dict[str, Any]:
@@ -230,6 +225,7 @@ def _pictures_of_table(
 ) -> list[str]:
     """Ask an image service for the galaxies of a user's own table; give notes for the user."""
     from galhelpers.data.catalogs import FIVE_CLASSES
+    from galhelpers.data.readers import UNKNOWN, label_numbers
     from galhelpers.data.tables import read_positions
 
     if not wanted.catalog:
@@ -239,12 +235,14 @@ def _pictures_of_table(
         )
     catalog = read_positions(user_path(wanted.catalog))
     catalog = catalog if wanted.cutouts is None else catalog.head(wanted.cutouts)
-    # A column class_id that holds something else than the five classes is not ours.
-    known = range(-1, len(FIVE_CLASSES))
-    if "class_id" not in catalog or not catalog["class_id"].isin(known).all():
-        catalog = catalog.assign(class_id=-1)
-    names = [*FIVE_CLASSES, ""]
-    catalog["class_name"] = [names[int(i)] for i in catalog["class_id"]]
+    labels = catalog.get("class_id", pd.Series("", catalog.index))
+    numbers = label_numbers(labels.mask(labels == -1), map(str, range(len(FIVE_CLASSES))))
+    if (numbers == UNKNOWN).any():
+        odd = public(labels[numbers == UNKNOWN].iloc[0], 60)
+        _say("note", f"class_id is not one of the five classes, such as {odd!r}: it is not used.")
+        numbers[:] = -1
+    catalog["class_id"] = numbers
+    catalog["class_name"] = np.array([*FIVE_CLASSES, ""], dtype=object)[numbers]
     source = _source(entry) | {"catalog": Path(wanted.catalog).name}
     return _ask_service(
         entry, folder, catalog.assign(file=""), catalog, {}, source, wanted, progress
@@ -259,8 +257,9 @@ def _pictures_of_set(
     The same galaxies come first each time: asking for 1,000 after 100 asks for 900 more.
     """
     catalog = pd.read_parquet(folder / CATALOG)
-    source = _record(folder)
-    tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in source["tables"]}
+    record = _record(folder)
+    source = record.model_dump(exclude_unset=True)
+    tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in record.tables}
     # Pictures that the publisher gives lie in folders of their own; they are not asked for again.
     published = catalog["file"].str.count("/") > 1
     placed = catalog["ra"].notna() & catalog["dec"].notna()
@@ -288,7 +287,7 @@ def _ask_service(
     has arrived can be read.
     """
     from galhelpers.data.convert import pictures, write_tables
-    from galhelpers.data.cutouts import fetch_cutouts, plan_cutouts, sdss_radii
+    from galhelpers.data.cutouts import fetch_cutouts, missing, plan_cutouts, sdss_radii
 
     if entry.cutouts is None:
         raise UserError(f"No image service is known for {entry.name}.")
@@ -304,7 +303,7 @@ def _ask_service(
     if plan.service == "sdss" and plan.pixel_scale is None and "pixel_scale" not in asked:
         asked = sdss_radii(asked)
     # A table that cannot work is refused before anything of an earlier one is touched.
-    plan_cutouts(asked, plan.service, plan.size, plan.pixel_scale)
+    frames = plan_cutouts(asked, plan.service, plan.size, plan.pixel_scale)
     if entry.reader == "positions":
         # Another table may have the same names at other positions: from here on its pictures take
         # the place of the earlier ones, so nobody may read them beside the earlier catalog.
@@ -320,7 +319,9 @@ def _ask_service(
             progress=progress,
         )
     finally:
-        here = pictures(folder)
+        # A picture that an earlier table asked for under the same name shows something else.
+        others = {frame.id for frame in missing(frames, folder)}
+        here = {name: file for name, file in pictures(folder).items() if name not in others}
         pairs = zip(catalog["id"], catalog["file"], strict=True)
         files = [file or here.get(str(name), "") for name, file in pairs]
         write_tables(folder, catalog.assign(file=files), tables, source)
@@ -377,9 +378,12 @@ def _make_simulated(entry: DatasetEntry, root: Path, wanted: Choices) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     began = time.perf_counter()
+    repaired = simulated.make_survey(root, *sky, thorough=True)
     galaxies = simulated.load_simulated(root, *sky)
     seconds = time.perf_counter() - began
     print(f"{entry.name}: {entry.title}")
+    for line in repaired:
+        _say("repaired", line)
     _say("folder", str(folder))
     pictures = f"pictures of {wanted.size} x {wanted.size} px"
     _say("galaxies", f"{len(galaxies):,}, seen by {wanted.telescope}, {pictures}")

@@ -4,22 +4,27 @@ import errno
 import gzip
 import lzma
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from galhelpers.data.downloads import FetchError, check_room
 from galhelpers.messages import public
-from galhelpers.paths import short
+from galhelpers.paths import atomic_write, short
 
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
     *(EOFError, RuntimeError),  # cut off; encrypted, or an unknown way of packing
-    OverflowError,  # times that no system knows
+    *(OverflowError, ValueError, LookupError, struct.error),  # times and names that no system knows
 )
+MOST_MEMBERS = 1_000_000
+MOST_FOLDERS = 20
+"""Most files in an archive, and most folders in each other."""
+
 # Names that cannot be written, a member inside of a file, places before the beginning.
 _IMPOSSIBLE = (errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
@@ -71,11 +76,11 @@ def unpack(
         with new_folder(folder) as target:
             if zipfile.is_zipfile(archive):
                 with zipfile.ZipFile(archive) as packed:
-                    _check(archive, [_zip_member(one) for one in packed.infolist()], limit)
+                    _check(archive, map(_zip_member, packed.infolist()), limit)
                     packed.extractall(target)  # noqa: S202 - every member was looked at
             else:
                 with tarfile.open(archive) as tar:
-                    _check(archive, [_tar_member(one) for one in tar], limit)
+                    _check(archive, map(_tar_member, tar), limit)
                     tar.extractall(target, filter="data")
             inner = list(target.iterdir())
             if strip_top and len(inner) == 1 and inner[0].is_dir():
@@ -108,19 +113,51 @@ def _tar_member(member: tarfile.TarInfo) -> tuple[str, int, bool]:
     return member.name, member.size, member.isfile() or member.isdir()
 
 
-def _check(archive: Path, members: list[tuple[str, int, bool]], limit: int) -> None:
+def _check(archive: Path, members: Iterable[tuple[str, int, bool]], limit: int) -> None:
     """Refuse members that lie outside or are links or devices, and too much content."""
-    for name, _, is_plain in members:
+    declared = 0
+    for number, (name, size, is_plain) in enumerate(members, start=1):
         parts = name.replace("\\", "/").split("/")
         if not is_plain or ".." in parts or parts[0] == "" or ":" in parts[0]:
             raise FetchError(
-                f"{short(archive)} has the member {public(name)!r}, which lies outside, or is a "
-                "link or a device. Do not use this archive."
+                f"{short(archive)} has the member {public(name, 200)!r}, which lies outside, or is "
+                "a link or a device. Do not use this archive."
             )
-    declared = sum(size for _, size, _ in members)
-    if declared > limit:
-        raise FetchError(
-            f"{short(archive)} declares {declared / 1e6:,.0f} MB of content, expected at most "
-            f"{limit / 1e6:,.0f} MB. Do not use this archive."
-        )
+        declared += size
+        if number > MOST_MEMBERS or len(parts) > MOST_FOLDERS or declared > limit:
+            raise FetchError(
+                f"{short(archive)} declares more than {limit / 1e6:,.0f} MB of content, "
+                f"{MOST_MEMBERS:,} files or {MOST_FOLDERS} folders in each other. Do not use this "
+                "archive."
+            )
     check_room(archive.parent, declared, f"unpacking {archive.name}")
+
+
+def take(archive: Path, name: str, target: Path) -> bool:
+    """Take one file out of a zip archive, from whatever folder in it; say whether it is there.
+
+    Raises
+    ------
+    FetchError
+        For an archive that is damaged.
+    """
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for member in packed.infolist():
+                if member.filename.rpartition("/")[2] == name:
+                    limit = 100 * archive.stat().st_size + 100_000_000
+                    _check(archive, [_zip_member(member)], limit)
+                    with (
+                        packed.open(member) as source,
+                        atomic_write(target) as temporary,
+                        temporary.open("wb") as out,
+                    ):
+                        shutil.copyfileobj(source, out)
+                    return True
+    except FetchError:
+        raise
+    except _DAMAGED as error:
+        raise FetchError(
+            f"{short(archive)} should be a zip archive, and is damaged: {public(error)}."
+        ) from error
+    return False

@@ -29,6 +29,7 @@ from galhelpers.data.readers import (
     SOURCE,
     TABLE,
     class_number,
+    images_in,
     label_numbers,
     read_solutions,
 )
@@ -198,7 +199,7 @@ def _kaggle(
 ) -> list[str]:
     """Lay the challenge out as Kaggle does."""
     unpack(files[f"{IMAGE_FOLDER}.zip"], folder / IMAGE_FOLDER, strip_top=True)
-    _check_number(entry, len(list((folder / IMAGE_FOLDER).glob("*.jpg"))), folder / IMAGE_FOLDER)
+    _check_number(entry, len(images_in(folder / IMAGE_FOLDER)), folder / IMAGE_FOLDER)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         unpack(files["training_solutions_rev1.zip"], Path(temporary) / "tables")
         table = next((Path(temporary) / "tables").rglob(TABLE), None)

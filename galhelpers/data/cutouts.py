@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,11 @@ from galhelpers.data.downloads import (
     TIMEOUT,
     FetchError,
     explain,
+    limits,
     open_session,
 )
+from galhelpers.data.readers import FAILURE
+from galhelpers.data.records import read_rows, write_rows
 from galhelpers.locks import only_one
 from galhelpers.messages import public
 from galhelpers.paths import atomic_write, is_portable
@@ -145,7 +148,8 @@ def fetch_cutouts(
     """Fetch a picture of every galaxy of a table that has none in the folder yet.
 
     Pictures become ``images/<id>.jpg`` in the folder. ``pictures.csv`` says what each of them
-    shows: a galaxy that has the same name and another position, scale or size is fetched anew. What
+    shows: a galaxy that has the same name and another position, scale or size is fetched anew, and
+    its old picture stays until the service has answered. What
     could not be had is in ``failures.csv`` (id, reason) and is tried again by the next call.
 
     Parameters
@@ -186,11 +190,12 @@ def fetch_cutouts(
     picture_list, failure_list = folder / "pictures.csv", folder / "failures.csv"
     with only_one(picture_list, f"fetches pictures into {folder.name}"):
         (folder / "images").mkdir(parents=True, exist_ok=True)
-        shown = _read_rows(picture_list, Frame._fields)
-        _write_rows(picture_list, Frame._fields, shown.values())
-        todo = _missing(frames, shown, folder / "images")
+        for unfinished in (folder / "images").glob(".*.jpg.*.jpg"):  # left by a killed process
+            unfinished.unlink()
+        write_rows(picture_list, Frame._fields, read_rows(picture_list, Frame._fields).values())
+        todo = missing(frames, folder)
         there = len(frames) - len(todo)
-        before = _read_rows(failure_list, ("id", "reason"))
+        before = read_rows(failure_list, FAILURE)
         failures = {frame.id: before[frame.id][1] for frame in todo if frame.id in before}
         impossible = {frame.id: reason for frame in todo if (reason := _impossible(frame))}
         failures |= impossible
@@ -204,9 +209,11 @@ def fetch_cutouts(
             try:
                 _fetch_all(fetcher, askable, failures, there > 0, workers, bar)
             finally:
-                _write_rows(failure_list, ("id", "reason"), failures.items())
+                write_rows(failure_list, FAILURE, failures.items())
                 if not failures:
                     failure_list.unlink()
+        for frame in missing(frames, folder):  # the service was asked, and has no other picture
+            (folder / "images" / f"{frame.id}.jpg").unlink(missing_ok=True)
     return CutoutReport(
         done=len(todo) - len(failures),
         already_there=there,
@@ -262,6 +269,7 @@ def sdss_radii(catalog: pd.DataFrame, *, batch: int = 500) -> pd.DataFrame:
         sky = SkyCoord(ra[rows], dec[rows], unit="deg")
         try:
             with (
+                limits(address, DEADLINE, MOST_BYTES),
                 conf.set_temp("skyserver_baseurl", address),
                 # Answers must not be kept: an error page would be kept as well.
                 cache_conf.set_temp("cache_active", False),
@@ -296,10 +304,6 @@ def sdss_radii(catalog: pd.DataFrame, *, batch: int = 500) -> pd.DataFrame:
     return catalog.assign(petro_r90=radii)
 
 
-class _NoEndError(Exception):
-    """An answer is too long or takes too long."""
-
-
 class _Fetcher:
     """Asks for one picture and saves it; several threads share it."""
 
@@ -330,7 +334,7 @@ class _Fetcher:
                 response, content = self._ask(url, params)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             return _Outcome(explain(error, url), trouble=True)
-        except _NoEndError as error:
+        except FetchError as error:  # an answer without end
             return _Outcome(str(error), trouble=True)
         outcome = _judge(response, content, frame.size)
         if not outcome.reason:
@@ -343,25 +347,30 @@ class _Fetcher:
             turn = max(self.next_turn, time.monotonic())
             self.next_turn = turn + self.interval
         time.sleep(max(0.0, turn - time.monotonic()))
-        ends = time.monotonic() + DEADLINE
         content = bytearray()
-        with self.session.get(url, params=params, stream=True, timeout=TIMEOUT) as response:
+        with (
+            limits(url, DEADLINE, MOST_BYTES),
+            self.session.get(url, params=params, stream=True, timeout=TIMEOUT) as response,
+        ):
             # read1 gives what is there; read would wait for a whole piece, drop by drop.
-            while piece := response.raw.read1(1 << 16, decode_content=True):
+            while piece := response.raw.read1(1 << 16, decode_content=False):
                 content += piece
-                if len(content) > MOST_BYTES or time.monotonic() > ends:
-                    raise _NoEndError(
-                        f"expected a picture of at most {MOST_BYTES >> 20} MB in {DEADLINE:g} s"
-                    )
         return response, bytes(content)
 
     def _save(self, frame: Frame, content: bytes) -> None:
-        """Save a picture. It is listed first, so that it is never taken for another galaxy's."""
-        with self.lock:
-            csv.writer(self.pictures).writerow(frame)
-            self.pictures.flush()
+        """Save a picture. Before and after, it is listed: it is never taken for another galaxy's.
+
+        While the file changes, its row says that nobody knows what it shows.
+        """
+        self._list([frame.id, *[""] * (len(frame) - 1)])
         with atomic_write(self.images / f"{frame.id}.jpg") as temporary:
             temporary.write_bytes(content)
+        self._list(frame)
+
+    def _list(self, row: Sequence[object]) -> None:
+        with self.lock:
+            csv.writer(self.pictures).writerow(row)
+            self.pictures.flush()
 
 
 def _fetch_all(
@@ -512,33 +521,21 @@ def plan_cutouts(
     ]
 
 
-def _missing(frames: list[Frame], shown: dict[str, list[str]], images: Path) -> list[Frame]:
-    """Give the frames that have no picture; files that show something else are removed."""
-    for unfinished in images.glob(".*.jpg.*.jpg"):  # left by a process that was killed
-        unfinished.unlink()
-    missing = []
-    for frame in frames:
-        file = images / f"{frame.id}.jpg"
-        if shown.get(frame.id) != [str(value) for value in frame] or not file.is_file():
-            file.unlink(missing_ok=True)
-            missing.append(frame)
-    return missing
+def missing(frames: Sequence[Frame], folder: Path) -> list[Frame]:
+    """Give the frames of which a folder has no picture: none at all, or one of something else."""
+    shown = read_rows(folder / "pictures.csv", Frame._fields)
+    files: dict[str, int] = {}
+    if (folder / "images").is_dir():
+        with os.scandir(folder / "images") as listed:
+            files = {file.name: file.stat().st_size for file in listed if file.is_file()}
+    return [
+        frame
+        for frame in frames
+        if shown.get(frame.id) != [str(value) for value in frame]
+        or not files.get(f"{frame.id}.jpg")
+    ]
 
 
 def _address(service: str) -> str:
     variable = f"GALHELPERS_URL_{service.upper()}"
     return os.environ.get(variable, "").rstrip("/") or SERVICES[service].address
-
-
-def _read_rows(file: Path, columns: Sequence[str]) -> dict[str, list[str]]:
-    """Read the rows of a list by identifier. Of several the last counts, and broken ones do not."""
-    if not file.is_file():
-        return {}
-    with file.open(newline="", encoding="utf-8", errors="replace") as stream:
-        rows = [row for row in csv.reader(stream) if len(row) == len(columns)]
-    return {row[0]: row for row in rows if row != list(columns)}
-
-
-def _write_rows(file: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    with atomic_write(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        csv.writer(out).writerows([columns, *rows])

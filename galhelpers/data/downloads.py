@@ -5,15 +5,20 @@ it is given a downloader of our own: what has arrived lies in ``.NAME.part``, an
 or the next process, asks for the rest (RFC 9110, section 14: range requests).
 """
 
+import http.client
+import io
 import os
 import re
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pooch
 import requests
@@ -35,7 +40,7 @@ class PatientRetry(urllib3.Retry):
         """Give the seconds to wait; 0 leaves them to the back-off."""
         try:
             return super().parse_retry_after(retry_after)
-        except urllib3.exceptions.InvalidHeader:
+        except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
             return 0.0
 
 
@@ -54,11 +59,11 @@ RETRY: urllib3.Retry = PatientRetry(
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes."""
 
-DEADLINE = 24 * 3600.0
-"""Seconds that one file may take altogether; the next command goes on from there."""
-
 MOST_BYTES = 200_000_000_000
 """Most bytes of a file whose size nobody knows."""
+
+SMALL_BYTES = 1_000_000
+"""Most bytes of an answer that is not the file: an error, or where to go instead."""
 
 SPARE_BYTES = 50_000_000
 """Bytes that must stay free on the disk."""
@@ -80,11 +85,120 @@ class FetchError(RuntimeError):
     """Something could not be fetched for good; the message is a paragraph that says what to do."""
 
 
+class _Limits(threading.local):
+    """What the answers that this thread reads may take; `limits` sets it."""
+
+    what = "The server"
+    ends = float("inf")
+    seconds = 0.0
+    most_bytes = 50_000_000
+
+
+_LIMITS = _Limits()
+
+
+@contextmanager
+def limits(what: str, seconds: float, most_bytes: int) -> Iterator[None]:
+    """Bound all that this thread reads from the web in the block, however it comes.
+
+    ``what`` is read from, for the message: an address.
+
+    Raises
+    ------
+    FetchError
+        Once the time is over, and for an answer of more bytes, both out of the midst of reading.
+    """
+    before = vars(_LIMITS).copy()
+    _LIMITS.what, _LIMITS.most_bytes = public(what), most_bytes
+    _LIMITS.ends, _LIMITS.seconds = time.monotonic() + seconds, seconds
+    try:
+        yield
+    finally:
+        vars(_LIMITS).clear()
+        vars(_LIMITS).update(before)
+
+
+class _BoundedStream(io.RawIOBase):
+    """What comes through a socket, up to the limits: headers, bodies, redirects and errors."""
+
+    def __init__(self, raw: io.RawIOBase, response: http.client.HTTPResponse) -> None:
+        self.raw = raw
+        self.response = response
+        self.came = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() > _LIMITS.ends:
+            raise FetchError(
+                f"{_LIMITS.what} was not complete after {_LIMITS.seconds:,.0f} s. Give the same "
+                "command again: what has arrived is kept."
+            )
+        count: int | None = self.raw.readinto(buffer)
+        self.came += count or 0
+        # No status yet: there may be no end of answers that say "100 Continue".
+        most = _LIMITS.most_bytes if self.response.status in (200, 206) else SMALL_BYTES
+        if self.came > most + SMALL_BYTES:  # for the headers
+            raise FetchError(
+                f"{_LIMITS.what} should send at most {most:,} bytes and sends more: it is not what "
+                "was asked for. Compare with the page of the data set."
+            )
+        return count
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    """An answer within `limits`. Nothing of it is unpacked, whatever it says of itself."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        stream: Any = _BoundedStream(self.fp.detach(), self)
+        self.fp = io.BufferedReader(stream)
+
+    def begin(self) -> None:
+        super().begin()
+        del self.headers["Content-Encoding"]
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _BoundedResponse
+
+
+class _SecureConnection(urllib3.connection.HTTPSConnection):
+    response_class = _BoundedResponse
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections whose answers keep within `limits`, also through a proxy."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> urllib3.PoolManager:
+        manager: urllib3.PoolManager = super().proxy_manager_for(*arguments, **options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        return manager
+
+
 def open_session(retry: urllib3.Retry | None = None, connections: int = 10) -> requests.Session:
     """Open a session that says who asks, and asks again as ``retry`` says, by default ``RETRY``."""
     session = requests.Session()
     session.headers["User-Agent"] = f"galhelpers/{__version__} (galaxy morphology course)"
-    adapter = HTTPAdapter(max_retries=RETRY if retry is None else retry, pool_maxsize=connections)
+    session.headers["Accept-Encoding"] = "identity"  # checksums are of the file as it is stored
+    adapter = _Adapter(max_retries=RETRY if retry is None else retry, pool_maxsize=connections)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
@@ -119,7 +233,8 @@ def explain(problem: requests.Response | Exception, url: str) -> str:
     again = "Give the same command again: what has arrived is kept."
     if _caused_by(problem, requests.TooManyRedirects):
         return f"{host} sends us in circles. Open the address in a browser: where does it end?"
-    if _caused_by(problem, *_NO_ADDRESS):
+    foreign = isinstance(problem, ValueError) and not isinstance(problem, requests.RequestException)
+    if foreign or _caused_by(problem, *_NO_ADDRESS):
         return (
             f"{place}, or where it sends us, is no address that can be asked. Correct it in "
             "data_manifest.yaml, or in the environment variable that holds it."
@@ -206,6 +321,14 @@ def wrong_kind(name: str, content_type: str, first: bytes) -> str | None:
     return None
 
 
+def patience(size: int | None) -> float:
+    """Give the seconds that a file of so many bytes may take: 10 minutes, and 20 kB a second.
+
+    A day where the size is not known. The next command goes on from where one stopped.
+    """
+    return 24 * 3600.0 if size is None else 600.0 + size / 20_000
+
+
 def download(
     urls: Sequence[str],
     path: Path,
@@ -213,7 +336,7 @@ def download(
     size: int | None = None,
     *,
     progress: bool = True,
-    deadline: float = DEADLINE,
+    deadline: float | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Path:
     """Bring a file to disk; nothing is asked for when it is there and right.
@@ -229,7 +352,7 @@ def download(
     size
         Bytes, where exactly known. No answer may be larger.
     deadline
-        Seconds for all attempts at one place together.
+        Seconds for all attempts at one place together; by default `patience` of ``size``.
     most_bytes
         Most bytes to accept where ``size`` is not known.
 
@@ -252,8 +375,9 @@ def download(
         hidden = path.with_name(f".{path.name}.pooch")
         problems = []
         for url in urls:
+            seconds = patience(size) if deadline is None else deadline
             downloader = ResumingDownloader(
-                path, checksum, size, progress, deadline, min(size or most_bytes, most_bytes)
+                path, checksum, size, progress, seconds, min(size or most_bytes, most_bytes)
             )
             try:
                 # pooch's own retries would delete a rejected file of gigabytes and fetch it again.
@@ -287,7 +411,8 @@ class ResumingDownloader:
         rejected = part.with_suffix(".rejected")
         ends = time.monotonic() + self.deadline
         for _ in range(2):
-            resumed = self._receive(url, part, ends)
+            with limits(url, ends - time.monotonic(), self.most_bytes):
+                resumed = self._receive(url, part, ends)
             problem = self._problem(part)
             if problem is None:
                 part.replace(output_file)
@@ -335,9 +460,9 @@ class ResumingDownloader:
                 have = before = self._usable(url, part)
                 resumed = resumed or have > 0
                 try:
-                    if self._receive_once(session, url, part, have, bar, ends):
+                    if self._receive_once(session, url, part, have, bar):
                         return resumed
-                except requests.RequestException as error:
+                except (requests.RequestException, ValueError) as error:
                     # No answer came, although the session asked as often as RETRY says.
                     raise FetchError(explain(error, url)) from error
                 except urllib3.exceptions.HTTPError as error:  # it broke off in the middle
@@ -354,10 +479,9 @@ class ResumingDownloader:
         part: Path,
         have: int,
         bar: tqdm,
-        ends: float,
     ) -> bool:
         """Ask once, for the rest or for all; False asks to start over without the part."""
-        headers = {"Accept-Encoding": "identity"}  # checksums are of the file as it is stored
+        headers = {}
         if have:
             headers["Range"] = f"bytes={have}-"
             if validator := self._note(part).read_text(encoding="utf-8").partition("\n")[2]:
@@ -385,7 +509,7 @@ class ResumingDownloader:
             check_room(part.parent, (total or self.size or 0) - have, self.path.name)
             bar.reset(total=total or self.size)
             bar.update(have)
-            chunks = self._chunks(answer, ends, url)
+            chunks = self._chunks(answer)
             first = b""
             while len(first) < 512 and (chunk := next(chunks, b"")):
                 first += chunk
@@ -408,10 +532,9 @@ class ResumingDownloader:
                 raise urllib3.exceptions.ProtocolError(f"{have} of {total} bytes came")
         return True
 
-    def _chunks(self, answer: requests.Response, ends: float, url: str) -> Iterator[bytes]:
+    def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
         # read1 gives what is there; read would wait for a whole chunk, drop by drop.
         while chunk := answer.raw.read1(CHUNK, decode_content=False):
-            self._check_deadline(ends, url)
             yield chunk
 
     def _usable(self, url: str, part: Path) -> int:

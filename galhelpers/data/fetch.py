@@ -15,6 +15,7 @@ from typing import Any
 import requests
 from pooch.hashes import hash_matches
 
+from galhelpers.data.archives import take
 from galhelpers.data.downloads import (
     RETRY,
     TIMEOUT,
@@ -22,7 +23,9 @@ from galhelpers.data.downloads import (
     check_room,
     download,
     explain,
+    limits,
     open_session,
+    patience,
     wait_for_another_try,
     wrong_kind,
 )
@@ -78,11 +81,13 @@ def fetch_files(
         if file.unverified:
             say("unverified", f"{file.name}: {file.unverified}")
         if entry.kaggle:
-            path = _fetch_from_kaggle(entry.kaggle, file, downloads)
+            path = _brought(entry.kaggle, file, downloads)
+            path = path or _fetch_from_kaggle(entry.kaggle, file, downloads)
         else:
             urls = [url for url in (_mirror(entry, file), file.url, *file.mirrors) if url]
             path = downloads / file.name
-            download(urls, path, file.checksum, file.bytes, progress=progress)
+            seconds = patience(file.expected_bytes)
+            download(urls, path, file.checksum, file.bytes, progress=progress, deadline=seconds)
         with path.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         if not file.checksum:
@@ -195,7 +200,11 @@ def _with_zenodo_pins(address: str, files: list[FileEntry], downloads: Path) -> 
     if not any(is_open(file) for file in files):
         return files
     try:
-        with open_session() as session, session.get(address, timeout=TIMEOUT) as answer:
+        with (
+            limits(address, 300, 50_000_000),
+            open_session() as session,
+            session.get(address, timeout=TIMEOUT) as answer,
+        ):
             if answer.status_code != 200:
                 raise FetchError(explain(answer, address))
             listed = {file["key"]: file for file in answer.json()["files"]}
@@ -212,7 +221,7 @@ def _with_zenodo_pins(address: str, files: list[FileEntry], downloads: Path) -> 
         raise FetchError(f"{public(address)} should list files as JSON, and does not.") from error
     except requests.RequestException as error:
         raise FetchError(explain(error, address)) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise FetchError(
             f"{public(address)} should list files with key, size and checksum, and does not."
         ) from error
@@ -236,10 +245,25 @@ def _mirror(entry: DatasetEntry, file: FileEntry) -> str:
     return f"{mirror}/{entry.name}/{file.name}" if mirror else ""
 
 
+def _brought(slug: str, file: FileEntry, downloads: Path) -> Path | None:
+    """Find a file that the user has put there, alone or in Kaggle's archive of all files."""
+    places = (downloads, downloads.parent, downloads.parent.parent)
+    for place in places:
+        if (place / file.name).is_file():
+            _check_kind(place / file.name, file, delete=False)
+            return place / file.name
+    for place in places:
+        archive = place / f"{slug}.zip"
+        if archive.is_file() and take(archive, file.name, downloads / file.name):
+            _check_kind(downloads / file.name, file)
+            return downloads / file.name
+    return None
+
+
 def _fetch_from_kaggle(slug: str, file: FileEntry, downloads: Path) -> Path:
     """Fetch a file of a competition with Kaggle's own client, which resumes in its own cache."""
     import kagglehub
-    from kagglehub import exceptions
+    from kagglehub import config, exceptions
 
     logging.getLogger("kagglehub").setLevel(logging.ERROR)
     page = f"https://www.kaggle.com/c/{slug}"
@@ -248,6 +272,12 @@ def _fetch_from_kaggle(slug: str, file: FileEntry, downloads: Path) -> Path:
         "~/.kaggle/access_token or ~/.kaggle/kaggle.json, for you alone to read (chmod 600), or "
         "into the environment variable KAGGLE_API_TOKEN. Never into a notebook."
     )
+    try:
+        known = config.get_kaggle_credentials() or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+    except (ValueError, OSError) as error:  # a file of credentials that cannot be read
+        raise FetchError(f"Kaggle's login: {public(error)}. {how_to_log_in}") from None
+    if not known:
+        raise FetchError(f"Kaggle wants to know who asks. {how_to_log_in}")
     retry = RETRY
     while True:
         try:
@@ -265,9 +295,14 @@ def _fetch_from_kaggle(slug: str, file: FileEntry, downloads: Path) -> Path:
             if status == 404:
                 raise FetchError(f"Kaggle has no file {file.name} in {page}. Look there.") from None
             retry = wait_for_another_try(retry, error, page)
-        except (exceptions.UnauthenticatedError, exceptions.CredentialError, ValueError) as error:
+        except (exceptions.UnauthenticatedError, exceptions.CredentialError) as error:
             raise FetchError(
                 f"Kaggle wants to know who asks ({public(error)}). {how_to_log_in}"
+            ) from None
+        except ValueError as error:
+            raise FetchError(
+                f"Kaggle's answer for {file.name} cannot be understood: {public(error)}. Give the "
+                "same command again later."
             ) from None
         except exceptions.DataCorruptionError:
             raise FetchError(
@@ -295,8 +330,8 @@ def _kaggle_cache(folder: Path) -> Iterator[None]:
         del os.environ["KAGGLEHUB_CACHE"]
 
 
-def _check_kind(path: Path, file: FileEntry | None = None) -> None:
-    """Refuse and delete a file that is another than its name or the manifest says."""
+def _check_kind(path: Path, file: FileEntry | None = None, delete: bool = True) -> None:
+    """Refuse (and delete) a file that is another than its name or the manifest says."""
     with path.open("rb") as content:
         problem = wrong_kind(path.name, "", content.read(512))
     size = path.stat().st_size
@@ -304,6 +339,8 @@ def _check_kind(path: Path, file: FileEntry | None = None) -> None:
         problem = f"expected {file.bytes:,} bytes, {size:,} came."
     if problem is None and file is not None and not hash_matches(path, file.checksum):
         problem = f"expected the checksum {file.checksum}, another file came."
+    if problem and not delete:
+        raise FetchError(f"{short(path)}: {problem} Take it away, and give the same command again.")
     if problem:
         path.unlink()
         raise FetchError(f"{short(path)}: {problem} Give the same command again.")

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from galhelpers.messages import public
 from galhelpers.paths import course_root, named_by, short
 from galhelpers.trees import TREES
 
@@ -31,6 +32,9 @@ Reader = Literal[
     "positions",  # a table of the user's own, images from a service
 ]
 """Forms in which data sets are published."""
+
+MOST_BYTES = 5_000_000
+"""Most bytes of a manifest."""
 
 CHECKSUM_LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64}
 """Hexadecimal digits of each algorithm."""
@@ -103,7 +107,7 @@ class FileEntry(_Strict):
         """Size in bytes: exact, or the publisher's rounded one; None where neither is known."""
         if self.bytes is not None or self.size_display is None:
             return self.bytes
-        found = re.search(r"([\d.]+) ?(k|M|G|T)?B", self.size_display)
+        found = re.search(r"(\d{1,9}(?:\.\d+)?) ?(k|M|G|T)?B", self.size_display)
         if found is None:
             return None
         return int(float(found[1]) * 1000 ** " kMGT".index(found[2] or " "))
@@ -301,18 +305,32 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
         path = named_by("GALHELPERS_MANIFEST") or course_root() / "data_manifest.yaml"
     path = Path(path)
     try:
-        return _read(path, path.stat().st_mtime_ns)
+        status = path.stat()
+        if not path.is_file() or status.st_size > MOST_BYTES:
+            raise ManifestError(
+                f"{short(path)} should be a file of at most {MOST_BYTES:,} bytes that lists data "
+                "sets. Look at the variable GALHELPERS_MANIFEST."
+            )
+        return _read(path, status.st_mtime_ns)
+    except ManifestError:
+        raise
     except OSError as error:
         raise ManifestError(f"Cannot read {short(path)}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{short(path)} is not valid YAML: {error}") from error
     except ValidationError as error:
+        problems = error.errors()
         lines = [
-            f"  {'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
-            f"{_of_dataset(path, problem['loc'])}"
-            for problem in error.errors()
+            public(
+                f"  {'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
+                f"{_of_dataset(path, problem['loc'])}"
+            )
+            for problem in problems[:20]
         ]
+        lines += [f"  and {len(problems) - 20:,} more"] if len(problems) > 20 else []
         raise ManifestError("\n".join([f"{short(path)} breaks its rules:", *lines])) from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, OverflowError,
+            RecursionError) as error:  # fmt: skip
+        # Besides its own errors: a date that is none, a number without end, brackets without end.
+        raise ManifestError(f"{short(path)} is not valid YAML: {public(error, 200)}") from error
 
 
 def _of_dataset(path: Path, place: tuple[int | str, ...]) -> str:

@@ -3,27 +3,32 @@
 ``data_manifest.yaml`` names the form of each data set under ``reader``.
 """
 
-import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
 
 from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.galaxies import GalaxySet, add_classes
 from galhelpers.data.images import IMAGE_SUFFIXES
 from galhelpers.data.manifest import DatasetEntry
+from galhelpers.data.records import read_record, read_rows
 from galhelpers.data.tables import (
     IDENTIFIERS,
     TableError,
-    as_text,
     check_columns,
     column_names,
+    degrees,
+    numeric,
     read_table,
 )
 from galhelpers.data.votes import read_votes, weighted_votes
+from galhelpers.messages import public
 from galhelpers.paths import short
 from galhelpers.trees import GZ2
 
@@ -32,8 +37,30 @@ IMAGE_FOLDER = "images_training_rev1"
 TABLE = "training_solutions_rev1.csv"
 CATALOG = "catalog.parquet"
 SOURCE = "source.json"
+FAILURE = ("id", "reason")
+"""Columns of the lists of galaxies without a picture."""
 REQUIRED = ("id", "file", "class_id", "class_name")
 """Columns of every catalog."""
+
+
+class SourceFile(BaseModel):
+    """One file that a data set was made of."""
+
+    name: str
+    sha256: str | None = None
+
+
+class Source(BaseModel):
+    """Where a data set on disk comes from, and the names and number of rows of its tables."""
+
+    model_config = ConfigDict(extra="allow")
+
+    dataset: str | None = None
+    files: list[SourceFile] = []
+    tables: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]] = []
+    rows_in_catalog: int | None = None
+    revision: str | None = None
+    config: str | None = None
 
 
 def read_dataset(entry: DatasetEntry, root: Path) -> GalaxySet:
@@ -81,8 +108,9 @@ def find_folder(entry: DatasetEntry, root: Path, marks: Iterable[str]) -> Path:
 def read_class_folders(entry: DatasetEntry, root: Path) -> GalaxySet:
     """Read galaxies of the five classes.
 
-    Either ``labels.csv`` with an identifier in its first column, ``class_id`` (0-4) or
-    ``class_name``, and ``file`` (relative to the folder); or one folder of images a class, named
+    Either ``labels.csv`` with an identifier (``GalaxyID``, ``id`` or another of ``IDENTIFIERS``,
+    else the first column), ``class_id`` (0-4) or ``class_name``, and ``file`` (relative to the
+    folder, without leaving it); or one folder of images a class, named
     by number, by class name, or both (``0``, ``spiral``, ``4_spiral``).
 
     Raises
@@ -101,27 +129,51 @@ def read_kaggle(entry: DatasetEntry, root: Path) -> GalaxySet:
 
     Without ``training_solutions_rev1.csv`` a ``labels.csv`` with classes serves; the set then has
     no fractions.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_kaggle_layout`; archives that are still packed are named.
     """
+    packed = (f"{IMAGE_FOLDER}.zip", f"{entry.kaggle}.zip")
+    for place in (root / entry.name, root):
+        # Unpacking by hand often puts everything into one folder more.
+        for images in (place / IMAGE_FOLDER, *sorted(place.glob(f"*/{IMAGE_FOLDER}"))):
+            if images.is_dir():
+                return read_kaggle_layout(images.parent, entry.name)
+        for name in packed:
+            if (place / name).is_file():
+                raise FileNotFoundError(
+                    f"{name} in {short(place)} is still packed. `galhelpers fetch {entry.name}` "
+                    "unpacks it, and asks Kaggle only for what is not there."
+                )
     return read_kaggle_layout(find_folder(entry, root, [IMAGE_FOLDER]), entry.name)
 
 
 def read_kaggle_layout(folder: Path, name: str) -> GalaxySet:
     """Read a folder in Kaggle's layout; see `read_kaggle`.
 
+    Images and table may each lie one folder deeper, as some programs unpack them.
+
     Raises
     ------
     FileNotFoundError, ValueError
         For missing images or labels, and for a table that is not the challenge's.
     """
-    files = sorted((folder / IMAGE_FOLDER).glob("*.jpg"))
-    # Hidden files are what a copy or a killed process left behind.
-    images = {path.stem: str(path) for path in files if not path.name.startswith(".")}
+    place = folder / IMAGE_FOLDER
+    files = images_in(place) or images_in(place / IMAGE_FOLDER)
+    images = {path.stem: str(path) for path in files}
     if not images:
-        raise FileNotFoundError(f"{short(folder / IMAGE_FOLDER)} holds no .jpg file.")
+        raise FileNotFoundError(
+            f"{short(place)} holds no .jpg file. `galhelpers fetch {name}` makes it whole."
+        )
+    solutions = next(
+        (file for file in (folder / TABLE, *folder.glob(f"*/{TABLE}")) if file.is_file()), None
+    )
     fractions = None
-    if (folder / TABLE).is_file():
-        table = read_solutions(folder / TABLE)
-        ids = table["GalaxyID"].astype(str)
+    if solutions is not None:
+        table = read_solutions(solutions)
+        ids = table["GalaxyID"]
         known = ids.isin(images)
         fractions = table.loc[known].drop(columns="GalaxyID").reset_index(drop=True)
         catalog = pd.DataFrame({"id": ids[known].to_numpy()})
@@ -133,18 +185,35 @@ def read_kaggle_layout(folder: Path, name: str) -> GalaxySet:
         catalog = labels[known].reset_index(drop=True)
         catalog["file"] = catalog["id"].map(images)
     else:
+        packed = TABLE.replace(".csv", ".zip")
+        there = ", still packed: unpack it there" if (folder / packed).is_file() else " on Kaggle"
         raise FileNotFoundError(
-            f"Expected {TABLE} (unpacked from training_solutions_rev1.zip) or {LABELS} in "
-            f"{short(folder)}, found neither."
+            f"Expected {TABLE} or {LABELS} in {short(folder)}, found neither. It is in "
+            f"{packed}{there}."
         )
-    problems = [(str(folder / IMAGE_FOLDER / f"{i}.jpg"), "row without image") for i in ids[~known]]
+    problems = [(str(place / f"{i}.jpg"), "row without image") for i in ids[~known]]
     problems += [(images[i], "image without row") for i in sorted(set(images) - set(ids))]
+    if catalog.empty:
+        raise FileNotFoundError(
+            f"None of the {len(ids):,} galaxies of the table in {short(folder)} has an image in "
+            f"{short(place)}: the first is {public(ids.iloc[0]) if len(ids) else 'missing'}. Do "
+            "images and table belong together?"
+        )
     return GalaxySet(
         name,
         catalog,
         fractions,
         pd.DataFrame(problems, columns=["file", "reason"]),
         provenance={"folder": short(folder)},
+    )
+
+
+def images_in(folder: Path) -> list[Path]:
+    """List the images of a folder, whatever the case of their suffix, sorted by name."""
+    # Hidden files are what a copy or a killed process left behind. Some cameras write .JPG.
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(
+        file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."
     )
 
 
@@ -157,14 +226,11 @@ def read_solutions(path: Path) -> pd.DataFrame:
         For missing columns, repeated identifiers, values outside 0-1 or NaN, or answers that do
         not sum to their parent's share; with the rows concerned.
     """
-    table = pd.read_csv(path)
     columns = ["GalaxyID", *GZ2.published]
-    check_columns(columns, table.columns, short(path))
-    table = table[columns]
-    repeated = table["GalaxyID"].duplicated()
-    if repeated.any():
-        raise ValueError(f"{short(path)}: GalaxyID {table['GalaxyID'][repeated].iloc[0]} repeats.")
-    values = table[columns[1:]].to_numpy(float)
+    table = read_table(path, columns)
+    _check_identifiers(table["GalaxyID"], short(path))
+    values = numeric(table, columns[1:], short(path))
+    table[columns[1:]] = values
     bad = ~((values >= 0) & (values <= 1)).all(axis=1)
     if bad.any():
         raise ValueError(
@@ -212,36 +278,30 @@ def read_labels(entry: DatasetEntry, root: Path) -> GalaxySet:
     other_ids = [
         name for name in present if name.lower() in IDENTIFIERS and name != spec.identifier
     ]
-    table = read_table(path, [name for name in present if name not in other_ids])
-    ids = table[spec.identifier].astype(str)
-    wrong = (ids == "") | ids.duplicated()
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        raise TableError(
-            f"{short(path)}: expected an identifier of its own for each galaxy in "
-            f"{spec.identifier}, found {ids.iloc[row]!r} again or none in line {row + 2} and "
-            f"{wrong.sum() - 1} more."
-        )
+    texts = [spec.identifier, spec.file]
+    table = read_table(path, [name for name in present if name not in other_ids], texts)
+    ids = table[spec.identifier]
+    _check_identifiers(ids, f"{short(path)}, column {spec.identifier}")
     label = label_numbers(table[spec.label], spec.names)
     unknown = label == UNKNOWN
     if unknown.any():
         row = int(unknown.argmax())
         raise TableError(
             f"{short(path)}: expected in {spec.label} one of {', '.join(spec.names)}, or nothing, "
-            f"found {table[spec.label].iloc[row]!r} in line {row + 2} and {unknown.sum() - 1} more."
+            f"found {public(table[spec.label].iloc[row], 60)!r} in line {row + 2} and "
+            f"{unknown.sum() - 1} more."
         )
-    files = table[spec.file].astype("string").fillna("").str.strip()
     catalog = pd.DataFrame(
         {
             "id": ids,
-            "file": [str(folder / name) if name else "" for name in files],
+            "file": _beside(path, table[spec.file]),
             "class_id": -1,
             "class_name": "",
             "label": label,
             "label_name": np.array([*spec.names.values(), ""], dtype=object)[label],
         }
     )
-    catalog = catalog.assign(**{name: table[name] for name in ("ra", "dec") if name in table})
+    catalog = catalog.assign(**_position(table))
     used = {spec.identifier, spec.file, spec.label, "ra", "dec"}
     numbers = table.drop(columns=[name for name in table if name in used]).select_dtypes("number")
     # Between 2^53 and 2^64 whole numbers of 64 bits are identifiers that a float cannot tell apart.
@@ -318,9 +378,8 @@ def read_gz2_labels(entry: DatasetEntry, root: Path) -> GalaxySet:
     check_columns(["file", "total_classifications"], column_names(path), short(path))
     debiased = read_votes(path, "gz2", kind="debiased", max_wrong=0)
     votes = weighted_votes(read_votes(path, "gz2", kind="weighted_fraction", max_wrong=0))
-    files = read_table(path, ["file"])["file"].astype("string").fillna("")
     catalog = debiased.catalog.copy()
-    catalog.insert(1, "file", [str(folder / name) if name else "" for name in files])
+    catalog.insert(1, "file", _beside(path, read_table(path, ["file"], ["file"])["file"]))
     catalog = add_classes(catalog, debiased.fractions)
     tables = {"votes_gz2": votes}
     provenance = debiased.source | {"folder": short(folder)}
@@ -354,25 +413,26 @@ def read_tables(entry: DatasetEntry, root: Path) -> GalaxySet:
             f"{again}"
         )
     folder = find_folder(entry, root, [SOURCE])
-    try:
-        source = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
-        names, n = source["tables"], source["rows_in_catalog"]
-        dataset = source.get("dataset", entry.name)
-    except (ValueError, KeyError, TypeError) as error:
+    source = read_record(folder / SOURCE, Source)
+    if source is None or source.rows_in_catalog is None:
         raise ValueError(
             f"{short(folder / SOURCE)} is damaged or was written by an earlier version: expected "
             f"JSON with tables and rows_in_catalog. {again}"
-        ) from error
-    if dataset != entry.name:
-        raise ValueError(f"{short(folder)} holds {dataset!r}, expected {entry.name!r}.")
+        )
+    n = source.rows_in_catalog
+    if source.dataset not in (None, entry.name):
+        raise ValueError(
+            f"{short(folder)} holds {public(source.dataset)!r}, expected {entry.name!r}."
+        )
     try:
         catalog = pd.read_parquet(folder / CATALOG)
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in source.tables}
+    except (FileNotFoundError, ValueError, pa.ArrowException) as error:
         raise ValueError(
             f"{short(folder)} is damaged: a table is missing or broken. {again}"
         ) from error
     check_columns(REQUIRED, catalog.columns, short(folder / CATALOG))
+    catalog["file"] = catalog["file"].fillna("").astype(str)
     rows = {CATALOG: len(catalog)} | {name: len(table) for name, table in tables.items()}
     odd = [name for name, found in rows.items() if found != n]
     if odd:
@@ -396,46 +456,112 @@ def read_tables(entry: DatasetEntry, root: Path) -> GalaxySet:
     ).reset_index(drop=True)
     catalog["file"] = [str(folder / file) if file else "" for file in catalog["file"]]
     fractions = tables.pop("fractions_gz2", None)
-    provenance = source | {"folder": short(folder)}
+    provenance = source.model_dump(exclude_unset=True) | {"folder": short(folder)}
     galaxies = GalaxySet(entry.name, catalog, fractions, problems, tables, provenance)
     return galaxies.select(there)
 
 
 def read_class_table(path: Path) -> pd.DataFrame:
-    """Read a ``labels.csv`` with the five classes into a catalog; see `read_class_folders`."""
+    """Read a ``labels.csv`` with the five classes into a catalog; see `read_class_folders`.
+
+    Raises
+    ------
+    TableError
+        For a file that is no table, rows without an identifier of their own, and rows without one
+        class: none, an unknown one, or two that differ.
+    """
     present = column_names(path)
-    # Identifiers are text from the first moment on: 007 is no number, and a gap makes floats.
-    texts = {name: str for name in (present[0], "file", "class_name") if name in present}
-    table = pd.read_csv(path, dtype=texts, skipinitialspace=True, index_col=False)
-    if "class_id" not in table:
-        check_columns(["class_name"], table.columns, f"{short(path)} (or class_id)")
-        table["class_id"] = [class_number(name, path) for name in table["class_name"]]
-    odd = ~table["class_id"].isin(range(len(FIVE_CLASSES)))
-    if odd.any():
-        raise ValueError(
-            f"{short(path)}: class_id should be 0 to {len(FIVE_CLASSES) - 1}, "
-            f"got {table['class_id'][odd].iloc[0]} in line {int(odd.to_numpy().argmax()) + 2}."
+    # pandas writes its row numbers first; they name no galaxy where another column does.
+    names = [name for name in present if name.lower() in IDENTIFIERS]
+    first = min(names, key=lambda name: name.lower() not in ("galaxyid", "id"), default=present[0])
+    first = present[0] if present[0] in names else first
+    labels = [name for name in ("class_id", "class_name") if name in present]
+    if not labels:
+        check_columns(["class_name"], present, f"{short(path)} (or class_id)")
+    others = [name for name in ("file", "ra", "dec") if name in present]
+    table = read_table(
+        path, dict.fromkeys([first, *labels, *others]), [first, *labels, *others[:1]]
+    )
+    ids = table[first]
+    _check_identifiers(ids, f"{short(path)}, column {public(first)}")
+    numbers = [_class_numbers(table, name, path) for name in labels]
+    differ = numbers[0] != numbers[-1]
+    if differ.any():
+        row = int(differ.argmax())
+        raise TableError(
+            f"{short(path)}: class_id and class_name should mean the same; in line {row + 2} they "
+            f"are {table['class_id'].iloc[row]} and {public(table['class_name'].iloc[row], 60)}, "
+            f"and they differ in {differ.sum() - 1} more."
         )
-    class_id = table["class_id"].astype(int)
-    ids = as_text(table.iloc[:, 0], f"{short(path)}, column {present[0]}")
-    if (ids == "").any():
-        line = int((ids == "").to_numpy().argmax()) + 2
-        raise ValueError(f"{short(path)}: expected an identifier in line {line}, found none.")
-    if ids.duplicated().any():
-        raise ValueError(
-            f"{short(path)}: identifiers should be unique, {ids[ids.duplicated()].iloc[0]!r} "
-            f"and {ids.duplicated().sum() - 1} more are repeated."
-        )
-    files = table["file"].fillna("") if "file" in table else ids.map("{}.jpg".format)
+    files = table["file"] if "file" in table else ids.map("{}.jpg".format)
     catalog = pd.DataFrame(
         {
             "id": ids,
-            "file": [str(path.parent / file) if file else "" for file in files],
-            "class_id": class_id,
-            "class_name": [FIVE_CLASSES[i] for i in class_id],
+            "file": _beside(path, files),
+            "class_id": numbers[0],
+            "class_name": [FIVE_CLASSES[i] for i in numbers[0]],
         }
     )
-    return catalog.assign(**{name: table[name] for name in ("ra", "dec") if name in table})
+    return catalog.assign(**_position(table))
+
+
+def _class_numbers(table: pd.DataFrame, column: str, path: Path) -> np.ndarray:
+    """Give the class of each row, 0 to 4, by number or by name."""
+    numbers = np.zeros(len(table), dtype=np.int64)
+    # Gaps in a column of whole numbers have made floats of them.
+    texts = table[column].str.replace(r"^([+-]?\d+)\.0*$", r"\1", regex=True)
+    for text in texts.unique():
+        here = (texts == text).to_numpy()
+        try:
+            numbers[here] = class_number(text, path)
+        except TableError:
+            raise TableError(
+                f"{short(path)}: {column} should be one of the five classes, 0 to 4 or "
+                f"{', '.join(FIVE_CLASSES)}; it is {public(text, 60) or 'empty'} in line "
+                f"{int(here.argmax()) + 2} and {here.sum() - 1} more."
+            ) from None
+    return numbers
+
+
+def _check_identifiers(ids: pd.Series, where: str) -> None:
+    """Refuse rows without an identifier of their own."""
+    wrong = ((ids == "") | ids.duplicated()).to_numpy()
+    if wrong.any():
+        row = int(wrong.argmax())
+        found = f"{public(ids.iloc[row], 60)!r} repeated" if ids.iloc[row] else "none"
+        raise TableError(
+            f"{where}: expected an identifier of its own for each galaxy, found {found} in line "
+            f"{row + 2}, and {wrong.sum() - 1} more such rows."
+        )
+
+
+def _beside(table: Path, files: pd.Series) -> list[str]:
+    """Give the paths of images that a table names; "" where it names none.
+
+    Raises
+    ------
+    TableError
+        For a path that is not relative to the table's folder, or leaves it.
+    """
+    paths = [file.replace("\\", "/") for file in files]  # as Windows writes them
+    for row, file in enumerate(paths):
+        if file.startswith("/") or ":" in file.partition("/")[0] or ".." in file.split("/"):
+            raise TableError(
+                f"{short(table)}: paths of images are relative to the folder of the table and stay "
+                f"in it; {public(file, 100)!r} in line {row + 2} does not. Write the path from "
+                "there, such as images/1.jpg."
+            )
+    return [f"{table.parent}/{file}" if file else "" for file in paths]
+
+
+def _position(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Give ``ra`` and ``dec`` in degrees as far as a table has them, NaN off the sky."""
+    limits = {"ra": (-360, 360), "dec": (-90, 90)}
+    angles = {name: degrees(table[name], name == "ra") for name in limits if name in table}
+    return {
+        name: np.where((angle >= limits[name][0]) & (angle <= limits[name][1]), angle, np.nan)
+        for name, angle in angles.items()
+    }
 
 
 def scan_class_folders(folder: Path) -> pd.DataFrame:
@@ -461,8 +587,9 @@ def class_number(name: str, where: Path) -> int:
     for number, known in enumerate(FIVE_CLASSES):
         if text in (str(number), known, f"{number}_{known}"):
             return number
-    raise ValueError(
-        f"{short(where)}: {name!r} is none of the five classes: {', '.join(FIVE_CLASSES)}."
+    raise TableError(
+        f"{short(where)}: {public(name, 60)!r} is none of the five classes, 0 to 4 or "
+        f"{', '.join(FIVE_CLASSES)}."
     )
 
 
@@ -475,7 +602,8 @@ def _with_images(galaxies: GalaxySet, table: Path) -> GalaxySet:
         When there is no image at all.
     """
     catalog = galaxies.catalog
-    there = np.array([bool(file) and Path(file).is_file() for file in catalog["file"]], dtype=bool)
+    # Unlike Path, os.path says no to a name that no system takes.
+    there = np.array([os.path.isfile(file) for file in catalog["file"]], dtype=bool)  # noqa: PTH113
     absent = catalog[~there]
     names = absent["file"].where(absent["file"] != "", absent["id"])
     if len(catalog) == 0:
@@ -483,7 +611,8 @@ def _with_images(galaxies: GalaxySet, table: Path) -> GalaxySet:
     if not there.any():
         raise FileNotFoundError(
             f"None of the {len(absent)} images named in {short(table)} is there, "
-            f"the first is {names.iloc[0]!r}. Paths are relative to the table's folder."
+            f"the first is {public(names.iloc[0], 200)!r}. Paths are relative to the table's "
+            "folder."
         )
     problems = pd.DataFrame({"file": names, "reason": f"named in {table.name}, absent"})
     galaxies.problems = problems.reset_index(drop=True)
@@ -502,12 +631,8 @@ def _which_exist(folder: Path, files: pd.Series) -> np.ndarray:
 
 def _reasons(folder: Path) -> dict[str, str]:
     """Why a galaxy has no picture, by identifier, as far as it was written down."""
-    reasons: dict[str, str] = {}
-    for name in ("failures.csv", "images_failures.csv"):
-        if (folder / name).is_file():
-            table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
-            reasons |= dict(zip(table["id"], table["reason"], strict=True))
-    return reasons
+    lists = (read_rows(folder / name, FAILURE) for name in ("failures.csv", "images_failures.csv"))
+    return {name: public(row[1]) for rows in lists for name, row in rows.items()}
 
 
 _READERS: dict[str, Callable[[DatasetEntry, Path], GalaxySet]] = {

@@ -1,18 +1,28 @@
 """The simulated survey on disk, in Kaggle's own layout, so that one reader serves both."""
 
+import hashlib
+import numbers
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext, suppress
+from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from pydantic import BaseModel, ConfigDict
 from tqdm.auto import tqdm
 
+from galhelpers.data.downloads import check_room
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.readers import IMAGE_FOLDER, TABLE, read_kaggle_layout
-from galhelpers.paths import atomic_write
+from galhelpers.data.records import read_record
+from galhelpers.locks import only_one
+from galhelpers.paths import UserError, atomic_write, short
 from galhelpers.survey import SURVEY_VERSION, catalog_of, get_telescope, sample_galaxies
 from galhelpers.survey.answers import answer_probabilities
 from galhelpers.survey.distance import moved_to_redshift
@@ -28,6 +38,9 @@ FIRST_ID = 100_001
 CHUNK = 128
 FRAME = 424  # pixels, as Galaxy Zoo 2 showed its galaxies
 FITS_FOLDER = "fits"
+INDEX = "survey.json"
+LIMITS = {"n": (1, 1_000_000), "seed": (0, 2**32 - 1), "size": (16, 2048)}
+"""Least and greatest number of galaxies, seed, and pixels a side."""
 STAMP = 84  # pixels of 0.06 arcsec, as the stamps that the CANDELS experts classified
 _DRAWN = 96  # linear images come in multiples of 16 pixels; the stamp is the middle
 DISTANT = (1.0, 2.5)  # redshifts at which F160W sees the light that leaves a galaxy in g to i
@@ -63,22 +76,22 @@ def load_simulated(
     size: int = FRAME,
     balanced: bool = False,
 ) -> GalaxySet:
-    """Make the simulated survey where it is not yet on disk, and read it.
+    """Make of the simulated survey what is not yet on disk, or damaged, and read it.
 
     Parameters
     ----------
     root
         Data folder; the survey goes to ``simulated/`` in it.
     n
-        Number of galaxies, 1 or more.
+        Number of galaxies, 1 to 1,000,000.
     seed
-        Seed of the sky, 0 or more.
+        Seed of the sky, 0 to 2^32 - 1.
     telescope
         Whose pictures the volunteers see: a name in ``TELESCOPES``. With "hst" the galaxies are
         moved to redshifts of 1 to 2.5, there are FITS stamps beside the pictures, and the table of
         truth gives size, brightness and redshift as moved.
     size
-        Width and height of the pictures in pixels, 16 or more.
+        Width and height of the pictures in pixels, 16 to 2048.
     balanced
         Whether the five classes are about equally frequent.
 
@@ -90,17 +103,21 @@ def load_simulated(
     Raises
     ------
     ValueError
-        For an unknown telescope or a number that is too small.
+        For an unknown telescope or an impossible number.
+    galhelpers.data.downloads.FetchError
+        Where the disk has no room for the survey.
+    galhelpers.paths.UserError
+        Where something has to be made in a folder into which nobody may write.
     """
     folder = survey_folder(root, n, seed, telescope, size, balanced)
-    names = table_names(telescope)
-    files = [folder / TABLE, *(folder / f"{name}.csv" for name in names)]
-    if not all(file.is_file() for file in files):
-        write_survey(folder, n, seed, telescope, size, balanced)
+    for line in make_survey(root, n, seed, telescope, size, balanced):
+        tqdm.write(line, file=sys.stderr)
     galaxies = read_kaggle_layout(folder, "simulated")
+    names = table_names(telescope)
     galaxies.tables = {name: pd.read_csv(folder / f"{name}.csv") for name in names}
-    truth = galaxies.tables["truth"]
-    galaxies.catalog = galaxies.catalog.assign(ra=truth["ra"], dec=truth["dec"])
+    truth = galaxies.tables["truth"].set_index("GalaxyID")
+    place = truth.loc[galaxies.catalog["id"].astype(int), ["ra", "dec"]].reset_index(drop=True)
+    galaxies.catalog = galaxies.catalog.assign(ra=place["ra"], dec=place["dec"])
     galaxies.provenance |= {"survey_version": SURVEY_VERSION, "seed": seed, "n": n}
     galaxies.provenance |= {"telescope": telescope, "size": size, "balanced": balanced}
     return galaxies
@@ -125,9 +142,13 @@ def survey_folder(
     The name holds what the survey depends on; of the options only those that are not the default.
     """
     get_telescope(telescope)  # refuses a name that is not known
-    for what, value, least in (("n", n, 1), ("seed", seed, 0), ("size", size, 16)):
-        if value < least:
-            raise ValueError(f"Expected {what} of {least} or more, got {value}.")
+    for what, value in (("n", n), ("seed", seed), ("size", size)):
+        least, most = LIMITS[what]
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+            raise ValueError(f"Expected {what} as a whole number, got {value!r}.")
+        if not least <= value <= most:
+            bound = f"of {least} or more" if value < least else f"of at most {most:,}"
+            raise ValueError(f"Expected {what} {bound}, got {value}.")
     name = f"v{SURVEY_VERSION}-n{n}-seed{seed}"
     name += "" if telescope == "sdss" else f"-{telescope}"
     name += "" if size == FRAME else f"-{size}px"
@@ -135,60 +156,229 @@ def survey_folder(
     return root / "simulated" / name
 
 
-def write_survey(
-    folder: Path,
+Maker = Callable[[], pd.DataFrame]
+
+
+class Entry(NamedTuple):
+    """What the index knows of a file: bytes, time of its last change (ns), hash of its content."""
+
+    size: int
+    changed: int
+    digest: str
+
+
+class Index(BaseModel):
+    """What a survey on disk consists of; it lies beside it as ``survey.json``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    survey_version: int
+    n: int
+    seed: int
+    telescope: str
+    size: int
+    balanced: bool
+    files: dict[str, Entry]
+
+
+def make_survey(
+    root: Path,
     n: int,
     seed: int,
     telescope: str = "sdss",
     size: int = FRAME,
     balanced: bool = False,
-) -> None:
-    """Observe ``n`` simulated galaxies and write them down; continue where an earlier try stopped.
+    thorough: bool = False,
+) -> list[str]:
+    """Make those files of a survey that are missing or damaged; the others stay as they are.
 
-    The table of fractions is written last: a folder that has all tables is complete. Every file
-    appears at once and does not depend on the others, so that two processes may write the same
-    survey. Parameters as ``load_simulated``.
+    No file depends on another. An index beside them says what each must be. A file is hashed when
+    its size or time is not that of the index. A survey without an index, which was interrupted or
+    is older than the index, gets one: its tables are made again, its pictures are kept where they
+    look whole. One process at a time makes a survey; others wait.
+
+    Parameters
+    ----------
+    root, n, seed, telescope, size, balanced
+        As `load_simulated`; errors, too.
+    thorough
+        Hash every file.
+
+    Returns
+    -------
+    list of str
+        A sentence that says what had to be made again, where that is the case.
     """
+    folder = survey_folder(root, n, seed, telescope, size, balanced)
+    ids = [FIRST_ID + i for i in range(n)]
+    tables = [*(f"{name}.csv" for name in table_names(telescope)), TABLE]
+    pictures = [f"{IMAGE_FOLDER}/{i}.jpg" for i in ids]
+    stamps = [f"{FITS_FOLDER}/{i}.fits" for i in ids] if telescope == "hst" else []
+    facts: dict[str, Any] = {"survey_version": SURVEY_VERSION, "n": int(n), "seed": int(seed)}
+    facts |= {"telescope": telescope, "size": int(size), "balanced": bool(balanced)}
+    names = [*tables, *pictures, *stamps]
+
+    def known() -> Index | None:
+        index = read_record(folder / INDEX, Index)
+        fits = index is not None and index.model_dump(exclude={"files"}) == facts
+        return index if fits and index is not None and set(index.files) == set(names) else None
+
+    index = known()
+    if index and _intact(folder, index, thorough) == index.files:
+        return []
+    # Where nobody may write, a whole survey can be read all the same.
+    may_write = not folder.is_dir() or os.access(folder, os.W_OK)
+    with only_one(folder / INDEX, "makes this survey") if may_write else nullcontext():
+        index = known()  # another process may have made it meanwhile
+        was_there = index is not None or (folder / TABLE).is_file()
+        if index:
+            intact = _intact(folder, index, thorough)
+        else:
+            looks = [name for name in [*pictures, *stamps] if _looks_whole(folder / name, size)]
+            intact = {name: _entry(folder / name) for name in looks}
+        made = [name for name in names if name not in intact]
+        lost = [name for name in made if index or name not in tables]
+        if lost and not may_write:
+            raise UserError(
+                f"{len(lost):,} files of the simulated survey in {short(folder)} are missing or "
+                f"damaged, the first is {lost[0]}, and you may not write there. Name another "
+                "folder for data: GALHELPERS_DATA, or --data-root."
+            )
+        if made:
+            made = _make(folder, made, n, seed, telescope, size, balanced)
+        entries = {name: intact.get(name) or _entry(folder / name) for name in names}
+        text = Index(**facts, files=entries).model_dump_json()
+        if may_write:
+            with atomic_write(folder / INDEX) as temporary:
+                temporary.write_text(text, "utf-8")
+    if not made or not was_there:
+        return []
+    return [
+        f"In the simulated survey in {short(folder)}, {len(made):,} of {len(names):,} files were "
+        f"missing or damaged and have been made again, the first is {made[0]}."
+    ]
+
+
+def _intact(folder: Path, index: Index, thorough: bool) -> dict[str, Entry]:
+    """Give the files that are what the index says, with their times of today."""
+    found: dict[str, os.DirEntry[str]] = {}
+    for place in ("", IMAGE_FOLDER, FITS_FOLDER):
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder / place) as listed:
+            found |= {f"{place}/{file.name}".lstrip("/"): file for file in listed}
+    intact = {}
+    for name, entry in index.files.items():
+        if name not in found or not found[name].is_file():
+            continue
+        status = found[name].stat()
+        if status.st_size != entry.size:
+            continue
+        if thorough or _changed(status) != entry.changed:
+            today = _entry(folder / name)
+            if today.digest != entry.digest:
+                continue
+            entry = today
+        intact[name] = entry
+    return intact
+
+
+def _changed(status: os.stat_result) -> int:
+    """Give the time of a file's last change, also by another file's taking its name."""
+    return max(status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _entry(file: Path) -> Entry:
+    content = file.read_bytes()
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return Entry(len(content), _changed(file.stat()), digest)
+
+
+def _looks_whole(file: Path, size: int) -> bool:
+    """Say whether a picture or stamp of which nothing is known begins and ends as it should."""
+    try:
+        content = file.read_bytes()
+        if file.suffix == ".fits":
+            return content.startswith(b"SIMPLE") and len(content) % 2880 == 0
+        with Image.open(BytesIO(content), formats=["JPEG"]) as picture:
+            return picture.size == (size, size) and content.endswith(b"\xff\xd9")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+
+
+def _make(
+    folder: Path, names: list[str], n: int, seed: int, telescope: str, size: int, balanced: bool
+) -> list[str]:
+    """Make files of a survey; give the names of those that were not there as they should be.
+
+    Parameters as `make_survey`, ``names`` relative to the folder.
+    """
+    (folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
+    per_picture = size**2 // 8 + 60_000 * (telescope == "hst")
+    check_room(folder, len(names) * per_picture, "The simulated survey")
     truth = survey_truth(n, seed, telescope, balanced)
     quality = get_telescope(telescope).quality
-    (folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
+    wanted = set(names)
+    chunk = max(1, CHUNK * FRAME**2 // max(size, FRAME) ** 2)  # memory follows the pixels
+    folders = {IMAGE_FOLDER: ".jpg", FITS_FOLDER: ".fits"}
     # tqdm's bar for notebooks forgets the variable that turns bars off.
     silent = bool(os.environ.get("TQDM_DISABLE"))
-    starts = range(0, n, CHUNK)
-    for start in tqdm(starts, desc="observing", unit="chunk", leave=False, disable=silent):
-        part = truth.iloc[start : start + CHUNK]
-        names = [str(FIRST_ID + int(i)) for i in part["id"]]
-        pictures = [folder / IMAGE_FOLDER / f"{name}.jpg" for name in names]
-        if not all(file.is_file() for file in pictures):
-            write_jpegs(render(part, telescope, size, seed), pictures, quality)
-        if telescope == "hst":
-            stamps = [folder / FITS_FOLDER / f"{name}.fits" for name in names]
-            if not all(file.is_file() for file in stamps):
-                write_stamps(part, telescope, seed, stamps)
+    for place, suffix in folders.items():
+        files = [f"{place}/{FIRST_ID + i}{suffix}" for i in range(n)]
+        rows = np.array([i for i, name in enumerate(files) if name in wanted], dtype=int)
+        starts = range(0, len(rows), chunk)
+        hidden = silent or not starts
+        for start in tqdm(starts, desc="observing", unit="chunk", leave=False, disable=hidden):
+            few = rows[start : start + chunk]
+            part, paths = truth.iloc[few], [folder / files[i] for i in few]
+            if suffix == ".jpg":
+                write_jpegs(render(part, telescope, size, seed), paths, quality)
+            else:
+                write_stamps(part, telescope, seed, paths)
+    made = [name for name in names if "/" in name]
+    tables = [name for name in names if "/" not in name]
+    if tables:
+        contents = _tables(truth, seed, telescope)
+        for name in tables:
+            content = contents[name]().to_csv(index=False).encode()
+            if not (folder / name).is_file() or (folder / name).read_bytes() != content:
+                made.append(name)
+                with atomic_write(folder / name) as temporary:
+                    temporary.write_bytes(content)
+    return made
+
+
+def _tables(truth: pd.DataFrame, seed: int, telescope: str) -> dict[str, Maker]:
+    """Give what makes each table of a survey, by the name of its file."""
+    ids = FIRST_ID + np.arange(len(truth))
     votes = volunteer_votes(truth, GZ2, telescope, seed=seed)
-    make: dict[str, Callable[[], pd.DataFrame]] = {
-        "truth": lambda: truth,
-        "votes": lambda: pd.DataFrame(votes, columns=GZ2.columns),
-        "probabilities_gz2": lambda: _probabilities(truth, GZ2, telescope),
-        "probabilities_decals": lambda: _probabilities(truth, DECALS, telescope),
-        "votes_decals": lambda: pd.DataFrame(
-            volunteer_votes(truth, DECALS, telescope, seed=seed), columns=DECALS.columns
+
+    def named(table: pd.DataFrame) -> pd.DataFrame:
+        table = table.copy()
+        table.insert(0, "GalaxyID", ids)
+        return table
+
+    def of(values: np.ndarray, columns: Iterable[str] | None) -> pd.DataFrame:
+        return named(pd.DataFrame(values, columns=list(columns or ())))
+
+    make: dict[str, Maker] = {
+        "truth": lambda: named(truth),
+        "votes": lambda: of(votes, GZ2.columns),
+        "probabilities_gz2": lambda: named(_probabilities(truth, GZ2, telescope)),
+        "probabilities_decals": lambda: named(_probabilities(truth, DECALS, telescope)),
+        "votes_decals": lambda: of(
+            volunteer_votes(truth, DECALS, telescope, seed=seed), DECALS.columns
         ),
-        "votes_galaxy_zoo_1": lambda: pd.DataFrame(
-            galaxy_zoo_1_votes(truth, telescope, seed=seed), columns=BUTTONS
-        ),
-        "fractions_candels": lambda: pd.DataFrame(
-            expert_fractions(truth, telescope, seed=seed), columns=CANDELS.published_columns
+        "votes_galaxy_zoo_1": lambda: of(galaxy_zoo_1_votes(truth, telescope, seed=seed), BUTTONS),
+        "fractions_candels": lambda: of(
+            expert_fractions(truth, telescope, seed=seed), CANDELS.published_columns
         ),
     }
-    ids = FIRST_ID + np.arange(n)
-    for name in table_names(telescope):
-        if name in make:
-            _write_table(folder / f"{name}.csv", make[name](), ids)
-        else:
-            _write_table(folder / f"{name}.csv", catalog_of(truth, name, seed, background=True))
+
+    def catalog(name: str) -> Maker:
+        return make.get(name, lambda: catalog_of(truth, name, seed, background=True))
+
+    tables = {f"{name}.csv": catalog(name) for name in table_names(telescope)}
     fractions = cumulative_fractions(votes, GZ2)
-    _write_table(folder / TABLE, pd.DataFrame(fractions, columns=GZ2.published_columns), ids)
+    return tables | {TABLE: lambda: of(fractions, GZ2.published_columns)}
 
 
 def survey_truth(n: int, seed: int, telescope: str, balanced: bool = False) -> pd.DataFrame:
@@ -206,7 +396,8 @@ def write_jpegs(pixels: torch.Tensor, files: list[Path], quality: int) -> None:
     With the quality that they were served with, a JPEG of a JPEG loses next to nothing.
     """
     for image, file in zip(pixels.permute(0, 2, 3, 1).numpy(), files, strict=True):
-        with atomic_write(file) as temporary:
+        # The index knows each of them by its hash.
+        with atomic_write(file, sync=False) as temporary:
             Image.fromarray(image).save(temporary, quality=quality)
 
 
@@ -225,11 +416,3 @@ def _probabilities(truth: pd.DataFrame, tree: Tree, telescope: str) -> pd.DataFr
     answers = answer_probabilities(truth, tree, telescope)
     side_by_side = np.hstack([answers[question.name] for question in tree.questions])
     return pd.DataFrame(side_by_side.round(6), columns=tree.columns)
-
-
-def _write_table(file: Path, table: pd.DataFrame, ids: np.ndarray | None = None) -> None:
-    if ids is not None:
-        table = table.copy()
-        table.insert(0, "GalaxyID", ids)
-    with atomic_write(file) as temporary:
-        table.to_csv(temporary, index=False)

@@ -4,7 +4,11 @@ Identifiers need care. SDSS objids have 18 digits and a 64-bit float keeps 16, s
 through a float names another object. Here identifiers are text from the first moment on.
 """
 
+import csv
+import errno
 import gzip
+import io
+import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,11 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import Table
 
+from galhelpers.messages import public
 from galhelpers.paths import short
+
+MOST_BYTES = 1_000_000_000
+"""Most bytes of a table's text, or of its columns in memory. Published ones have half of it."""
 
 IDENTIFIERS = (
     *("asset_id", "objid", "dr7objid", "dr8objid", "iauname"),
@@ -60,7 +69,9 @@ def column_names(path: str | Path) -> list[str]:
             return list(hdus[1].columns.names)
 
 
-def read_table(path: str | Path, columns: Iterable[str] | None = None) -> pd.DataFrame:
+def read_table(
+    path: str | Path, columns: Iterable[str] | None = None, texts: Iterable[str] = ()
+) -> pd.DataFrame:
     """Read a table of galaxies.
 
     Parameters
@@ -71,17 +82,20 @@ def read_table(path: str | Path, columns: Iterable[str] | None = None) -> pd.Dat
         address from which the reader would fetch its rows.
     columns
         Names of the columns to read. By default all that have one value a row.
+    texts
+        More columns that are text, whatever stands in them.
 
     Returns
     -------
     DataFrame
-        Columns named as published. Identifiers (``IDENTIFIERS``, in any case) are text, ``""``
-        where they are missing.
+        Columns named as published. Identifiers (``IDENTIFIERS``, in any case) and ``texts`` are
+        text, ``""`` where they are missing.
 
     Raises
     ------
     TableError
-        For a file that is no table, for missing columns, and for identifiers that were stored as
+        For a file that is no table, for missing columns, for rows with another number of values
+        than the header, for more than ``MOST_BYTES``, and for identifiers that were stored as
         floats and lost digits.
     FileNotFoundError
         Where there is no such file.
@@ -90,12 +104,33 @@ def read_table(path: str | Path, columns: Iterable[str] | None = None) -> pd.Dat
     present = column_names(path)
     wanted = present if columns is None else list(dict.fromkeys(columns))
     check_columns(wanted, present, short(path))
+    as_texts = {name for name in wanted if name.lower() in IDENTIFIERS} | set(texts)
     with _readable(path) as kind:
-        table = _READERS[kind](path, wanted)
+        table = _READERS[kind](path, wanted, as_texts)
+    odd = [] if columns is None else [name for name in wanted if name not in table]
+    if odd:
+        raise TableError(
+            f"{short(path)}: expected one value a row in {public(', '.join(odd))}, found several."
+        )
     for name in table.columns:
-        if str(name).lower() in IDENTIFIERS:
-            table[name] = as_text(table[name], f"{short(path)}, column {name}")
+        if name in as_texts:
+            table[name] = as_text(table[name], f"{short(path)}, column {public(name)}")
     return table
+
+
+def numeric(table: pd.DataFrame, columns: list[str], where: str) -> np.ndarray:
+    """Give columns as an array (n, columns) of float64, NaN where empty.
+
+    Raises
+    ------
+    TableError
+        For words among the numbers; ``where`` names the file.
+    """
+    try:
+        numbers = table[columns].apply(pd.to_numeric)
+        return numbers.to_numpy(np.float64, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise TableError(f"{where}: expected numbers, {public(error)}.") from error
 
 
 def check_columns(wanted: Iterable[str], present: Iterable[str], where: str) -> None:
@@ -106,7 +141,8 @@ def check_columns(wanted: Iterable[str], present: Iterable[str], where: str) -> 
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise TableError(
             f"{where} should have the columns {', '.join(missing[:5])}{more}. It has "
-            f"{len(present)} columns: {', '.join(present[:12])}{', ...' if present[12:] else ''}."
+            f"{len(present)} columns: {public(', '.join(present[:12]))}"
+            f"{', ...' if present[12:] else ''}."
         )
 
 
@@ -134,7 +170,7 @@ def as_text(column: pd.Series, where: str) -> pd.Series:
             raise TableError(f"{where}: expected all digits of {lost.iloc[0]!r}. {advice}.")
         column = column.astype("Int64")
     # As objects: pandas would make floats of whole numbers with a gap among them.
-    names = [name.decode() if isinstance(name, bytes) else name for name in column]
+    names = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in column]
     text = pd.Series(names, column.index, dtype=object)
     text = text.astype("string").fillna("").str.strip().astype(object)
     lost = text[text.str.fullmatch(r"\d\.?\d*[eE]\+?\d+")]
@@ -201,7 +237,7 @@ def read_positions(path: str | Path) -> pd.DataFrame:
         elif column in ("id", "ra", "dec"):
             raise TableError(
                 f"{short(path)} should have a column {' or '.join(names)}; it has "
-                f"{', '.join(column_names(path)[:12])}."
+                f"{public(', '.join(column_names(path)[:12]))}."
             )
     table = read_table(path, chosen).rename(columns=chosen)
     if table.empty:
@@ -220,52 +256,160 @@ def _readable(path: Path) -> Iterator[str]:
             f"Expected a table as .csv, .fits or .parquet, got {path.name}. Other formats, such as "
             "VOTable, can be saved as one of these by the program that made them."
         )
+    if path.exists() and not path.is_file():
+        raise TableError(f"{short(path)} should be a table, and is no plain file.")
     try:
         yield kind
     except TableError:
         raise
-    except (ValueError, TypeError, IndexError, AttributeError, EOFError, OSError,
-            zlib.error, pa.ArrowException) as error:  # fmt: skip
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # a missing file or a broken disk says it best itself
+    except MemoryError as error:
+        raise TableError(
+            f"{short(path)} is too large for this computer's memory. Leave out columns or rows."
+        ) from error
+    except (ValueError, TypeError, LookupError, AttributeError, EOFError, OSError, RecursionError,
+            ArithmeticError, csv.Error, zlib.error, pa.ArrowException) as error:  # fmt: skip
+        # A missing file or a broken disk says it best itself; a place that no file can have, as
+        # after 10^15 rows, is the table's fault.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.EOVERFLOW):
+            raise
         raise TableError(
             f"{short(path)} should be a table, {kind.upper()} in UTF-8, and cannot be read: "
-            f"{error}. Fetch or save it again."
+            f"{public(error, 200)}. Fetch or save it again."
         ) from error
+
+
+def _unpacked(path: Path) -> int:
+    """Count a file's bytes, unpacked where it is packed; refuse more than ``MOST_BYTES``."""
+    size = path.stat().st_size
+    if path.suffix.lower() == ".gz":
+        size = 0
+        with gzip.open(path) as file:
+            while (piece := file.read(1 << 20)) and size <= MOST_BYTES:
+                size += len(piece)
+    return size
+
+
+def _too_large(path: Path, what: str) -> TableError:
+    return TableError(
+        f"{short(path)} holds {what}, expected at most {MOST_BYTES / 1e6:,.0f} MB. Leave out "
+        "columns or rows."
+    )
+
+
+def _text(path: Path) -> io.TextIOWrapper:
+    packed = path.suffix.lower() == ".gz"
+    return io.TextIOWrapper(gzip.open(path) if packed else path.open("rb"), "utf-8-sig", newline="")
 
 
 def _separator(path: Path) -> str:
     """Give the mark that separates most names of the header."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        header = file.readline(1 << 20).decode()
+    with _text(path) as file:
+        header = file.readline(1 << 20)
+    if len(header) == 1 << 20:
+        raise TableError(f"{short(path)} should begin with a line that names its columns.")
     most = max(",;\t", key=header.count)
-    return most if most in header else r"\s+"
+    if most in header:
+        return most
+    return r"\s+" if len(header.split()) > 1 else ","
 
 
-def _read_csv(path: Path, wanted: list[str]) -> pd.DataFrame:
-    text = {name: str for name in wanted if name.lower() in IDENTIFIERS}
-    # index_col: a comma at the end of each row must not move the columns.
-    table = pd.read_csv(path, usecols=wanted, dtype=text, sep=_separator(path), index_col=False)
+def _check_rows(path: Path, separator: str) -> None:
+    """Refuse rows with more or fewer values than the header has names.
+
+    pandas would cut or fill them, and shift what stands behind. An empty value at the end of a row
+    is one more separator and no value.
+    """
+    with _text(path) as lines:
+        expected = 0
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            if separator == r"\s+":
+                cells = line.split()
+            elif '"' in line:  # a separator or the end of a line may stand in quotation marks
+                whole = itertools.chain([line], lines)
+                cells = next(csv.reader(whole, delimiter=separator, skipinitialspace=True))
+            else:
+                found = line.count(separator) + 1
+                if found == expected:
+                    continue
+                cells = line.rstrip("\r\n").split(separator)
+            expected = expected or len(cells)
+            if len(cells) != expected and (len(cells) != expected + 1 or cells[-1].strip()):
+                raise TableError(
+                    f"{short(path)}: expected {expected} values a row as the header has names, "
+                    f"found {len(cells)} in row {number}. Is a separator missing, or part of a "
+                    "name without quotation marks?"
+                )
+
+
+def _read_csv(path: Path, wanted: list[str], texts: set[str]) -> pd.DataFrame:
+    if _unpacked(path) > MOST_BYTES:
+        raise _too_large(path, "too much text")
+    separator = _separator(path)
+    _check_rows(path, separator)
+    table = pd.read_csv(
+        path,
+        usecols=wanted,
+        dtype=dict.fromkeys(texts, str),
+        sep=separator,
+        index_col=False,  # a comma at the end of each row must not move the columns
+        skipinitialspace=separator != r"\s+",
+        low_memory=False,  # one type for the whole of a column
+    )
     return table[wanted]
 
 
-def _read_parquet(path: Path, wanted: list[str]) -> pd.DataFrame:
+def _read_parquet(path: Path, wanted: list[str], texts: set[str]) -> pd.DataFrame:
     schema = pq.read_schema(path)
     flat = [name for name in wanted if not pa.types.is_nested(schema.field(name).type)]
+    if _parquet_bytes(path, [schema.field(name) for name in flat]) > MOST_BYTES:
+        raise _too_large(path, "too many values")
     # integer_object_nulls: whole numbers with gaps would become floats and lose digits.
     return pq.read_table(path, columns=flat).to_pandas(
         integer_object_nulls=True, ignore_metadata=True
     )
 
 
-def _read_fits(path: Path, wanted: list[str]) -> pd.DataFrame:
+def _is_words(kind: pa.DataType) -> bool:
+    kinds = [pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view]
+    kinds += [pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view]
+    return any(is_kind(kind) for is_kind in [*kinds, pa.types.is_dictionary])
+
+
+def _parquet_bytes(path: Path, fields: list[pa.Field]) -> int:
+    """Count the bytes of columns in memory; stop above ``MOST_BYTES``.
+
+    What repeats is packed away to almost nothing, and the file does not say how long words are. So
+    words are read as numbers into a list of different words, which stays small.
+    """
+    fixed = {field.name: pa.types.is_fixed_size_binary(field.type) for field in fields}
+    words = [field.name for field in fields if _is_words(field.type)]
+    width = sum(field.type.byte_width if fixed[field.name] else 8 for field in fields)
+    with pq.ParquetFile(path, read_dictionary=words) as file:
+        size: int = file.metadata.num_rows * width
+        for batch in file.iter_batches(columns=words) if words and size <= MOST_BYTES else ():
+            for column in batch.columns:
+                if pa.types.is_dictionary(column.type):
+                    lengths = pc.binary_length(column.dictionary).take(column.indices)
+                    size += pc.sum(lengths).as_py() or 0
+                else:
+                    size += column.nbytes
+            if size > MOST_BYTES:
+                break
+    return size
+
+
+def _read_fits(path: Path, wanted: list[str], texts: set[str]) -> pd.DataFrame:
+    if path.suffix.lower() == ".gz" and _unpacked(path) > MOST_BYTES:
+        raise _too_large(path, "too much")
     table = Table.read(path, format="fits", hdu=1)
     table.convert_bytestring_to_unicode()
     flat = [name for name in wanted if table[name].ndim == 1 and table[name].dtype.kind != "O"]
     return table[flat].to_pandas()
 
 
-_READERS: dict[str, Callable[[Path, list[str]], pd.DataFrame]] = {
+_READERS: dict[str, Callable[[Path, list[str], set[str]], pd.DataFrame]] = {
     "csv": _read_csv,
     "parquet": _read_parquet,
     "fits": _read_fits,

@@ -23,7 +23,7 @@ from astropy.table import Table
 
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.manifest import load_manifest
-from galhelpers.data.tables import TableError, column_names, degrees, read_table
+from galhelpers.data.tables import TableError, column_names, degrees, numeric, read_table
 from galhelpers.paths import short
 from galhelpers.trees import CANDELS, DECALS, GZ1, GZ2, GZ2_SHORT, TREES, Tree
 
@@ -38,6 +38,7 @@ _CATALOG = {
     "redshift": ("redshift",),
     "sample": ("sample",),
 }
+_MOST_VOTES = 1e9  # people who answered; more fit no whole number of 32 bits
 _ROUNDING = 1e-6  # fractions stored as float32 may exceed 1 by 6e-8
 
 
@@ -239,7 +240,7 @@ def read_votes(
     for name in {"ra", "dec"} & set(catalog):
         catalog[name] = degrees(catalog[name], hours=name == "ra")
 
-    numbers = {each: _numbers(table, names, short(path)) for each, names in answers.items()}
+    numbers = {each: numeric(table, names, short(path)) for each, names in answers.items()}
     counts = numbers.get("count")
     values = _shares(numbers[kind], tree) if kind == "count" else numbers[kind].copy()
     stood_in: Counter[str] = Counter()
@@ -251,7 +252,8 @@ def read_votes(
     fractions = pd.DataFrame(tree.to_cumulative(_shares(values, tree)), columns=tree.published)
     votes = None
     if counts is not None:
-        votes = pd.DataFrame(np.rint(np.nan_to_num(counts)).astype(np.int32), columns=tree.columns)
+        people = np.rint(np.nan_to_num(counts)).clip(0, _MOST_VOTES)  # others are left out below
+        votes = pd.DataFrame(people.astype(np.int32), columns=tree.columns)
         if "n_votes" not in catalog:
             catalog["n_votes"] = votes.iloc[:, : tree.offsets[1]].sum(axis=1)
     source = {"table": path.name, "rows": len(table), "kind": kind, "stood_in": dict(stood_in),
@@ -287,15 +289,6 @@ def _other_columns(spec: VoteColumns, present: list[str], where: str) -> dict[st
     return found
 
 
-def _numbers(table: pd.DataFrame, columns: list[str], where: str) -> np.ndarray:
-    """Give columns as an array (n, columns), refusing words."""
-    try:
-        numbers = table[columns].apply(pd.to_numeric)
-    except ValueError as error:
-        raise TableError(f"{where}: expected numbers of votes, {error}.") from error
-    return numbers.to_numpy(np.float64, na_value=np.nan)
-
-
 def _shares(values: np.ndarray, tree: Tree) -> np.ndarray:
     """Divide the answers of each question (n, n_answers) by their sum; 0 where nobody answered."""
     shares = np.nan_to_num(values)
@@ -322,10 +315,11 @@ def _wrong_rows(
 ) -> dict[str, np.ndarray]:
     """Give masks (n,) of wrong rows, by reason."""
     ids = catalog["id"]
-    sums = np.stack([values[:, at].sum(axis=1) for at in tree.slices.values()], axis=1)
-    missing = np.stack(
-        [np.isnan(values[:, at]).mean(axis=1) for at in tree.slices.values()], axis=1
-    )
+    with np.errstate(over="ignore"):
+        sums = np.stack([values[:, at].sum(axis=1) for at in tree.slices.values()], axis=1)
+    # Shares of counts have no gaps any more; the counts themselves do.
+    gaps = np.isnan(counts if kind == "count" and counts is not None else values)
+    missing = np.stack([gaps[:, at].mean(axis=1) for at in tree.slices.values()], axis=1)
     some_missing = (missing > 0) & (missing < 1)
     # Fractions are published with three decimals, of seven answers at most.
     odd_sums = (sums > 0) & (np.abs(sums - 1) > 0.02)
@@ -340,8 +334,14 @@ def _wrong_rows(
     if kind != "debiased":
         wrong["fractions of a question that do not sum to 1"] = odd_sums.any(axis=1)
     if counts is not None:
-        odd = (counts < 0) | (np.abs(counts - np.rint(counts)) > _ROUNDING)
-        wrong["a negative or fractional number of votes"] = odd.any(axis=1)
+        # Infinity is no number of people either; a gap (NaN) may stand for nobody.
+        known = np.nan_to_num(counts, posinf=-1, neginf=-1)
+        odd = (known < 0) | (known > _MOST_VOTES) | (np.abs(known - np.rint(known)) > _ROUNDING)
+        wrong["a negative, fractional or impossible number of votes"] = odd.any(axis=1)
+        if "n_votes" in catalog:
+            people = pd.to_numeric(catalog["n_votes"], errors="coerce").to_numpy(np.float64)
+            first = np.nansum(counts[:, tree.slices[tree.questions[0].name]], axis=1)
+            wrong["more votes on the first question than volunteers"] = first > people
     if {"ra", "dec"} <= set(catalog):
         off = (catalog["ra"] < 0) | (catalog["ra"] > 360) | (catalog["dec"].abs() > 90)
         wrong["a position that is not on the sky"] = off.to_numpy()

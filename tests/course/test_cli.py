@@ -133,7 +133,7 @@ def test_fetch_makes_the_simulated_survey_and_says_what_is_there(capsys, tmp_pat
 def test_fetch_onto_a_file_fails_without_a_traceback(capsys, tmp_path):
     (tmp_path / "simulated").write_text("in the way")
     code, out, err = run(capsys, "fetch", "simulated", "--n", "2", "--data-root", str(tmp_path))
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert err.startswith("galhelpers: ")
     assert "simulated" in err
 

@@ -7,6 +7,9 @@ way from a request to a data set that a notebook reads are those of the course.
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -24,7 +27,15 @@ from galhelpers.data.manifest import load_manifest
 from galhelpers.paths import UserError
 from galhelpers.trees import GZ2, TREES
 from tests.data.faulty_server import Fault
-from tests.data.published import N, csv_of, decals_table, gz1_table, parquet_of
+from tests.data.published import (
+    N,
+    csv_of,
+    decals_table,
+    gz1_table,
+    kaggle_files,
+    parquet_of,
+    zipped,
+)
 from tests.data.stand_ins import KEY, SLUG, stand_ins
 
 DECALS_FILE = "/zenodo.org/records/4573248/files/gz_decals_volunteers_5.parquet"
@@ -410,3 +421,112 @@ def test_the_simulated_survey_is_made_and_cited(world, capsys, tmp_path):
     assert code == 0
     assert "Willett" in out
     assert len(visible(tmp_path / "data" / "simulated")) >= 10
+    folder = next((tmp_path / "data" / "simulated").iterdir())
+    picture = folder / "images_training_rev1" / "100002.jpg"
+    picture.write_bytes(picture.read_bytes()[:-1] + b"\0")
+    code, out, _ = run(capsys, "simulated", "--n", "3", "--size", "32", "--seed", "5")
+    assert code == 0
+    assert "1 of 10 files were missing or damaged and have been made again" in out
+    assert "100002.jpg" in out
+
+
+# ---- what a user has brought, and what a computer lacks
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("place", [".", "kaggle_galaxy_zoo"])
+def test_archives_that_a_browser_brought_need_no_login(world, capsys, tmp_path, place, whole):
+    folder = tmp_path / "data" / place
+    folder.mkdir(parents=True)
+    files = kaggle_files()
+    if whole:
+        (folder / f"{SLUG}.zip").write_bytes(zipped({f"all/{name}": files[name] for name in files}))
+    else:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    with pytest.raises(FileNotFoundError, match="galhelpers fetch kaggle_galaxy_zoo"):
+        load_dataset("kaggle_galaxy_zoo")
+    code, _, err = run(capsys, "kaggle_galaxy_zoo")
+    assert (code, err) == (0, "")
+    assert len(load_dataset("kaggle_galaxy_zoo")) == N
+    assert not world.kaggle.seen
+
+
+def test_a_damaged_archive_that_a_browser_brought_is_named_and_stays(world, capsys, tmp_path):
+    archive = tmp_path / "data" / "kaggle_galaxy_zoo" / "images_training_rev1.zip"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"<html>log in")
+    code, _, err = run(capsys, "kaggle_galaxy_zoo")
+    assert code == 1
+    assert "images_training_rev1.zip" in err
+    assert err.count("\n") == 1
+    assert archive.read_bytes() == b"<html>log in"
+
+
+@pytest.mark.parametrize("fault", [Fault(status=404), Fault(status=200, body=b"<html>"), Fault()])
+def test_a_mirrors_password_is_never_shown(world, capsys, monkeypatch, tmp_path, fault):
+    address = world.files.url.replace("//", "//teacher:mirror/secret@")
+    monkeypatch.setenv("GALHELPERS_MIRROR", address)
+    world.files.serve("/gz_decals/gz_decals_volunteers_5.parquet", b"PAR1 another file", fault)
+    world.files.serve(DECALS_FILE, b"", Fault(status=404))
+    _, out, err = run(capsys, "gz_decals")
+    assert "secret" not in out + err
+    assert "teacher" not in out + err
+    kept = [file for file in (tmp_path / "data").rglob("*") if file.is_file()]
+    assert not any(b"secret" in file.read_bytes() for file in kept)
+
+
+def test_a_length_given_twice_is_no_fault_of_the_login(world, capsys, monkeypatch):
+    def twice(*arguments):
+        raise ValueError("invalid literal for int() with base 10: '5, 5'")
+
+    monkeypatch.setattr("kagglehub.competition_download", twice)
+    code, _, err = run(capsys, "kaggle_galaxy_zoo")
+    assert code == 1
+    assert "Kaggle's answer for images_training_rev1.zip" in err
+    assert "credential" not in err
+
+
+def test_without_a_login_kaggle_is_not_asked(world, capsys, monkeypatch):
+    for name in ("KAGGLE_KEY", "KAGGLE_USERNAME"):
+        monkeypatch.delenv(name)
+    code, _, err = run(capsys, "kaggle_galaxy_zoo")
+    assert code == 1
+    assert "KAGGLE_API_TOKEN" in err
+    assert err.count("\n") == 1
+    assert not world.kaggle.seen
+
+
+def test_two_fetches_of_one_data_set_at_once_bring_it_once(world):
+    body = parquet_of(decals_table())
+    world.files.serve(DECALS_FILE, body, Fault(hold_after=len(body) // 2))
+    command = [sys.executable, "-m", "galhelpers", "fetch", "gz_decals"]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    late = time.monotonic() + 60
+    while not world.files.requests and time.monotonic() < late:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    world.files.release.set()
+    for process in both:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    assert [request.path for request in world.files.requests] == [DECALS_FILE]
+    assert len(load_dataset("gz_decals")) == N
+
+
+@pytest.mark.parametrize("name", ["source.json", "catalog.parquet", "failures.csv", "pictures.csv"])
+@pytest.mark.parametrize("content", [b"[1, 2]", b'"' * 200_000], ids=["list", "quotes"])
+def test_a_damaged_small_file_is_made_again(world, capsys, tmp_path, name, content):
+    mine = pd.DataFrame({"id": ["1", "2"], "ra": [10.0, 20], "dec": [1.0, 2], "petro_r90": 5.0})
+    mine.to_csv(tmp_path / "mine.csv", index=False)
+    command = ["sdss_cutouts", "--catalog", str(tmp_path / "mine.csv"), "--per-second", "1000"]
+    assert run(capsys, *command)[0] == 0
+    before = load_dataset("sdss_cutouts")
+    (tmp_path / "data" / "sdss_cutouts" / name).write_bytes(content)
+    code, _, err = run(capsys, *command)
+    assert (code, err) == (0, "")
+    pd.testing.assert_frame_equal(load_dataset("sdss_cutouts").catalog, before.catalog)
+    assert load_dataset("sdss_cutouts").problems.empty

@@ -17,6 +17,7 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Fault:
     no_length: bool = False  # leave out Content-Length; the connection's end ends the body
     chunked: bool = False  # the same with Transfer-Encoding: chunked
     ignore_range: bool = False  # send all of it with 200
+    raw: Iterable[bytes] | None = None  # these bytes, and nothing that HTTP asks for
     shift: int = 0  # answer a Range with a part that starts so many bytes later
 
 
@@ -108,6 +110,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         content, fault, kind = server.next_answer(self.path, dict(self.headers))
         if fault.silent:
             server.release.wait(10)
+            return self._hang_up()
+        if fault.raw is not None:
+            for piece in fault.raw:
+                self.wfile.write(piece)
             return self._hang_up()
         if content is None or fault.status is not None:
             body = fault.body

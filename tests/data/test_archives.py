@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 
+from galhelpers.data import archives
 from galhelpers.data.archives import new_folder, unpack
 from galhelpers.data.downloads import FetchError
 
@@ -101,8 +102,20 @@ def test_members_that_cannot_be_are_the_fault_of_the_archive(tmp_path, names, he
 
 def test_more_than_the_declared_size_allows_is_refused(tmp_path):
     archive = pack(tmp_path / "bomb.zip", {"zeros": bytes(3_000_000)})
-    with pytest.raises(FetchError, match=r"declares 3 MB .* at most 1 MB"):
+    with pytest.raises(FetchError, match=r"more than 1 MB"):
         unpack(archive, tmp_path / "out", most_bytes=1_000_000)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar"])
+def test_too_many_files_or_folders_are_refused(tmp_path, monkeypatch, name):
+    archive = pack(tmp_path / name, {"/".join("a" * 100): b"x"})
+    with pytest.raises(FetchError, match=rf"{name}.*20 folders"):
+        unpack(archive, tmp_path / "out")
+    monkeypatch.setattr(archives, "MOST_MEMBERS", 9)
+    archive = pack(tmp_path / name, {str(i): b"x" for i in range(10)})
+    with pytest.raises(FetchError, match=rf"{name}.* 9 files"):
+        unpack(archive, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -10,10 +10,19 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from galhelpers.data import cutouts, downloads
-from galhelpers.data.cutouts import fetch_cutouts, gz2_pixel_scale, sdss_radii
+from galhelpers.data.cutouts import (
+    fetch_cutouts,
+    gz2_pixel_scale,
+    missing,
+    plan_cutouts,
+    sdss_radii,
+)
 from galhelpers.data.downloads import FetchError
+from galhelpers.data.records import read_rows, write_rows
 from tests.data.sky_server import SkyServer
 
 SIZE = 64
@@ -129,7 +138,7 @@ def test_answers_without_end_are_cut_off(sky, tmp_path, monkeypatch):
     report = fetch_cutouts(table, tmp_path, **FAST)
     assert time.monotonic() - start < 3
     assert (report.done, report.failed) == (3, 2)
-    assert reasons(tmp_path).str.contains("1 MB in 0.5 s").all()
+    assert reasons(tmp_path).str.contains("1,048,576 bytes|after 0.5 s|after 0 s").all()
     assert sky.sent_for_nothing < 20 << 20
 
 
@@ -161,9 +170,9 @@ def test_galaxies_that_cannot_be_asked_for_are_listed(sky, tmp_path):
 def test_a_table_that_cannot_work_is_refused(sky, tmp_path, change, fact):
     with pytest.raises(ValueError, match=fact):
         fetch_cutouts(change(galaxies(3)), tmp_path, **FAST)
-    for settings in ({"size": 4000}, {"per_second": 0}, {"workers": 0}, {"service": "hst"}):
-        with pytest.raises(ValueError, match="|".join(map(str, settings.values()))):
-            fetch_cutouts(galaxies(3), tmp_path, **FAST | settings)
+    for odd in ({"size": 4000}, {"per_second": 0}, {"workers": 0}, {"service": "hst"}):
+        with pytest.raises(ValueError, match="|".join(map(str, odd.values()))):
+            fetch_cutouts(galaxies(3), tmp_path, **FAST | odd)
     assert not sky.requests
 
 
@@ -188,6 +197,53 @@ def test_another_galaxy_of_the_same_name_never_gets_its_picture(sky, tmp_path):
         assert fetch_cutouts(moved[:4], tmp_path, **FAST | change).done == 4
     (tmp_path / "pictures.csv").unlink()
     assert fetch_cutouts(moved[:4], tmp_path, **FAST).done == 4
+
+
+def test_a_stop_on_the_way_loses_no_earlier_picture(sky, tmp_path, monkeypatch):
+    table = galaxies(5)
+    fetch_cutouts(table, tmp_path, **FAST)
+    moved = table.assign(dec=table["dec"] + 1)
+    before = files(tmp_path)
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cutouts._Fetcher, "__call__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fetch_cutouts(moved, tmp_path, **FAST)
+    assert files(tmp_path) == before
+    frames = plan_cutouts(moved, "sdss", SIZE, None)
+    assert missing(frames, tmp_path) == frames  # nobody takes them for the moved galaxies
+    assert fetch_cutouts(table, tmp_path, **FAST).already_there == 5
+    # A process that is killed while it puts a picture in the place of another knows neither.
+    with monkeypatch.context() as patch:
+        patch.setattr(cutouts, "atomic_write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fetch_cutouts(moved, tmp_path, **FAST)
+    assert len(missing(plan_cutouts(table, "sdss", SIZE, None), tmp_path)) >= 1
+    assert fetch_cutouts(moved, tmp_path, **FAST).done == 5
+    assert all(is_picture_of(tmp_path, sky, row) for _, row in moved.iterrows())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=400) | st.text().map(str.encode))
+def test_a_list_of_any_content_blocks_nothing(tmp_path_factory, content):
+    place = tmp_path_factory.getbasetemp() / "lists"
+    (place / "images").mkdir(parents=True, exist_ok=True)
+    for name in ("pictures.csv", "failures.csv"):
+        (place / name).write_bytes(content)
+    frames = plan_cutouts(galaxies(3), "sdss", SIZE, None)
+    assert missing(frames, place) == frames
+    rows = read_rows(place / "failures.csv", ("id", "reason"))
+    write_rows(place / "failures.csv", ("id", "reason"), rows.values())
+    assert read_rows(place / "failures.csv", ("id", "reason")) == rows
+
+
+def test_an_empty_picture_is_fetched_again(sky, tmp_path):
+    fetch_cutouts(galaxies(3), tmp_path, **FAST)
+    (tmp_path / "images" / "g1.jpg").write_bytes(b"")
+    assert fetch_cutouts(galaxies(3), tmp_path, **FAST).done == 1
 
 
 def test_a_service_that_cannot_be_reached(monkeypatch, tmp_path):

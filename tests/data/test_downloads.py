@@ -1,6 +1,9 @@
 """Downloads against a server of our own that misbehaves as real ones do."""
 
+import gzip
 import hashlib
+import itertools
+import resource
 import shutil
 import subprocess
 import sys
@@ -65,7 +68,9 @@ def test_a_server_that_asks_to_wait_is_obeyed(server, tmp_path):
     assert time.monotonic() - began >= 1
 
 
-@pytest.mark.parametrize("words", ["soon", "-5", "Mon, 99 Foo 2026"])
+@pytest.mark.parametrize(
+    "words", ["soon", "-5", "Mon, 99 Foo 2026", "Fri, 31 Dec 99999999999 23:59:59 GMT", "9" * 5000]
+)
 def test_a_wait_that_nobody_understands_is_no_reason_to_give_up(server, tmp_path, words):
     fault = Fault(status=429, headers={"Retry-After": words})
     assert fetch(server, tmp_path, fault).read_bytes() == DATA
@@ -226,7 +231,85 @@ def test_where_a_server_sends_us_is_not_followed_blindly(server, tmp_path):
         fetch(server, tmp_path, *[Fault(status=302, headers={"Location": "/a.bin"})] * 40)
     with pytest.raises(FetchError, match="no address"):
         fetch(server, tmp_path, Fault(status=302, headers={"Location": "file:///etc/passwd"}))
+    with pytest.raises(FetchError, match="no address"):
+        fetch(server, tmp_path, Fault(status=302, headers={"Location": "http://[::1"}))
     assert visible(tmp_path) == []
+
+
+BOMB = gzip.compress(bytes(900_000_000), 9)  # 0.9 MB that unpack to 900
+AWAY = b"HTTP/1.1 302 Found\r\nLocation: /b.bin\r\n"
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n"
+
+
+def drops(first, piece=b"x"):
+    """The beginning at once, then a piece every now and then, for ever."""
+    yield first
+    while True:
+        time.sleep(0.02)
+        yield piece
+
+
+def without_end(first, piece):
+    return itertools.chain([first], itertools.repeat(piece))
+
+
+CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "fact"),
+    [
+        (lambda: drops(b"HTTP/1.1 200 OK\r\nX-Slow: "), "not complete after"),
+        (lambda: drops(b"HTTP/1.1 "), "not complete after"),
+        (lambda: drops(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "not complete after"),
+        (lambda: without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "complete|more"),
+        (lambda: drops(AWAY + b"Content-Length: 9999\r\n\r\n"), "not complete after"),
+        (lambda: without_end(b"HTTP/1.1 503 No\r\n" + CHUNKED, CHUNK), "sends more"),
+        (lambda: drops(b"HTTP/1.1 503 No\r\nContent-Length: 9999\r\n\r\n"), "not complete after"),
+        (lambda: without_end(GOOD[:17] + CHUNKED, CHUNK), "at most 1,000,000 bytes"),
+        (lambda: drops(GOOD + b"\r\n"), "not complete after"),
+    ],
+)
+def test_an_answer_without_end_is_ended(server, tmp_path, raw, fact):
+    began = time.monotonic()
+    with pytest.raises(FetchError, match=rf"127\.0\.0\.1:\d+/a\.bin .*{fact}"):
+        fetch(server, tmp_path, Fault(raw=raw()), deadline=0.5, most_bytes=1_000_000)
+    assert time.monotonic() - began < 5
+    assert visible(tmp_path) == []
+
+
+@pytest.mark.parametrize("header", [b"", b"Content-Encoding: gzip\r\n"])
+def test_what_stands_behind_a_redirect_is_not_read_to_the_end(server, tmp_path, header):
+    server.serve("/b.bin", DATA)
+    fault = Fault(raw=without_end(AWAY + header + CHUNKED, CHUNK))
+    assert fetch(server, tmp_path, fault, deadline=60).read_bytes() == DATA
+
+
+def test_nothing_is_unpacked_on_the_way(server, tmp_path):
+    packed = {"Content-Encoding": "gzip", "Location": "/b.bin"}
+    server.serve("/b.bin", DATA)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fetch(server, tmp_path, Fault(status=302, body=BOMB, headers=packed))
+    fetch(server, tmp_path / "2", Fault(status=503, body=BOMB, headers=packed))
+    # A server that calls a packed file packed: it stays as it is published.
+    url = server.serve("/c.gz", BOMB, Fault(headers={"Content-Encoding": "gzip"}))
+    download([url], tmp_path / "c.gz", None, progress=False)
+    assert (tmp_path / "c.gz").read_bytes() == BOMB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_a_status_with_control_characters_is_cleaned(server, tmp_path):
+    raw = [b"HTTP/1.1 404 \x1b]0;title\x07\x1b[2Jgone\r\nContent-Length: 0\r\n\r\n"]
+    with pytest.raises(FetchError, match=r"404 .*gone") as error:
+        fetch(server, tmp_path, Fault(raw=raw))
+    assert "\x1b" not in str(error.value)
+    assert "\x07" not in str(error.value)
+
+
+def test_two_lengths_are_no_reason_to_give_up(server, tmp_path):
+    twice = GOOD + b"Content-Length: 400000\r\nConnection: close\r\n\r\n" + DATA
+    assert fetch(server, tmp_path, Fault(raw=[twice])).read_bytes() == DATA
 
 
 def test_no_credential_gets_into_a_message(monkeypatch):

@@ -1,13 +1,18 @@
 """The data manifest: the course's own is valid, and every rule is enforced."""
 
 import copy
+import os
+import time
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.convert import _CONVERTERS
 from galhelpers.data.manifest import (
+    DatasetEntry,
     FileEntry,
     ManifestError,
     UnknownDatasetError,
@@ -239,3 +244,66 @@ def test_unreadable_files_are_refused(tmp_path):
     (tmp_path / "bad.yaml").write_text("datasets: [")
     with pytest.raises(ManifestError, match="not valid YAML"):
         load_manifest(tmp_path / "bad.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "date: 2020-99-99",
+        "number: " + "9" * 6000,
+        "[" * 20_000,
+        "{a: " * 20_000,
+        "? [1, 2]\n: 3",
+        "a: !!python/object/apply:os.system [ls]",
+        "a: &a [*a]",
+        "datasets: \x1b[2J",
+        "\0",
+        "a: .inf\nb: !!timestamp 1",
+        "schema_version: 2\ndatasets: [" + "7, " * 300 + "]",
+    ],
+)
+def test_a_manifest_of_any_content_is_refused_in_words(tmp_path, text):
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(ManifestError, match=r"odd\.yaml") as error:
+        load_manifest(tmp_path / "odd.yaml")
+    assert len(str(error.value)) < 5000
+    assert "\x1b" not in str(error.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes of this kind")
+def test_a_manifest_without_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with (tmp_path / "sparse.yaml").open("wb") as file:
+        file.truncate(10**11)
+    for name in ("pipe.yaml", "sparse.yaml"):
+        with pytest.raises(ManifestError, match=f"{name}.*at most 5,000,000 bytes"):
+            load_manifest(tmp_path / name)
+
+
+FIELDS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from([*DatasetEntry.model_fields, "more"]), FIELDS, max_size=4))
+def test_an_entry_with_any_values_is_good_or_refused(tmp_path_factory, change):
+    content = copy.deepcopy(GOOD)
+    content["datasets"][0].update(change)
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(yaml.safe_dump(content))
+    os.utime(path, ns=(0, time.monotonic_ns()))  # two within one tick of the clock are not the same
+    try:
+        entry = load_manifest(path).datasets[0]
+    except ManifestError:
+        return
+    assert entry.origin
+    assert all(file.expected_bytes is None or file.expected_bytes >= 0 for file in entry.files)
+
+
+@pytest.mark.parametrize("shown", ["1.2.3 MB", ". MB", "9" * 400 + " GB"])
+def test_a_displayed_size_of_any_form_is_no_error(shown):
+    size = FileEntry(name="a", size_display=shown, why_no_checksum="x").expected_bytes
+    assert size is None or size < 10**18

@@ -1,11 +1,17 @@
 """Readers of labelled galaxies: folders and Kaggle's layout."""
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from galhelpers.data.catalogs import FIVE_CLASSES
+from galhelpers.data.convert import write_tables
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.readers import IMAGE_FOLDER, TABLE, read_kaggle_layout, read_solutions
 from galhelpers.trees import TREES
@@ -73,10 +79,10 @@ def test_labels_csv_as_spreadsheets_write_it(tmp_path):
         ("GalaxyID,file\n1,a.jpg\n", "class_name"),
         ("GalaxyID,class_id\n1,7\n", "class_id.*7"),
         ("GalaxyID,class_name\n1,barred\n", "barred"),
-        ("GalaxyID,class_id\n1,2\n1,3\n", "1.*repeated"),
+        ("GalaxyID,class_id\n1,2\n1,3\n", "'1' repeated in line 3"),
         ("GalaxyID,class_id\n1,2\n", r"1 images"),
-        ("GalaxyID,class_id,file\n1,0.5,a.jpg\n", "class_id.*0.5 in line 2"),
-        ("GalaxyID,class_id,file\n1,0,a.jpg\n,1,b.jpg\n", "identifier in line 3"),
+        ("GalaxyID,class_id,file\n1,0.5,a.jpg\n", "class_id.*0\\.5 in line 2"),
+        ("GalaxyID,class_id,file\n1,0,a.jpg\n,1,b.jpg\n", "identifier.* none in line 3"),
         ("", "should be a table"),
     ],
 )
@@ -108,7 +114,7 @@ def test_kaggle_layout(tmp_path):
     ("spoil", "message"),
     [
         (lambda t: t.drop(columns="Class3.1"), r"Class3\.1"),
-        (lambda t: t.assign(GalaxyID=1), "GalaxyID 1"),
+        (lambda t: t.assign(GalaxyID=1), "'1' repeated in line 3"),
         (lambda t: t.assign(**{"Class1.1": 1.2}), "0 and 1"),
         (lambda t: t.assign(**{"Class1.1": np.nan}), "0 and 1"),
         (lambda t: t.assign(**{"Class7.1": 0.4}), "how-rounded"),
@@ -153,7 +159,7 @@ def test_real_kaggle_layout(real_data):
 @pytest.mark.real
 def test_real_rows_of_the_kaggle_table_are_accepted(real_data):
     path = real_data / "gz2_native" / "training_solutions_rev1_first3rows.csv"
-    assert list(read_solutions(path)["GalaxyID"]) == [100008, 100023, 100053]
+    assert list(read_solutions(path)["GalaxyID"]) == ["100008", "100023", "100053"]
 
 
 @pytest.mark.parametrize(
@@ -168,4 +174,110 @@ def test_a_record_that_cannot_be_used_says_to_fetch_again(tmp_path, source):
     (tmp_path / "galaxy_zoo_1").mkdir()
     (tmp_path / "galaxy_zoo_1" / "source.json").write_text(source)
     with pytest.raises(ValueError, match=r"source\.json.*galhelpers fetch galaxy_zoo_1"):
+        load_dataset("galaxy_zoo_1", tmp_path)
+
+
+# ---- Kaggle's files as they come
+
+
+@pytest.mark.parametrize(
+    "place", ["", "kaggle_galaxy_zoo", "kaggle_galaxy_zoo/unpacked", "unpacked"]
+)
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".jpeg"])
+def test_kaggles_files_are_found_where_programs_unpack_them(tmp_path, place, suffix):
+    folder = tmp_path / place
+    for name in ("100008", "100023"):
+        jpeg(folder / IMAGE_FOLDER / IMAGE_FOLDER / f"{name}{suffix}")
+    (folder / TABLE.removesuffix(".csv")).mkdir()
+    solutions([100008, 100023]).to_csv(folder / TABLE.removesuffix(".csv") / TABLE, index=False)
+    galaxies = load_dataset("kaggle_galaxy_zoo", tmp_path)
+    assert list(galaxies.catalog["id"]) == ["100008", "100023"]
+    assert galaxies.fractions.shape == (2, 37)
+    assert galaxies.problems.empty
+
+
+@pytest.mark.parametrize("name", [f"{IMAGE_FOLDER}.zip", "galaxy-zoo-the-galaxy-challenge.zip"])
+@pytest.mark.parametrize("place", ["", "kaggle_galaxy_zoo"])
+def test_packed_images_are_named_with_what_to_do(tmp_path, place, name):
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / name).write_bytes(b"PK")
+    with pytest.raises(FileNotFoundError, match=f"{name}.*packed.*galhelpers fetch"):
+        load_dataset("kaggle_galaxy_zoo", tmp_path)
+
+
+def test_a_packed_table_is_named_and_strangers_to_each_other_are_told(tmp_path):
+    jpeg(tmp_path / IMAGE_FOLDER / "1.jpg")
+    (tmp_path / "training_solutions_rev1.zip").write_bytes(b"PK")
+    with pytest.raises(FileNotFoundError, match=r"training_solutions_rev1\.zip.*unpack it"):
+        load_dataset("kaggle_galaxy_zoo", tmp_path)
+    solutions([7, 8]).to_csv(tmp_path / TABLE, index=False)
+    with pytest.raises(FileNotFoundError, match=r"None of the 2 galaxies.*belong together"):
+        load_dataset("kaggle_galaxy_zoo", tmp_path)
+
+
+# ---- small files of ours
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A data set as `galhelpers fetch` leaves it: a catalog, a table, a record, a list."""
+    folder = tmp_path_factory.mktemp("written") / "galaxy_zoo_1"
+    jpeg(folder / "images" / "a.jpg")
+    catalog = pd.DataFrame(
+        {"id": ["a", "b"], "file": ["images/a.jpg", ""], "class_id": -1, "class_name": ""}
+    )
+    write_tables(folder, catalog, {"votes": pd.DataFrame({"n": [1, 2]})}, {"dataset": folder.name})
+    (folder / "failures.csv").write_text("id,reason\nb,outside the survey\n")
+    return folder
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = ["dataset", "files", "tables", "rows_in_catalog", "revision", "config"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.binary(max_size=50)
+    | ANY.map(lambda value: json.dumps(value).encode())
+    | st.dictionaries(st.sampled_from(NAMES), ANY).map(
+        lambda change: json.dumps({"tables": ["votes"], "rows_in_catalog": 2} | change).encode()
+    ),
+    st.binary(max_size=50),
+)
+def test_records_and_lists_of_any_content_are_used_or_named(written, record, reasons):
+    before = (written / "source.json").read_bytes()
+    (written / "source.json").write_bytes(record)
+    (written / "failures.csv").write_bytes(reasons)
+    try:
+        galaxies = load_dataset("galaxy_zoo_1", written.parent)
+    except ValueError as error:
+        said = str(error)
+    else:
+        said = ""
+        assert (len(galaxies), len(galaxies.problems)) == (1, 1)
+    finally:
+        (written / "source.json").write_bytes(before)
+    assert not said or "galaxy_zoo_1" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", ""])
+def test_a_record_names_no_file_elsewhere(written, tmp_path, name):
+    shutil.copytree(written, tmp_path / written.name)
+    record = {"tables": [name], "rows_in_catalog": 2}
+    (tmp_path / written.name / "source.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"source\.json is damaged"):
+        load_dataset("galaxy_zoo_1", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 100, b"\0" * 1000])
+@pytest.mark.parametrize("name", ["catalog", "votes"])
+def test_a_damaged_table_of_ours_is_named_with_what_to_do(written, tmp_path, name, content):
+    shutil.copytree(written, tmp_path / written.name)
+    (tmp_path / written.name / f"{name}.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken.*galhelpers fetch galaxy_zoo_1"):
         load_dataset("galaxy_zoo_1", tmp_path)

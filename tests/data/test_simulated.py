@@ -1,18 +1,26 @@
 """The simulated survey on disk: made once, whole or not at all, the same whoever makes it."""
 
+import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from galhelpers.data import simulated
+from galhelpers.data.downloads import FetchError
 from galhelpers.data.readers import IMAGE_FOLDER, TABLE
+from galhelpers.data.records import read_record
 from galhelpers.survey import SURVEY_VERSION, TELESCOPES, sample_galaxies
 from galhelpers.trees import DECALS, GZ2
 
@@ -27,10 +35,11 @@ def whole(tmp_path_factory):
 
 
 def content(folder):
+    """All that the survey consists of; the index holds times, which differ."""
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        if file.is_file() and file.name[0] != "." and file.name != simulated.INDEX
     }
 
 
@@ -46,7 +55,7 @@ def test_it_is_made_once_and_read_again(tmp_path, monkeypatch):
     assert {"ra", "dec", "class_id"} <= set(galaxies.catalog)
     assert {"truth", "votes", "sdss", "decals"} <= set(galaxies.tables)
     assert image_size(galaxies.files[0]) == (424, 424)
-    monkeypatch.setattr(simulated, "write_survey", None)  # a second write would fail
+    monkeypatch.setattr(simulated, "_make", None)  # to make anything a second time would fail
     again = simulated.load_simulated(tmp_path, 6, seed=1)
     pd.testing.assert_frame_equal(again.catalog, galaxies.catalog)
     assert galaxies.files[0].parents[1].name == f"v{SURVEY_VERSION}-n6-seed1"
@@ -133,6 +142,11 @@ def test_what_differs_lies_in_another_folder(tmp_path, options, name):
         ({"n": 0}, "n of 1 or more, got 0"),
         ({"seed": -1}, "seed of 0 or more, got -1"),
         ({"size": 15}, "size of 16 or more, got 15"),
+        ({"n": 10**12}, "n of at most 1,000,000, got 1000000000000"),
+        ({"size": 100_000}, "size of at most 2,048, got 100000"),
+        ({"seed": 10**30}, "seed of at most 4,294,967,295, got 1000000000000000000000000000000"),
+        ({"seed": "1"}, "seed as a whole number, got '1'"),
+        ({"n": 20.0}, "n as a whole number, got 20.0"),
         ({"telescope": "palomar"}, "'des', 'hst', 'sdss'.*'palomar'"),
     ],
 )
@@ -151,15 +165,182 @@ def test_balanced_and_default_are_other_galaxies(tmp_path):
     assert not (balanced["kind"] == "artifact").any()
 
 
-@pytest.mark.parametrize("lost", [TABLE, "votes_galaxy_zoo_1.csv", "truth.csv"])
-def test_a_folder_without_all_tables_is_not_taken_as_complete(tmp_path, whole, lost):
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def another(file):
+    """Take the place of another file, whose times stay as they were."""
+    file.parent.joinpath("100003.jpg").replace(file)
+
+
+def shuffle(file):
+    first, *rows = file.read_text().splitlines(keepends=True)
+    file.write_text(first + "".join(rows[::-1]))
+
+
+def pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+PICTURES = [f"{IMAGE_FOLDER}/{100_001 + i}.jpg" for i in range(20)]
+TABLES = ["truth.csv", "votes.csv", "probabilities_gz2.csv", "votes_galaxy_zoo_1.csv", "sdss.csv"]
+DAMAGES = [
+    *((how, [name]) for how in (Path.unlink, cut, flip) for name in (PICTURES[4], TABLE)),
+    *((Path.unlink, [name]) for name in TABLES),
+    *((how, ["truth.csv"]) for how in (cut, flip, shuffle, lambda file: file.write_bytes(b""))),
+    (lambda file: file.write_bytes(b""), PICTURES[5:]),
+    (lambda file: file.write_bytes(b"<html>log in</html>"), PICTURES[:1]),
+    (Path.unlink, PICTURES[::2]),
+    (Path.unlink, PICTURES),
+    (another, PICTURES[7:8]),
+    *([(pipe, [PICTURES[0]])] if hasattr(os, "mkfifo") else []),
+]
+
+
+@pytest.fixture
+def copy(tmp_path, whole):
+    """The same survey in a place of its own."""
     root, galaxies = whole
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
-    (folder,) = (tmp_path / "simulated").iterdir()
-    (folder / lost).unlink()
-    again = simulated.load_simulated(tmp_path, **SMALL)
-    pd.testing.assert_frame_equal(again.fractions, galaxies.fractions)
-    assert content(tmp_path) == content(root)
+    return tmp_path, tmp_path / galaxies.files[0].parents[1].relative_to(root)
+
+
+def assert_same(root, whole):
+    galaxies = simulated.load_simulated(root, **SMALL)
+    assert content(root) == content(whole[0])
+    pd.testing.assert_frame_equal(
+        galaxies.catalog.drop(columns="file"), whole[1].catalog.drop(columns="file")
+    )
+    pd.testing.assert_frame_equal(galaxies.fractions, whole[1].fractions)
+    for name, table in galaxies.tables.items():
+        pd.testing.assert_frame_equal(table, whole[1].tables[name])
+
+
+@pytest.mark.parametrize(("how", "names"), DAMAGES)
+def test_what_is_missing_or_damaged_is_made_again_and_told(copy, whole, capsys, how, names):
+    root, folder = copy
+    kept = {file: file.stat().st_ino for file in folder.rglob("*.*") if file.is_file()}
+    for name in names:
+        how(folder / name)
+    assert_same(root, whole)
+    said = capsys.readouterr().err
+    lost = len(names) + (how is another)
+    assert f"{lost:,} of 27 files were missing or damaged" in said
+    assert said.count("\n") == 1
+    odd = {folder / name for name in names} | {folder / simulated.INDEX}
+    odd |= {folder / IMAGE_FOLDER / "100003.jpg"} if how is another else set()
+    # Whatever was whole is still the same file.
+    assert all(file.stat().st_ino == inode for file, inode in kept.items() if file not in odd)
+    assert simulated.make_survey(root, **SMALL) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_any_damage_of_any_files_is_mended(whole, data):
+    """Bytes anywhere in any files, among them the index: the same survey comes back."""
+    root, galaxies = whole
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copytree(root, place, dirs_exist_ok=True)
+        folder = Path(place) / galaxies.files[0].parents[1].relative_to(root)
+        simulated.make_survey(Path(place), **SMALL)  # knows the times of the copies
+        names = st.sampled_from([*PICTURES, *TABLES, TABLE])
+        for name in data.draw(st.lists(names, min_size=1, max_size=6, unique=True)):
+            file = folder / name
+            content_of = bytearray(file.read_bytes())
+            at = data.draw(st.integers(0, len(content_of)))
+            some = data.draw(st.binary(max_size=8))
+            content_of[at : at + data.draw(st.integers(0, 200))] = some
+            file.write_bytes(content_of)
+        assert_same(Path(place), whole)
+
+
+@settings(max_examples=40)
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)) | st.binary())  # fmt: skip
+def test_an_index_of_any_content_blocks_nothing(whole, tmp_path_factory, value):
+    file = tmp_path_factory.getbasetemp() / "survey.json"
+    file.write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
+    assert read_record(file, simulated.Index) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "[" * 100_000, '{"files": 1}', "old", "less", "other"]
+)
+def test_a_survey_with_a_damaged_index_or_none_is_adopted(copy, whole, monkeypatch, text):
+    root, folder = copy
+    index = json.loads((folder / simulated.INDEX).read_text())
+    if text == "less":
+        index["files"].pop("truth.csv")
+    if text == "other":
+        index["seed"] += 1
+    (folder / simulated.INDEX).write_text(json.dumps(index) if text in ("less", "other") else text)
+    if text == "old":  # before there were indexes
+        (folder / simulated.INDEX).unlink()
+    cut(folder / "truth.csv")
+    cut(folder / PICTURES[3])
+    drawn = []
+    render = simulated.render
+    monkeypatch.setattr(
+        simulated, "render", lambda part, *rest: drawn.extend(part["id"]) or render(part, *rest)
+    )
+    assert_same(root, whole)
+    assert drawn == [3]
+    monkeypatch.setattr(simulated, "_make", None)
+    assert_same(root, whole)
+
+
+def test_a_copy_is_hashed_once_and_remembered(copy, monkeypatch):
+    root, folder = copy
+    before = (folder / simulated.INDEX).read_bytes()
+    assert simulated.make_survey(root, **SMALL) == []
+    assert (folder / simulated.INDEX).read_bytes() != before  # with the times of the copies
+    monkeypatch.setattr(simulated, "_entry", None)
+    assert simulated.make_survey(root, **SMALL) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has other rights")
+def test_a_whole_survey_is_read_where_nobody_may_write(tmp_path, whole):
+    for place, gone in (("whole", None), ("old", simulated.INDEX), ("gap", PICTURES[2])):
+        shutil.copytree(whole[0], tmp_path / place)
+        if gone:
+            next((tmp_path / place / "simulated").iterdir()).joinpath(gone).unlink()
+    program = (
+        "import os; from pathlib import Path\n"
+        "from galhelpers.data.simulated import load_simulated\n"
+        "'nobody may read the libraries of root later'.encode('utf-8-sig')\n"
+        "os.geteuid() or os.setuid(65534)  # root may write everywhere\n"
+        f"for place in ('whole', 'old', 'gap'): print(len(load_simulated(Path(place), **{SMALL})))"
+    )
+    folders = [tmp_path, *(place for place in tmp_path.rglob("*") if place.is_dir())]
+    for place in folders:
+        place.chmod(0o555)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+        )
+    finally:
+        for place in folders:
+            place.chmod(0o755)
+    assert done.stdout == "20\n20\n", done.stderr
+    assert "UserError: 1 files" in done.stderr
+    assert "GALHELPERS_DATA" in done.stderr
+
+
+def test_no_room_is_said_before_anything_is_drawn(tmp_path, monkeypatch):
+    free = shutil._ntuple_diskusage(10**9, 10**9, 10**8)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(simulated, "render", None)
+    with pytest.raises(FetchError, match=r"survey needs .* MB .* 100\.0 MB are free"):
+        simulated.load_simulated(tmp_path, 4000, 0)
 
 
 def test_an_interrupted_survey_continues_with_the_same_galaxies(tmp_path, whole, monkeypatch):
@@ -176,7 +357,7 @@ def test_an_interrupted_survey_continues_with_the_same_galaxies(tmp_path, whole,
         simulated, "render", lambda part, *rest: drawn.extend(part["id"]) or render(part, *rest)
     )
     part = simulated.load_simulated(tmp_path, **SMALL)
-    assert drawn == list(range(8, 20))  # the first chunk was there
+    assert drawn == list(range(8, 20))
     assert part.problems.empty  # the half file is no galaxy
     pd.testing.assert_frame_equal(part.fractions, galaxies.fractions)
     assert [f.read_bytes() for f in part.files] == [f.read_bytes() for f in galaxies.files]
