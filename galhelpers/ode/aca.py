@@ -99,7 +99,7 @@ def odeint_aca(
             search.remember(value)
             return search.run(y0, times, (place, value), record=False)[0]
     with torch.autocast(**autocast):
-        place, value, others = evaluate_first(func, now, y0, params)
+        place, value, others = evaluate_first(func, now, y0, params, backward=mode == "graph")
     search.remember(value)
     search.watched = params + others
     params = list({id(p): p for p in search.watched if p.requires_grad}.values())  # each once

@@ -6,10 +6,12 @@ evaluation, which costs nothing more.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 Function = Callable[[Tensor, Tensor], Tensor]
 
@@ -45,7 +47,11 @@ def evaluate(func: Function, t: Tensor, y: Tensor) -> Tensor:
 
 
 def evaluate_first(
-    func: Function, t: Tensor, y: Tensor, known: Sequence[Tensor] | None = None
+    func: Function,
+    t: Tensor,
+    y: Tensor,
+    known: Sequence[Tensor] | None = None,
+    backward: bool = False,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Evaluate the function for the first time, on a copy of the state, and watch what it does.
 
@@ -55,6 +61,8 @@ def evaluate_first(
         As in :func:`evaluate`.
     known
         Parameters of the function. When given, a graph is recorded that begins at the state.
+    backward
+        Whether somebody will go back through that graph; else it keeps no tensors.
 
     Returns
     -------
@@ -74,7 +82,8 @@ def evaluate_first(
     if known is None:
         value = evaluate(func, t, y.clone())
     else:
-        with torch.enable_grad():
+        keep = nullcontext() if backward else saved_tensors_hooks(lambda _: None, lambda kept: kept)
+        with torch.enable_grad(), keep:
             place = y.detach().requires_grad_()
             start = place.clone()
             value = evaluate(func, t, start)
