@@ -305,7 +305,7 @@ class Problem:
         return self.mean_loss(y1, labels) * self.factor(y1)
 
     def factor(self, y1: Tensor) -> int:
-        """Number of terms in a sum; 1 for a mean."""
+        """Give the number of terms in a sum; 1 for a mean."""
         kind, is_sum = LOSSES[self.of]
         return (len(y1) if kind == "cross-entropy" else y1.numel()) if is_sum else 1
 

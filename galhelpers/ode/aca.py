@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -185,8 +186,9 @@ def checked_state(y0: Tensor) -> Tensor:
 
 
 def _check_control(rtol: float, atol: float, first_step: float | None, max_steps: int) -> None:
-    if not (0 <= rtol < math.inf and 0 < atol < math.inf):
-        raise ValueError(f"Expected rtol >= 0 and atol > 0, got {rtol} and {atol}.")
+    numbers = all(isinstance(value, int | float | np.number) for value in (rtol, atol))
+    if not (numbers and 0 <= rtol < math.inf and 0 < atol < math.inf):
+        raise ValueError(f"Expected numbers rtol >= 0 and atol > 0, got {rtol} and {atol}.")
     if first_step is not None and not 0 < first_step < math.inf:
         raise ValueError(f"Expected first_step > 0, a length, got {first_step}.")
     if max_steps < 1:

@@ -76,9 +76,10 @@ def evaluate_first(
     Raises
     ------
     ValueError
-        When the function draws random numbers, and as :func:`evaluate`.
+        When the function does not give the same again, and as :func:`evaluate`. It is asked twice
+        only when it drew random numbers or changed a buffer.
     """
-    place, found, before = y, list[Tensor](), _random_state(y.device)
+    place, found, before = y, list[Tensor](), _state(func, y.device)
     if known is None:
         value = evaluate(func, t, y.clone())
     else:
@@ -88,12 +89,16 @@ def evaluate_first(
             start = place.clone()
             value = evaluate(func, t, start)
             found = _other_leaves(value, start, [place, *known])
-    if not torch.equal(before, _random_state(y.device)):
-        raise ValueError(
-            "The function draws random numbers, as dropout does: then it has no solution, and each "
-            "evaluation of the backward pass would be of another function. Leave them out, or call "
-            "eval() on the layer that draws them."
-        )
+    if not torch.equal(before, _state(func, y.device)):
+        with torch.no_grad():
+            same = torch.equal(value, evaluate(func, t, y.clone()))
+        if not same:
+            raise ValueError(
+                "The function does not give the same again for the same time and state: it draws "
+                "random numbers, as dropout does, or changes its own buffers, as spectral_norm "
+                "does in training. Then it has no solution, and each evaluation of the backward "
+                "pass would be of another function. Leave that out, or call eval() on the layer."
+            )
     return place, value, found
 
 
@@ -201,10 +206,14 @@ def _module_of(func: Function) -> nn.Module | None:
     return module if isinstance(module, nn.Module) else None
 
 
-def _random_state(device: torch.device) -> Tensor:
+def _state(func: Function, device: torch.device) -> Tensor:
+    """Give what changes when a function draws random numbers, or writes into its buffers."""
+    module = _module_of(func)
+    buffers = [version(buffer) for buffer in module.buffers()] if module else []
+    states = [torch.get_rng_state(), torch.tensor(buffers)]
     if device.type == "cuda":
-        return torch.cat([torch.get_rng_state(), torch.cuda.get_rng_state(device)])
-    return torch.get_rng_state()
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)
 
 
 def _tuple(tensor: Tensor) -> str:

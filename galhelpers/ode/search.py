@@ -340,19 +340,25 @@ def _pull(stage: Stage, weight: Tensor, params: Sequence[Tensor]) -> Sequence[Te
 
 def _inside(y: Tensor, weights: Tensor, slopes: list[Tensor]) -> Tensor:
     """States inside a step that begins at y: (times, *y.shape)."""
-    with torch.autocast(y.device.type, enabled=False):
-        grown = weights @ torch.stack([slope.detach().flatten() for slope in slopes])
-        return y + grown.reshape(len(weights), *y.shape)
+    states = y.expand(len(weights), *y.shape).clone()
+    # No matrix product: on a GPU that may be set to round more than the states are worth.
+    for weight, slope in zip(_by_stage(weights, y.ndim), slopes, strict=True):
+        states.addcmul_(weight, slope.detach())
+    return states
 
 
 def _shares(step: Step, grad: Tensor, stages: slice) -> list[Tensor]:
     """Pull what the states inside a step are given back to the values of some of its stages."""
     if step.weights is None:
         return []
-    with torch.autocast(grad.device.type, enabled=False):
-        weights, times = step.weights[:, stages], len(step.weights)
-        given = weights.T @ grad[step.inside].reshape(times, grad[0].numel())
-        return list(given.reshape(weights.shape[1], *grad.shape[1:]))
+    given = grad[step.inside]
+    by_stage = _by_stage(step.weights[:, stages], given.ndim - 1)
+    return [(weight * given).sum(dim=0) for weight in by_stage]
+
+
+def _by_stage(weights: Tensor, dimensions: int) -> Tensor:
+    """Weights (times, stages) to (stages, times, 1, ...), to multiply states."""
+    return weights.T.reshape(*weights.T.shape, *[1] * dimensions)
 
 
 def _rms(x: Tensor) -> Tensor:

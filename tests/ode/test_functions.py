@@ -121,6 +121,10 @@ RANDOM = {
     "attention": (lambda m, t, y: m.layer(y, y, y)[0], nn.MultiheadAttention(4, 2, dropout=0.3)),
     "noise": (lambda m, t, y: -y + torch.randn_like(y), nn.Identity()),
     "random slope of a unit": (lambda m, t, y: m.layer(y), nn.RReLU()),
+    "spectral norm": (
+        lambda m, t, y: m.layer(y),
+        nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)),
+    ),
     "batch norm": (lambda m, t, y: m.layer(y), nn.BatchNorm1d(4)),
     "batch norm without statistics": (
         lambda m, t, y: m.layer(y),
@@ -140,7 +144,9 @@ def test_random_functions_and_batch_statistics_are_refused(kind, recorded, way):
 
 
 @in_every_way
-@pytest.mark.parametrize("kind", ["dropout", "batch norm", "random slope of a unit"])
+@pytest.mark.parametrize(
+    "kind", ["dropout", "batch norm", "spectral norm", "random slope of a unit"]
+)
 def test_in_evaluation_they_are_as_good_as_any(kind, way):
     slope, layer = RANDOM[kind]
     func = Of(slope, layer=layer).eval()
@@ -148,8 +154,23 @@ def test_in_evaluation_they_are_as_good_as_any(kind, way):
     assert torch.equal(one, two)
 
 
-def test_a_dropout_of_nothing_is_none():
-    odeint(Of(lambda m, t, y: m.layer(y), layer=nn.Dropout(0.0)), matrix(3), SPAN)
+@in_every_way
+def test_what_gives_the_same_again_is_no_random_function(way):
+    """Seeded draws, draws that do not matter, a buffer that counts, a dropout of nothing."""
+
+    def seeded(module, t, y):
+        torch.manual_seed(3)
+        return -y * torch.rand(3)
+
+    def idle(module, t, y):
+        torch.rand(1)
+        module.calls += 1
+        return module.layer(-y)
+
+    for slope in (seeded, idle):
+        func = Of(slope, layer=nn.Dropout(0.0))
+        func.register_buffer("calls", torch.tensor(0))
+        assert torch.isfinite(odeint(func, matrix(3), SPAN, **way)).all()
 
 
 # Tensors besides the parameters -------------------------------------------------------------------
