@@ -40,7 +40,7 @@ def galaxies(tmp_path, monkeypatch):
     class_id = np.arange(60) % 5
     files = []
     for number, k in enumerate(class_id):
-        pixels = rng.integers(0, 20, (16, 16, 3)) + 50 * k
+        pixels = rng.integers(0, 100, (16, 16, 3)) + 38 * k
         files.append(tmp_path / f"{number}.png")
         Image.fromarray(pixels.astype(np.uint8)).save(files[-1])
     names = np.array(FIVE_CLASSES)[class_id]
