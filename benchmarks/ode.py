@@ -20,6 +20,11 @@ wall time on a busy machine measures its other users; given are medians [quartil
   is float64 with a tight tolerance. *Against own steps*: the largest difference from autograd
   through the same steps.
 - *memory*: resident high-water mark of one forward and backward pass, each in a new process.
+- *other weights and losses*: torchdiffeq's adjoint chooses its backward steps by the error of a
+  state that holds y, dL/dy and the gradient by the parameters. Where the latter two are small
+  against the absolute tolerance (a mean loss) their errors do not count: few steps and a wrong
+  gradient. Where they are large (a sum) the steps multiply. Ours takes the same steps for any
+  loss. So the ratio of the two depends on the loss: the table has four, at two sets of weights.
 - *+ memory of steps*: `StepMemory`, which has seen other batches than those measured.
 
 torchode gets the whole batch as one equation, as the others do; its own way, a step size for each
@@ -234,6 +239,15 @@ ROWS = (
 )  # fmt: skip
 
 
+# Losses of the states at t = 1: a kind, and whether its mean is multiplied to be a sum.
+LOSSES = {
+    f"{kind}, {total}": (kind, total == "sum")
+    for kind in ("cross-entropy", "squares")
+    for total in ("mean", "sum")
+}
+MEAN = "cross-entropy, mean"
+
+
 # The network and its galaxies ---------------------------------------------------------------------
 
 
@@ -268,6 +282,7 @@ class Problem:
     """States that the stem makes of pictures, and the loss of what becomes of them."""
 
     net: GalaxyNet
+    of: str = MEAN  # which loss
     functions: dict[str, OdeFunction] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -286,7 +301,19 @@ class Problem:
         return states, labels
 
     def loss(self, y1: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy after the head."""
+        """Loss of the states at t = 1."""
+        return self.mean_loss(y1, labels) * self.factor(y1)
+
+    def factor(self, y1: Tensor) -> int:
+        """Give the number of terms in a sum; 1 for a mean."""
+        kind, is_sum = LOSSES[self.of]
+        return (len(y1) if kind == "cross-entropy" else y1.numel()) if is_sum else 1
+
+    def mean_loss(self, y1: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy after the head, or mean square of the states."""
+        if LOSSES[self.of][0] == "squares":
+            return y1.square().mean()
+
         maps = F.relu(self.net.norm(y1))
         return F.cross_entropy(self.net.head(maps.mean(dim=(2, 3))), labels)
 
@@ -341,7 +368,7 @@ def difference(one: Tensor, other: Tensor) -> float:
 
 def truth(problem: Problem, y0: Tensor, labels: Tensor, tolerance: float) -> Tensor:
     """Compute the gradient in float64 with a tight tolerance."""
-    exact = Problem(copy.deepcopy(problem.net).double())
+    exact = Problem(copy.deepcopy(problem.net).double(), problem.of)
     func, case = exact.functions["folded"], Case(0, 0, "dopri5", tolerance)
     return differentiate(Ours(func, case, "stages"), func, exact, y0.double(), labels).gradient
 
@@ -584,6 +611,61 @@ def peak_memory(path: Path, case: Case, name: str) -> float:
     return (resident_peak() - before) / 2**20
 
 
+# Other weights and losses ------------------------------------------------------------------------
+
+
+def compare_losses(
+    nets: dict[str, GalaxyNet], cases: Sequence[Case], rounds: int, batches: int
+) -> list[dict[str, Any]]:
+    """Ours beside torchdiffeq's adjoint for each loss, at trained and at initial weights."""
+    rows, truths = {row.name: row for row in ROWS}, dict[tuple[str, int, str, int], Tensor]()
+    names, found = ("ours, steps", "ours, graph", ADJOINT), []
+    for weights, net in nets.items():
+        for case, of in ((case, of) for case in cases for of in LOSSES):
+            problem = Problem(net, of)
+            func, big = problem.functions["folded"], problem.batch(case, case.batch, seed=1)
+            y1 = torch.zeros_like(big[0]).requires_grad_()
+            (slope,) = torch.autograd.grad(problem.loss(y1 + big[0], big[1]), y1)
+            runs: dict[str, list[Run]] = {name: [] for name in names}
+            errors: dict[str, list[float]] = {name: [] for name in names}
+            for number in range(rounds):
+                for name in random.Random(number).sample(names, len(names)):
+                    solve = rows[name].make(func, case)
+                    runs[name].append(differentiate(solve, func, problem, *big))
+            for seed in range(1, batches + 1):
+                small = problem.batch(case, SMALL, seed)
+                key = (weights, case.size, LOSSES[of][0], seed)
+                if key not in truths:  # that of the mean; a sum's is so many times as large
+                    truths[key] = truth(Problem(net, of.replace("sum", "mean")), *small, TRUTH[1])
+                right = truths[key] * problem.factor(small[0])
+                for name in names:
+                    run = differentiate(rows[name].make(func, case), func, problem, *small)
+                    errors[name].append(difference(run.gradient, right))
+            seconds = {name: statistics.median(run.seconds for run in runs[name]) for name in names}
+            found.append(
+                {"weights": weights, "case": str(case), "loss": of}
+                | {"slope": float(slope.square().mean().sqrt())}
+                | {"evaluations": {name: [r[0].forward, r[0].backward] for name, r in runs.items()}}
+                | {"seconds": seconds}
+                | {"errors": {name: statistics.median(errors[name]) for name in names}}
+            )
+    return found
+
+
+def print_losses(found: Sequence[dict[str, Any]]) -> None:
+    print("\n### Ours beside torchdiffeq's adjoint, for other weights and losses")
+    rows = []
+    for one in found:
+        cells = [one["weights"], one["case"], one["loss"], f"{one['slope']:.0e}"]
+        cells += ["{} + {}".format(*evaluations) for evaluations in one["evaluations"].values()]
+        adjoint = one["seconds"][ADJOINT]
+        cells += [f"{adjoint / one['seconds'][f'ours, {mode}']:.2f}" for mode in ("steps", "graph")]
+        rows.append(cells + [f"{one['errors'][name]:.2g}" for name in ("ours, graph", ADJOINT)])
+    head = ["weights", "case", "loss", "size of dL/dy(1)", "evaluations: steps", "graph"]
+    head += ["adjoint", "CPU of the adjoint / steps", "/ graph", "error: ours", "adjoint"]
+    print_table(head, rows)
+
+
 # A whole training step --------------------------------------------------------------------------
 
 
@@ -802,6 +884,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small batches, less than a minute")
     parser.add_argument("--rounds", type=int, help="default 4, with --quick 2")
     parser.add_argument("--no-memory", action="store_true", help="leave out peak memory")
+    parser.add_argument("--only-losses", action="store_true", help="other weights and losses only")
     parser.add_argument("--no-steps", action="store_true", help="leave out training steps")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "benchmarks" / "ode.json")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -828,7 +911,13 @@ def measure(options: argparse.Namespace) -> int:
         f"{platform.python_version()}, {platform.machine()}; {rounds} rounds. The network was "
         f"trained for {trained_for} steps."
     )
-    problem = Problem(trained("relu", trained_for))
+    nets_of_losses = {"trained": trained("relu", trained_for), "initial": trained("relu", 0)}
+    few = QUICK[:1] if quick else CASES[:2]
+    losses = compare_losses(nets_of_losses, few, rounds, 1 if quick else 2)
+    print_losses(losses)
+    if options.only_losses:
+        return 0
+    problem = Problem(nets_of_losses["trained"])
     sample = problem.batch(cases[0], SMALL, seed=1)
     looser, tighter = (truth(problem, *sample, tolerance) for tolerance in (1e-7, TRUTH[0]))
     print(
@@ -862,13 +951,14 @@ def measure(options: argparse.Namespace) -> int:
     )
     if quick:
         print("\nA quick run says whether everything works; its ratios are not to be quoted.")
-    write_report(options.out, bench, steps, promises, versions)
+    write_report(options.out, bench, steps, losses, promises, versions)
     return 0 if quick or all(promise.kept for promise in promises) else 1
 
 
 def write_report(
-    out: Path, bench: Bench, steps: Sequence[Step], promises: Sequence[Promise], versions: list[str]
-) -> None:
+    out: Path, bench: Bench, steps: Sequence[Step], losses: Sequence[dict[str, Any]],
+    promises: Sequence[Promise], versions: list[str],
+) -> None:  # fmt: skip
     report = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "versions": versions,
@@ -881,6 +971,7 @@ def write_report(
             {"name": s.name, "seconds": s.seconds, "errors": s.errors, "all_errors": s.all_errors}
             for s in steps
         ],
+        "losses": losses,
         "promises": [asdict(promise) for promise in promises],
     }
     out.parent.mkdir(parents=True, exist_ok=True)

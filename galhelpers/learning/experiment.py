@@ -31,6 +31,7 @@ from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.learning.training import Options, best_device, fit
+from galhelpers.locks import only_one
 from galhelpers.models import build
 from galhelpers.paths import atomic_write, image_cache
 
@@ -164,8 +165,11 @@ def run(
         name = recipe.name.replace(" ", "_").replace(",", "")
         # The mark keeps apart what differs: hours of work are never written over.
         place = folder / name / f"split_{split.number:02d}-{mark}"
-        done = _finished(place, mark)
-        results.append(done or _run_split(recipe, galaxies, split, place, mark, pictures, progress))
+        with only_one(place, "trains the same network"):
+            done = _finished(place, mark)
+            results.append(
+                done or _run_split(recipe, galaxies, split, place, mark, pictures, progress)
+            )
     return results
 
 
@@ -232,6 +236,7 @@ def _run_split(
     with atomic_write(place / "test.npz") as file, file.open("wb") as stream:
         ids = galaxies.catalog["id"].to_numpy()[split.test].astype(str)
         np.savez_compressed(stream, id=ids, truth=truth, probabilities=probabilities)
+    result |= {"files": _digests(place)}
     with atomic_write(place / "result.json") as file:
         file.write_text(json.dumps(result, indent=1), encoding="utf8")
     unfinished.unlink(missing_ok=True)
@@ -352,9 +357,17 @@ def _fingerprint(recipe: Recipe, galaxies: GalaxySet, split: Split) -> str:
 def _finished(place: Path, mark: str) -> dict[str, Any] | None:
     try:
         result = json.loads((place / "result.json").read_text(encoding="utf8"))
-    except (OSError, ValueError):
+        if result["fingerprint"] != mark or _digests(place) != result.get("files", _digests(place)):
+            return None
+    except (OSError, ValueError, TypeError, KeyError):  # damaged, or without its network: made anew
         return None
-    return result | {"folder": str(place)} if result.get("fingerprint") == mark else None
+    return result | {"folder": str(place)}
+
+
+def _digests(place: Path) -> dict[str, str]:
+    """Digest of each file that belongs to a result."""
+    names = ("model.safetensors", "test.npz")
+    return {name: hashlib.blake2b((place / name).read_bytes()).hexdigest() for name in names}
 
 
 def table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
+import io
 import math
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -16,8 +18,10 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
-from galhelpers.paths import atomic_write
+from galhelpers.messages import public
+from galhelpers.paths import atomic_write, short
 
+_MARK = b"galhelpers training 2\n"  # a saved training begins with this, and a digest of the rest
 Loss = Callable[[Tensor, Tensor], Tensor]
 Prepare = Callable[[Tensor], Tensor]
 
@@ -127,7 +131,10 @@ class Options:
         slower in bfloat16 even on CPUs with AVX512-BF16 (EfficientNet-Lite0 at 64 px, batches of
         16: 12.5 instead of 5.2 ms a picture).
     resume
-        File for the state after each epoch: a run that was interrupted goes on from there.
+        File for the state after each epoch: a run that was interrupted goes on from there, to the
+        same result (on a CPU to the bit, with the same number of threads). The state of torch's,
+        NumPy's and Python's random numbers is part of it. A file of an earlier run that was cut
+        short or damaged is told and replaced.
     """
 
     optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
@@ -171,9 +178,9 @@ def fit(
     Raises
     ------
     ValueError
-        For a part without galaxies, or a file to resume from that belongs to another network or
-        another length of training: then nothing has been trained. And where no validation loss is
-        finite: the network is then as it came.
+        For a part without galaxies, or a file to resume from that is none or belongs to another
+        network or another length of training: then nothing has been trained. And where no
+        validation loss is finite: the network is then as it came.
     """
     check_parts(train, validation)
     device = next(model.parameters()).device
@@ -195,8 +202,8 @@ def fit(
         parts["mean"] = mean
     best = copy.deepcopy(validated.state_dict())
     run = _Run(parts, steps, best, torch.Generator().manual_seed(seed))
-    if options.resume and options.resume.is_file():
-        run.load(options.resume)
+    if options.resume:
+        run.begin(options.resume)
     history = run.history
     rest = range(len(history.validation_loss), epochs)
     for epoch in tqdm(rest, desc="epochs", leave=False, disable=not progress):
@@ -254,40 +261,94 @@ class _Run:
     history: History = field(default_factory=History)
     step: int = 0
 
+    def begin(self, file: Path) -> None:
+        """Go on from a file, or make one: where that fails, it fails before an epoch is lost."""
+        if file.exists() and self.load(file):
+            return
+        self.save(file)
+
     def save(self, file: Path) -> None:
         """Write the state after an epoch."""
         state = {name: part.state_dict() for name, part in self.parts.items()}
         state |= {"history": asdict(self.history), "best": self.best, "step": self.step}
         state |= {"shuffle": self.shuffle.get_state(), "training": self.training()}
-        with atomic_write(file) as temporary:
-            torch.save(state, temporary)
+        content = io.BytesIO()
+        torch.save(state | {"random": _random_states()}, content)
+        with atomic_write(file) as temporary, temporary.open("wb") as stream:
+            stream.write(_MARK + hashlib.blake2b(content.getvalue()).digest())
+            stream.write(content.getvalue())
 
-    def load(self, file: Path) -> None:
+    def load(self, file: Path) -> bool:
         """Put everything back as it was after the last finished epoch.
+
+        Returns
+        -------
+        bool
+            False for a file of ours that is not whole: nothing in it can be trusted.
 
         Raises
         ------
         ValueError
-            For the file of another network, or of a training of another length.
+            For any other file, also one of another network, or of a training of another length.
         """
-        state = torch.load(file, weights_only=True)  # tensors and numbers; nothing that runs
-        if state.get("training") != self.training():
+        again = f"Delete {short(file)} to start anew, or name another file."
+        found = file.read_bytes() if file.is_file() else b""
+        mark, start = found[: len(_MARK)], len(_MARK) + hashlib.blake2b().digest_size
+        if not file.is_file() or not _MARK.startswith(mark):
             raise ValueError(
-                f"{file.name} was saved by another network, or by a training of another length. "
-                "Delete it to start anew, or name another file."
+                f"Expected the state of a training in {short(file)}, found something else (or the "
+                f"state of an older version). {again}"
             )
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
-        self.history = History(**state["history"])
-        self.best, self.step = state["best"], state["step"]
-        self.shuffle.set_state(state["shuffle"])
+        content = found[start:]
+        if mark != _MARK or found[len(_MARK) : start] != hashlib.blake2b(content).digest():
+            tqdm.write(
+                f"{short(file)} is damaged or was cut short: nothing in it can be used. The "
+                "training starts anew."
+            )
+            return False
+        try:
+            # Tensors and numbers; nothing that runs. Parts move them to their own device.
+            state = torch.load(io.BytesIO(content), "cpu", weights_only=True)
+            if state["training"] != self.training():
+                raise ValueError("it belongs to another network, or to another length")
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+            self.history = History(**state["history"])
+            self.best, self.step = state["best"], state["step"]
+            self.shuffle.set_state(state["shuffle"])
+            _set_random_states(state["random"])
+        except Exception as error:  # whatever torch makes of a file that somebody changed
+            reason = str(error) if isinstance(error, ValueError) else type(error).__name__
+            raise ValueError(
+                f"{short(file)} does not fit this training ({public(reason, 200)}). {again}"
+            ) from None
+        return True
 
     def training(self) -> list[Any]:
-        """Tell trainings apart: by length, what is trained, and the shapes of the network."""
+        """Tell trainings apart: by length, optimiser, schedule, and the shapes of the network."""
         state = self.parts["model"].state_dict()
         shapes = str([(name, tuple(value.shape)) for name, value in state.items()])
         digest = hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest()
-        return [self.steps, sorted(self.parts), digest]
+        kinds = [type(self.parts[name]).__name__ for name in ("optimizer", "schedule")]
+        return [self.steps, sorted(self.parts), *kinds, digest]
+
+
+def _random_states() -> dict[str, Any]:
+    """States of all random numbers that a training may use: torch's, NumPy's and Python's."""
+    numpy = np.random.get_state(legacy=False)  # nested dictionaries
+    words: Any = numpy["state"]
+    states = {"torch": torch.get_rng_state(), "python": random.getstate()}
+    states["numpy"] = numpy | {"state": words | {"key": words["key"].tolist()}}
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()
+    return states | {"cuda": torch.cuda.get_rng_state_all() if used else []}
+
+
+def _set_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    if states["cuda"] and torch.cuda.device_count() == len(states["cuda"]):
+        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def _running_mean(model: nn.Module, decay: float) -> AveragedModel:

@@ -9,11 +9,19 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from galhelpers.messages import public
+from galhelpers.ode.function import (
+    Function,
+    evaluate_first,
+    parameters_of,
+    refuse_batch_statistics,
+)
 from galhelpers.ode.methods import StepMemory, find_tableau
-from galhelpers.ode.search import Function, Mode, Search, Statistics
+from galhelpers.ode.search import Mode, Search, Stage, Statistics, scalar
 
 
 def odeint_aca(
@@ -34,8 +42,10 @@ def odeint_aca(
 ) -> Tensor:
     """Integrate y' = func(t, y); gradients are exact for the steps that were accepted.
 
-    Gradients reach ``y0`` and the parameters, not the times. ``func`` is evaluated again in the
-    backward pass, so it must give the same again: no dropout, no batch statistics. A hook on a
+    The steps lead from the first time to the last. States at the times between come from the
+    stages of the steps, by the method's own polynomial, and cost no evaluation; their gradients are
+    exact for it. Gradients do not reach the times. ``func`` is evaluated again in the backward
+    pass, so it must give the same again: dropout and batch statistics are refused. A hook on a
     parameter is called once for each evaluation, as it is with torchdiffeq's adjoint.
 
     Parameters
@@ -54,7 +64,8 @@ def odeint_aca(
     max_steps
         Steps, rejected ones included, after which to give up.
     params
-        Tensors that get gradients, when ``func`` is not a module that holds them all.
+        Tensors that get gradients, when ``func`` is not a module. Leaves that need gradients and
+        take part in the first evaluation get them too, named or not.
 
     Returns
     -------
@@ -64,31 +75,40 @@ def odeint_aca(
     Raises
     ------
     ValueError
-        For arguments that make no sense; for a plain function without ``params``.
+        For arguments that make no sense; for a plain function without ``params``; for a function
+        that changes its argument, draws random numbers or gives no slope of the state.
     SolverError
         When the step becomes too small for the precision of the numbers, the function gives NaN
         or infinity, or ``max_steps`` are not enough.
     """
-    tableau, times = find_tableau(method, step_size), _times(t)
-    if not y0.is_floating_point() or mode not in ("steps", "stages", "graph"):
-        raise ValueError(
-            "Expected a floating-point state and a mode of steps, stages or graph; got "
-            f"{y0.dtype} and {mode!r}."
-        )
+    tableau, times, y0 = find_tableau(method, step_size), times_of(t), checked_state(y0)
+    if mode not in ("steps", "stages", "graph"):
+        raise ValueError(f"Expected a mode of steps, stages or graph, got {mode!r}.")
     if tableau.adaptive:
         _check_control(rtol, atol, first_step, max_steps)
-    y0 = at_least_single(y0)
-    if params is None:
-        params = parameters_of(func)
+    params = parameters_of(func) if params is None else list(params)
+    refuse_batch_statistics(func)
     search = Search(func, tableau, mode, stats or Statistics(), rtol, atol, max_steps)
     search.memory = memory if tableau.adaptive else None
     search.first_step = first_step if tableau.adaptive else step_size
-    search.watched = list(params)
+    search.stats.forward += 1
+    now, autocast = scalar(times[0], y0), _autocast_state(y0.device.type)
+    if not torch.is_grad_enabled():
+        # Tensors of inference mode do not tell when they are changed.
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(**autocast):
+            place, value, _ = evaluate_first(func, now, y0)
+            search.remember(value)
+            return search.run(y0, times, (place, value), record=False)[0]
+    with torch.autocast(**autocast):
+        place, value, others = evaluate_first(func, now, y0, params, backward=mode == "graph")
+    search.remember(value)
+    search.watched = params + others
     params = list({id(p): p for p in search.watched if p.requires_grad}.values())  # each once
-    if torch.is_grad_enabled() and (y0.requires_grad or params):
-        return _Aca.apply(search, times, y0, *params)
+    if y0.requires_grad or params:
+        first = (place, value) if mode == "graph" else (y0.detach(), value.detach())
+        return _Aca.apply(search, times, first, y0, *params)
     with torch.no_grad():
-        return search.run(y0, times, record=False)[0]
+        return search.run(y0, times, (y0, value.detach()), record=False)[0]
 
 
 class _Aca(torch.autograd.Function):
@@ -96,13 +116,13 @@ class _Aca(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, search: "Search", times: list[float], y0: Tensor, *params: Tensor
+        ctx: Any, search: Search, times: list[float], first: Stage, y0: Tensor, *params: Tensor
     ) -> Tensor:
         ctx.search, ctx.params = search, params
         ctx.versions = [p._version for p in search.watched]
         ctx.autocast = _autocast_state(y0.device.type)
         with torch.autocast(**ctx.autocast):
-            result, ctx.steps, states = search.run(y0, times, record=True)
+            result, ctx.steps, states = search.run(y0, times, first, record=True)
         # Autograd keeps the states: it notices when somebody changes one of them in place.
         ctx.save_for_backward(*states)
         return result
@@ -125,15 +145,15 @@ class _Aca(torch.autograd.Function):
         totals: list[Tensor | None] = [None] * len(ctx.params)
         slope = torch.zeros_like(grad[0])  # derivative of the loss by the state, going back
         with torch.autocast(**ctx.autocast):
-            for step in reversed(ctx.steps):
+            for step, before in zip(ctx.steps[::-1], [*ctx.steps[-2::-1], None], strict=True):
                 if step.output is not None:
                     slope = slope + grad[step.output]
                 kept = states[len(states) - step.n_kept :]
                 del states[len(states) - step.n_kept :]
-                slope = search.step_back(step, kept, slope, ctx.params, totals)
+                slope = search.step_back(step, kept, slope, grad, before, ctx.params, totals)
         if search.mode == "graph":
             ctx.steps = None
-        return None, None, slope + grad[0], *totals
+        return None, None, None, slope + grad[0], *totals
 
 
 def _autocast_state(device: str) -> dict[str, Any]:
@@ -150,37 +170,50 @@ def _autocast_state(device: str) -> dict[str, Any]:
     }
 
 
-def at_least_single(y: Tensor) -> Tensor:
-    """Turn half precision into single: its last bits would drown in the sum of small steps."""
-    return y.float() if y.dtype in (torch.float16, torch.bfloat16) else y
+def checked_state(y0: Tensor) -> Tensor:
+    """Check a state, and turn half precision into single.
+
+    The last bits of half precision would drown in the sum of small steps.
+    """
+    if not isinstance(y0, Tensor):
+        kind = f"{type(y0).__module__}.{type(y0).__name__}".removeprefix("builtins.")
+        raise ValueError(f"Expected y0 as a torch.Tensor, got {kind}: torch.as_tensor(y0) is one.")
+    if not y0.is_floating_point() or y0.layout != torch.strided:
+        raise ValueError(
+            f"Expected y0 as a dense tensor of floating-point numbers, got {y0.dtype}, {y0.layout}."
+        )
+    return y0.float() if torch.finfo(y0.dtype).bits < 32 else y0
 
 
 def _check_control(rtol: float, atol: float, first_step: float | None, max_steps: int) -> None:
-    if not (0 <= rtol < math.inf and 0 < atol < math.inf):
-        raise ValueError(f"Expected rtol >= 0 and atol > 0, got {rtol} and {atol}.")
+    numbers = all(isinstance(value, int | float | np.number) for value in (rtol, atol))
+    if not (numbers and 0 <= rtol < math.inf and 0 < atol < math.inf):
+        raise ValueError(f"Expected numbers rtol >= 0 and atol > 0, got {rtol} and {atol}.")
     if first_step is not None and not 0 < first_step < math.inf:
         raise ValueError(f"Expected first_step > 0, a length, got {first_step}.")
     if max_steps < 1:
         raise ValueError(f"Expected max_steps of at least 1, got {max_steps}.")
 
 
-def _times(t: Tensor | Sequence[float]) -> list[float]:
+def times_of(t: Tensor | Sequence[float]) -> list[float]:
+    """Check the times, and give them as numbers."""
     if isinstance(t, Tensor) and t.requires_grad:
         raise ValueError("Gradients with respect to the times are not computed: detach them.")
-    times = [float(value) for value in (t.flatten() if isinstance(t, Tensor) else t)]
-    steps = [after - before for before, after in pairwise(times)]
-    ordered = all(step > 0 for step in steps) or all(step < 0 for step in steps)
-    if len(times) < 2 or not ordered or not all(map(math.isfinite, times)):
-        raise ValueError(f"Expected at least two times, all ascending or all descending: {times}.")
+    example = "at least two times in one dimension, such as (0.0, 1.0)"
+    try:
+        times = [float(value) for value in (t.tolist() if isinstance(t, Tensor) else t)]
+    except (TypeError, ValueError):
+        times = []
+    if len(times) < 2 or isinstance(t, str):
+        raise ValueError(f"Expected {example}, got {public(t, 60)}.")
+    up = times[-1] > times[0]
+    for n, (before, after) in enumerate(pairwise(times)):
+        if not (math.isfinite(before) and math.isfinite(after) and before != after) or (
+            (after > before) != up
+        ):
+            raise ValueError(
+                "Expected finite times, all ascending or all descending, none of them twice; "
+                f"numbers {n} and {n + 1} of {len(times):,}, counted from 0, are {before} and "
+                f"{after}."
+            )
     return times
-
-
-def parameters_of(func: Function) -> list[Tensor]:
-    """List the parameters that get gradients; ValueError for a function that is no module."""
-    module = func if isinstance(func, nn.Module) else getattr(func, "__self__", None)
-    if not isinstance(module, nn.Module):
-        raise ValueError(
-            f"Expected a torch.nn.Module, whose parameters get gradients, got {func!r}. For a "
-            "plain function name them: params=[...], or params=[] when it has none."
-        )
-    return list(module.parameters())

@@ -16,20 +16,46 @@ a network, and lets a learner switch between three ways to get gradients:
     Written here: ``galhelpers.ode.aca``.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
 
-from galhelpers.ode.aca import at_least_single, odeint_aca, parameters_of
+from galhelpers.messages import public
+from galhelpers.ode.aca import checked_state, odeint_aca, times_of
+from galhelpers.ode.function import (
+    Function,
+    Joined,
+    evaluate,
+    evaluate_first,
+    parameters_of,
+    refuse_batch_statistics,
+)
 from galhelpers.ode.methods import find_tableau
-from galhelpers.ode.search import Function, Statistics
+from galhelpers.ode.search import SolverError, Statistics
+
+_ADJOINT = ("adjoint_rtol", "adjoint_atol", "adjoint_method", "adjoint_options", "adjoint_params")
+OPTIONS = {
+    "aca": ("params", "mode", "memory", "first_step", "max_steps"),
+    "direct": ("params", "options"),
+    "adjoint": ("params", "options", *_ADJOINT),
+}
+"""What ``odeint`` passes on, for each way to the gradient."""
 
 
+@overload
+def odeint(func: Function, y0: Tensor, t: Tensor | Sequence[float], **options: Any) -> Tensor: ...
+@overload
 def odeint(
-    func: Function,
-    y0: Tensor,
+    func: Callable[..., Sequence[Tensor]],
+    y0: tuple[Tensor, ...] | list[Tensor],
+    t: Tensor | Sequence[float],
+    **options: Any,
+) -> tuple[Tensor, ...]: ...
+def odeint(
+    func: Callable[..., Any],
+    y0: Tensor | tuple[Tensor, ...] | list[Tensor],
     t: Tensor | Sequence[float],
     *,
     gradient: Literal["direct", "adjoint", "aca"] = "aca",
@@ -39,7 +65,7 @@ def odeint(
     step_size: float | None = None,
     stats: Statistics | None = None,
     **options: Any,
-) -> Tensor:
+) -> Tensor | tuple[Tensor, ...]:
     """Integrate y' = func(t, y) from t[0], with a choice of how gradients are computed.
 
     Parameters
@@ -50,9 +76,11 @@ def odeint(
         get gradients.
     y0
         Initial state, floating point, any shape. One of half precision is integrated in single
-        precision: its last bits would drown in the sum of many small steps.
+        precision: its last bits would drown in the sum of many small steps. A tuple of states is
+        integrated as one long state; ``func`` then gets and gives a tuple.
     t
-        Times, at least two, ascending or descending: the initial one and those to report.
+        Times, at least two, ascending or descending: the initial one and those to report. Those
+        between the first and the last cost no evaluation.
     gradient
         ``direct``, ``adjoint`` or ``aca``; see the head of this module.
     method
@@ -65,21 +93,32 @@ def odeint(
     stats
         Filled with the number of evaluations, in the backward pass too.
     **options
-        ``params``, as in :func:`odeint_aca`; for ``aca`` its others, else those of torchdiffeq.
+        ``params``, as in :func:`odeint_aca`; for ``aca`` its others, else ``options`` of
+        torchdiffeq, and for ``adjoint`` those of its that begin with ``adjoint_``.
 
     Returns
     -------
-    Tensor
+    Tensor, or tuple of them as ``y0``
         Shape (len(t), *y0.shape): the states at the times asked for, the first is ``y0``.
 
     Raises
     ------
     ValueError
-        For an unknown gradient or method, or a step size where there should be none.
+        For arguments that make no sense, and a function that is not one of time and state only:
+        see :func:`odeint_aca`.
     SolverError
-        Where ``aca`` cannot go on.
+        Where the solver cannot go on.
     """
-    tableau, y0 = find_tableau(method, step_size), at_least_single(y0)
+    tableau = find_tableau(method, step_size)
+    _check_options(gradient, options)
+    if isinstance(y0, tuple | list):
+        if gradient != "direct":
+            options.setdefault("params", parameters_of(func))
+        refuse_batch_statistics(func)
+        several = Joined(func, y0)
+        together: dict[str, Any] = {"gradient": gradient, "method": method, "rtol": rtol}
+        together |= {"atol": atol, "step_size": step_size, "stats": stats} | options
+        return several.split(odeint(several, several.join(y0), t, **together))
     if gradient == "aca":
         settings: dict[str, Any] = {
             "method": method,
@@ -88,34 +127,77 @@ def odeint(
             "step_size": step_size,
         }
         return odeint_aca(func, y0, t, **settings, stats=stats, **options)
-    if gradient not in ("direct", "adjoint"):
-        raise ValueError(f"Expected gradient as direct, adjoint or aca, got {gradient!r}.")
+    if torch.is_inference_mode_enabled():  # its tensors do not tell when they are changed
+        with torch.inference_mode(False), torch.no_grad():
+            return odeint(
+                func, y0.clone(), t, gradient=gradient, method=method, rtol=rtol, atol=atol,
+                step_size=step_size, stats=stats, **options,
+            )  # fmt: skip
     import torchdiffeq
 
+    y0 = checked_state(y0)
+    times_of(t.detach() if isinstance(t, Tensor) else t)  # torchdiffeq has gradients by them
+    refuse_batch_statistics(func)
     if not tableau.adaptive:
-        options["options"] = {"step_size": step_size} | options.get("options", {})
+        options["options"] = {"step_size": step_size} | (options.get("options") or {})
     params = options.pop("params", None)
     if gradient == "adjoint":
         found = parameters_of(func) if params is None else params
-        options.setdefault("adjoint_params", tuple(found))
-    counted = _Counted(func, stats or Statistics())
+        known = options.setdefault("adjoint_params", tuple(found))
+        counted = _Counted(func, stats or Statistics(), known if torch.is_grad_enabled() else None)
+    else:
+        counted = _Counted(func, stats or Statistics())
     solve = torchdiffeq.odeint if gradient == "direct" else torchdiffeq.odeint_adjoint
     times = torch.as_tensor(t, dtype=y0.dtype, device=y0.device)
-    result = solve(counted, y0, times, method=method, rtol=rtol, atol=atol, **options)
+    try:
+        result = solve(counted, y0, times, method=method, rtol=rtol, atol=atol, **options)
+    except AssertionError as error:  # its way to say that it cannot go on
+        raise SolverError(
+            f"torchdiffeq's {method} cannot go on: {public(error, 200)} (rtol = {rtol:g}, atol = "
+            f"{atol:g}, numbers of {y0.dtype}). Look for NaN or infinity in y0 and in what the "
+            "function gives, and for times that lie too close together for this precision."
+        ) from error
     counted.in_backward = True  # what is evaluated from now on, the adjoint evaluates
     return result
+
+
+def _check_options(gradient: str, options: dict[str, Any]) -> None:
+    if gradient not in OPTIONS:
+        raise ValueError(f"Expected gradient as direct, adjoint or aca, got {gradient!r}.")
+    for name in options:
+        if name not in OPTIONS[gradient]:
+            others = [other for other, names in OPTIONS.items() if name in names]
+            hint = f"gradient='{others[0]}' has it. " if others else ""
+            hint = hint or "torchdiffeq.odeint and torchdiffeq.odeint_event may have it. "
+            raise ValueError(
+                f"There is no option {name!r} with gradient={gradient!r}. {hint}There are "
+                f"{', '.join(OPTIONS[gradient])}."
+            )
 
 
 class _Counted(nn.Module):
     """Count the calls of a function; a module, so that torchdiffeq finds its parameters."""
 
-    def __init__(self, func: Function, stats: Statistics) -> None:
+    def __init__(
+        self, func: Function, stats: Statistics, known: Sequence[Tensor] | None = None
+    ) -> None:
         super().__init__()
         self.func, self.stats, self.in_backward = func, stats, False
+        self.known, self.seen = known, False
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         if self.in_backward:
             self.stats.backward += 1
         else:
             self.stats.forward += 1
-        return self.func(t, y)
+        if self.seen:
+            return evaluate(self.func, t, y)
+        self.seen = True
+        _, value, others = evaluate_first(self.func, t, y, self.known)
+        if others:
+            raise ValueError(
+                f"The function uses {len(others)} tensors that need gradients and are no "
+                f"parameters of it, of shapes {[tuple(other.shape) for other in others]}: the "
+                "adjoint would give them none. Name them too: params=[*module.parameters(), ...]."
+            )
+        return value if self.known is None else value.detach()

@@ -25,6 +25,9 @@ class Tableau:
         Weights of the solution.
     e
         Weights of the error estimate, solution minus embedded solution; empty for equal steps.
+    dense
+        The same weights inside the step, at t + theta h: for each stage the coefficients of theta,
+        theta^2, ... Their sums are ``b``.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Tableau:
     a: tuple[tuple[float, ...], ...]
     b: tuple[float, ...]
     e: tuple[float, ...] = ()
+    dense: tuple[tuple[float, ...], ...] = ()
 
     @property
     def adaptive(self) -> bool:
@@ -49,21 +53,33 @@ class Tableau:
         """Stages that the solution depends on."""
         return max(j for j, weight in enumerate(self.b) if weight) + 1
 
+    def inside(self, theta: np.ndarray) -> np.ndarray:
+        """Weights of the stages at fractions of a step: shapes (m,) to (m, stages)."""
+        dense = np.array(self.dense)
+        return theta[:, None] ** np.arange(1, dense.shape[1] + 1) @ dense.T
+
 
 TABLEAUS = {
     tableau.name: tableau
     for tableau in (
-        Tableau("euler", 1, (), (), (1.0,)),
+        Tableau("euler", 1, (), (), (1.0,), dense=((1.0,),)),
         # Kutta's 3/8 rule, which torchdiffeq calls rk4.
         Tableau(
             "rk4", 4, (1 / 3, 2 / 3, 1.0), ((1 / 3,), (-1 / 3, 1.0), (1.0, -1.0, 1.0)),
             (1 / 8, 3 / 8, 3 / 8, 1 / 8),
+            # The only one of order 3 without further stages: order conditions for each theta.
+            dense=((1, -15 / 8, 1), (0, 15 / 8, -3 / 2), (0, 3 / 8, 0), (0, -3 / 8, 1 / 2)),
         ),
-        Tableau("adaptive_heun", 2, (1.0,), ((1.0,),), (0.5, 0.5), (-0.5, 0.5)),
+        Tableau(
+            "adaptive_heun", 2, (1.0,), ((1.0,),), (0.5, 0.5), (-0.5, 0.5),
+            dense=((1, -1 / 2), (0, 1 / 2)),
+        ),
         # Bogacki & Shampine 1989, Applied Mathematics Letters 2, 321.
         Tableau(
             "bosh3", 3, (1 / 2, 3 / 4, 1.0), ((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 / 9)),
             (2 / 9, 1 / 3, 4 / 9, 0.0), (2 / 9 - 7 / 24, 1 / 3 - 1 / 4, 4 / 9 - 1 / 3, -1 / 8),
+            # Cubic Hermite: states and slopes at both ends.
+            dense=((1, -4 / 3, 5 / 9), (0, 1, -2 / 3), (0, 4 / 3, -8 / 9), (0, -1, 1)),
         ),
         # Dormand & Prince 1980, Journal of Computational and Applied Mathematics 6, 19.
         Tableau(
@@ -80,6 +96,20 @@ TABLEAUS = {
             (
                 35 / 384 - 5179 / 57600, 0.0, 500 / 1113 - 7571 / 16695, 125 / 192 - 393 / 640,
                 -2187 / 6784 + 92097 / 339200, 11 / 84 - 187 / 2100, -1 / 40,
+            ),
+            # Of order 4: Shampine 1986, Mathematics of Computation 46, 135.
+            (
+                (1, -8048581381 / 2820520608, 8663915743 / 2820520608,
+                 -12715105075 / 11282082432),
+                (0, 0, 0, 0),
+                (0, 131558114200 / 32700410799, -68118460800 / 10900136933,
+                 87487479700 / 32700410799),
+                (0, -1754552775 / 470086768, 14199869525 / 1410260304,
+                 -10690763975 / 1880347072),
+                (0, 127303824393 / 49829197408, -318862633887 / 49829197408,
+                 701980252875 / 199316789632),
+                (0, -282668133 / 205662961, 2019193451 / 616988883, -1453857185 / 822651844),
+                (0, 40617522 / 29380423, -110615467 / 29380423, 69997945 / 29380423),
             ),
         ),
     )

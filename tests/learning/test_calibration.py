@@ -383,3 +383,28 @@ def test_weighted_votes_are_rounded():
     np.testing.assert_array_equal(
         pit_of_votes(posterior, np.maximum(weighted, 0)), pit_of_votes(posterior, votes)
     )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6), st.floats(-3, 5), st.floats(0, 60))
+def test_what_calibration_gives_is_finite_and_in_order(seed, passes, size, seats):
+    """Whatever the concentrations and votes: PIT in [0, 1], quantiles in order, all finite."""
+    rng = np.random.default_rng(seed)
+    logs = size * np.log(10) + rng.normal(0, 2, (passes, 12, TREE.n_answers))
+    posterior = Posterior(torch.from_numpy(np.exp(np.clip(logs, -10, 14))), TREE)
+    votes = np.floor(rng.uniform(0, seats + 1, (12, TREE.n_answers)))
+    votes[rng.random(votes.shape) < 0.1] = np.nan
+    scale = fit_concentration_scale(posterior, votes, steps=5)
+    assert np.isfinite(scale.weights).all()
+    np.testing.assert_allclose(scale.weights.sum(axis=0), 1)
+    scaled = scale.apply(posterior)
+    for kind in (posterior, scaled):
+        pit = pit_of_votes(kind, votes, seed)
+        assert (np.isnan(pit) == (people_asked(votes, TREE) == 0)).all()
+        assert np.nanmin(pit, initial=0) >= 0
+        assert np.nanmax(pit, initial=1) <= 1
+        low, middle, high = kind.quantiles((0.05, 0.5, 0.95))
+        assert np.isfinite([low, middle, high]).all()
+        assert (low <= middle + 2e-8).all()
+        assert (middle <= high + 2e-8).all()
+    np.testing.assert_allclose(scaled.mean, posterior.mean, rtol=1e-9)

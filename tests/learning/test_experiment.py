@@ -40,7 +40,7 @@ def galaxies(tmp_path, monkeypatch):
     class_id = np.arange(60) % 5
     files = []
     for number, k in enumerate(class_id):
-        pixels = rng.integers(0, 20, (16, 16, 3)) + 50 * k
+        pixels = rng.integers(0, 100, (16, 16, 3)) + 38 * k
         files.append(tmp_path / f"{number}.png")
         Image.fromarray(pixels.astype(np.uint8)).save(files[-1])
     names = np.array(FIVE_CLASSES)[class_id]
@@ -109,9 +109,17 @@ def test_a_finished_split_is_not_trained_again_and_a_changed_recipe_is(
     assert other["folder"] != first["folder"]  # the first is still there
     assert run(TINY, galaxies, [split], tmp_path) == [first]
     assert calls == [1]
-    (Path(first["folder"]) / "result.json").write_text("{ damaged")
-    run(TINY, galaxies, [split], tmp_path)
-    assert calls == [1, 1]
+    place = Path(first["folder"])
+    for name in ("result.json", "model.safetensors", "test.npz"):
+        whole = (place / name).read_bytes()
+        for damage in (b"", b"{ damaged", b"[1, 2]", whole[:-1] + b"?"):
+            (place / name).write_bytes(damage)
+            calls.clear()
+            assert run(TINY, galaxies, [split], tmp_path)[0]["confusion"] == first["confusion"]
+            assert calls == [1]
+        (place / name).unlink()
+        run(TINY, galaxies, [split], tmp_path)
+        assert calls == [1, 1]
 
 
 def test_an_interrupted_training_goes_on_to_the_same_network(galaxies, tmp_path, monkeypatch):
@@ -128,7 +136,7 @@ def test_an_interrupted_training_goes_on_to_the_same_network(galaxies, tmp_path,
     monkeypatch.setattr(training._Run, "save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         run(TINY, galaxies, [split], tmp_path / "cut")
-    (place,) = (tmp_path / "cut" / "tiny_a_b").iterdir()
+    (place,) = (tmp_path / "cut" / "tiny_a_b").glob("split_*")
     assert [file.suffix for file in place.iterdir()] == [".pt"]
     monkeypatch.undo()
     monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path / "data"))

@@ -161,10 +161,55 @@ def test_shares_and_samples_obey_the_tree(seed, tree, size):
     np.testing.assert_allclose(asked, tree.asked(posterior.shares))
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([DECALS, GZ2, TWO]),
+    st.integers(1, 7),
+    st.lists(st.floats(-3, 6), min_size=1, max_size=6),
+)
+def test_quantiles_are_finite_and_in_order(seed, tree, passes, sizes):
+    """Concentrations from a thousandth to a million, side by side in one question."""
+    rng = np.random.default_rng(seed)
+    exponents = rng.choice(sizes, (passes, 3, tree.n_answers))
+    posterior = Posterior(torch.from_numpy(10.0**exponents), tree)
+    table = as_table(posterior, samples=30, seed=seed)
+    assert np.isfinite(table).all()
+    low, middle, high = posterior.quantiles((0.05, 0.5, 0.95))
+    draws = posterior.sample(30, seed)
+    share_low, share_middle, share_high = np.quantile(draws, (0.05, 0.5, 0.95), axis=0)
+    for a, b, c in ((low, middle, high), (share_low, share_middle, share_high)):
+        assert a.min() >= 0
+        assert c.max() <= 1 + 1e-12
+        assert (a <= b + 2e-8).all()
+        assert (b <= c + 2e-8).all()
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([DECALS, GZ2]),
+    st.lists(st.integers(0, 8), min_size=1, max_size=12),
+)
+def test_what_is_said_of_a_picture_does_not_depend_on_its_neighbours(seed, tree, rows):
+    """To the bit: alone, in another order, beside others, beside itself."""
+    posterior = committee(tree, passes=5, n=9, seed=seed, size=2.0)
+    whole = as_table(posterior, samples=40)
+    assert np.array_equal(as_table(posterior.select(np.array(rows)), samples=40), whole[rows])
+
+
+def test_a_last_bit_of_the_network_is_a_last_bit_of_the_quantiles():
+    """Batches of another size round differently; that must not draw other numbers."""
+    posterior = committee(GZ2, passes=20, n=20, size=1.0)
+    noise = 2e-7 * np.random.default_rng(0).standard_normal(posterior.concentration.shape)
+    other = Posterior(posterior.concentration * (1 + torch.from_numpy(noise)), GZ2)
+    np.testing.assert_allclose(as_table(other), as_table(posterior), rtol=0, atol=1e-6)
+
+
 def test_samples_have_the_expected_shares_as_their_mean():
     posterior = committee(n=4)
-    draws = posterior.sample(8000, seed=1)
-    error = draws.std(axis=0) / np.sqrt(8000)
+    draws = posterior.sample(4000, seed=1)
+    error = draws.std(axis=0) / np.sqrt(4000)
     assert (np.abs(draws.mean(axis=0) - posterior.shares) < 5 * error).all()
     assert np.array_equal(posterior.sample(3, seed=2), posterior.sample(3, seed=2))
     assert not np.array_equal(posterior.sample(3, seed=2), posterior.sample(3, seed=3))
@@ -200,11 +245,22 @@ def test_draws_of_tiny_concentrations_are_all_or_nothing():
     assert (fractions.max(axis=1) > 0.999).mean() > 0.95
 
 
-@pytest.mark.parametrize("alpha", [(0.3, 0.7), (5.0, 2.0), (200.0, 900.0)])
+@pytest.mark.parametrize(
+    "alpha", [(0.05, 0.8), (0.3, 0.7), (5.0, 2.0), (200.0, 900.0), (3.0, 3e5), (4e6, 1e6)]
+)
 def test_draws_follow_the_beta_distribution(alpha):
     rng = np.random.default_rng(0)
     draws = draw_fractions(np.tile(alpha, (4000, 1)), TWO, rng)[:, 0]
-    assert stats.kstest(draws, stats.beta(*alpha).cdf).pvalue > 0.001
+    common = Posterior(torch.tensor([[alpha]], dtype=torch.float64), TWO).sample(4000)[:, 0, 0]
+    for found in (draws, common):
+        assert stats.kstest(found, stats.beta(*alpha).cdf).pvalue > 0.001
+
+
+def test_draws_take_every_pass_as_often():
+    alpha = torch.tensor([[[1e6, 1.0]], [[1.0, 1e6]], [[1.0, 1.0]]])
+    draws = Posterior(alpha, TWO).sample(300)[:, 0, 0]
+    assert (draws > 0.999).sum() == pytest.approx(100, abs=2)
+    assert (draws < 0.001).sum() == pytest.approx(100, abs=2)
 
 
 def test_surprise_of_the_mixture():
@@ -316,6 +372,21 @@ def test_posterior_of_a_network_in_batches():
             expected = net.draw(torch.from_numpy(pixels) / 255, 3, seed=4)
         torch.testing.assert_close(posterior.concentration, expected)
         assert posterior.tree is GZ2
+
+
+@pytest.mark.parametrize("net", [VoteNet, VoteEnsemble], ids=["one", "several"])
+def test_a_picture_gets_the_same_in_batches_of_any_size(net):
+    torch.manual_seed(0)
+    arguments = {"tree": "gz2", "encoder": "small", "widths": (4, 8)}
+    net = net(**arguments) if net is VoteNet else net(2, **arguments)
+    pixels = np.random.default_rng(0).integers(0, 255, (270, 3, 16, 16), dtype=np.uint8)
+
+    def table(rows):
+        return as_table(posterior_of(net, pixels[rows], lambda x: x / 255, passes=3), 40)
+
+    whole = table(np.arange(270))
+    for rows in ([0], [269], [5, 3], range(40, 90), range(200, 270)):
+        np.testing.assert_allclose(table(list(rows)), whole[list(rows)], rtol=0, atol=1e-6)
 
 
 def test_table_says_what_the_posterior_says():

@@ -1,13 +1,20 @@
 import copy
+import hashlib
+import io
+import random
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.learning.training import (
+    _MARK,
     Options,
     batches,
     computes_in_bfloat16,
@@ -261,3 +268,163 @@ def test_resuming_with_another_network_or_length_is_refused(tmp_path):
         run(epochs=3, options=Options(resume=file))
     with pytest.raises(ValueError, match=r"state\.pt"):
         run(epochs=2, options=Options(resume=file, average=0.9))
+
+
+# Resuming -----------------------------------------------------------------------------------------
+
+
+def resumable(file, stop=None, seed=0, epochs=4, **options):
+    """Train a network with dropout; augmentation draws from NumPy and Python too."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(768, 8), nn.Dropout(0.5), nn.Linear(8, 2))
+    done = []
+
+    def augment(images, step):
+        noise = float(np.random.rand()) + random.random()
+        return images.float() / 255 + 0.1 * noise + 0.1 * torch.rand(1)
+
+    def loss(outputs, wanted):
+        if not outputs.requires_grad:
+            done.append(1)
+            if stop is not None and len(done) > stop:
+                raise KeyboardInterrupt
+        return F.cross_entropy(outputs, wanted)
+
+    galaxies = bright_or_dark(40, 1)
+    history = fit(
+        model, galaxies, galaxies, loss, augment=augment, prepare=to_float, epochs=epochs,
+        batch_size=16, options=Options(resume=file, **options),
+    )  # fmt: skip
+    return model.state_dict(), history, torch.rand(1).item()
+
+
+@pytest.mark.parametrize("options", [{}, {"average": 0.9}], ids=["plain", "average"])
+@pytest.mark.parametrize("stop", [0, 1, 3])
+def test_a_training_with_dropout_resumes_to_the_same_bit(stop, options, tmp_path):
+    whole, history, after = resumable(tmp_path / "whole.pt", **options)
+    with pytest.raises(KeyboardInterrupt):
+        resumable(tmp_path / "cut.pt", stop=stop, **options)
+    # The random numbers of the process that goes on are others.
+    resumed, again, then = resumable(tmp_path / "cut.pt", seed=5, **options)
+    assert again == history
+    assert same(whole, resumed)
+    assert then == after
+    assert same(resumable(None, **options)[0], whole)  # and saving changes nothing
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A whole state after two of four epochs, and where the training ends."""
+    folder = tmp_path_factory.mktemp("states")
+    with pytest.raises(KeyboardInterrupt):
+        resumable(folder / "state.pt", stop=2)
+    return (folder / "state.pt").read_bytes(), resumable(None)[0]
+
+
+@pytest.mark.parametrize("length", [0, 1, 10, len(_MARK), len(_MARK) + 30, 2000, -1])
+def test_a_state_that_was_cut_short_is_told_and_made_anew(length, saved, tmp_path, capsys):
+    file = tmp_path / "state.pt"
+    file.write_bytes(saved[0][:length])
+    assert same(resumable(file)[0], saved[1])
+    out, err = capsys.readouterr()
+    assert (out + err).count("state.pt") == 1
+    assert "anew" in out + err
+    assert same(resumable(file)[0], saved[1])  # it is whole now
+    assert "anew" not in "".join(capsys.readouterr())
+
+
+def packed(content):
+    """Put bytes into a file as a state is, its digest right."""
+    return _MARK + hashlib.blake2b(content).digest() + content
+
+
+def pickled(value):
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    return stream.getvalue()
+
+
+class Foreign:
+    """Anything that weights_only refuses."""
+
+
+def zipped():
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        file.writestr("readme.txt", "hello")
+    return stream.getvalue()
+
+
+def changed(saved, **changes):
+    start = len(_MARK) + 64
+    state = torch.load(io.BytesIO(saved[start:]), weights_only=True)
+    return packed(pickled(state | changes))
+
+
+OTHERS = {
+    "a page": lambda saved: b"<!DOCTYPE html><html>404</html>",
+    "an older version": lambda saved: pickled({"training": [1, 2]}),
+    "a zip": lambda saved: zipped(),
+    "a later version": lambda saved: b"galhelpers training 3\n" + saved[30:],
+    "a page, packed": lambda saved: packed(b"<!DOCTYPE html>"),
+    "nothing, packed": lambda saved: packed(b""),
+    "a zip, packed": lambda saved: packed(zipped()),
+    "a foreign object": lambda saved: packed(pickled(Foreign())),
+    "a list": lambda saved: packed(pickled([1, 2])),
+    "nothing inside": lambda saved: packed(pickled({})),
+    "another network": lambda saved: changed(saved, training=[1, 2]),
+    "other shapes": lambda saved: changed(saved, model={"1.weight": torch.ones(2)}),
+    "no optimiser": lambda saved: changed(saved, optimizer={}),
+    "a history of another kind": lambda saved: changed(saved, history={"loss": 1}),
+    "random numbers of another kind": lambda saved: changed(saved, random={"torch": 1}),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_is_no_state_of_this_training_is_refused_and_kept(kind, saved, tmp_path):
+    file = tmp_path / "state.pt"
+    file.write_bytes(OTHERS[kind](saved[0]))
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match=r"state\.pt.*Delete .*state\.pt") as caught:
+        resumable(file)
+    assert file.read_bytes() == before
+    text = str(caught.value)
+    assert "weights_only" not in text
+    assert "\n" not in text
+    assert len(text) < 500
+
+
+def test_a_place_where_no_state_can_be_written_is_told_before_the_first_epoch(tmp_path):
+    (tmp_path / "state.pt").mkdir()
+    with pytest.raises(ValueError, match=r"state\.pt"):
+        resumable(tmp_path / "state.pt", stop=0)
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="file"):
+        resumable(tmp_path / "file" / "state.pt", stop=0)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_a_changed_byte_is_never_used(data, saved, tmp_path):
+    """One to five bytes at random places: refused, or made anew with the true result."""
+    content, expected = bytearray(saved[0]), saved[1]
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=5)):
+        content[place] ^= data.draw(st.integers(1, 255))
+    if bytes(content) == saved[0]:
+        return
+    file = tmp_path / "state.pt"
+    file.write_bytes(content)
+    try:
+        found, told = resumable(file)[0], ""
+    except ValueError as error:
+        found, told = None, str(error)
+    if found is None:
+        assert "state.pt" in told
+        assert file.read_bytes() == content
+        file.unlink()
+    else:
+        assert same(found, expected)
