@@ -92,7 +92,7 @@ def test_damaged_or_hostile_starts_are_refused_and_nothing_is_changed(tmp_path):
         write_tensors(path, {"preprocessing": text}, net(0).state_dict())
         with pytest.raises(ValueError, match=r"start\.safetensors.*preprocessing"):
             load_encoder(new, path)
-    for content in (b"", b"\x80\x02}q\x00.", b"PK\x03\x04" + b"\0" * 99, b"\x80\x04K\x01\x85."):
+    for content in (b"", b"\x80\x02}q\x00.", b"PK\x03\x04" + b"\0" * 99, b"\x80\x02K\x01\x85."):
         (tmp_path / "start.pth").write_bytes(content)
         with pytest.raises(ValueError, match=r"start\.pth"):
             load_encoder(new, tmp_path / "start.pth")
