@@ -8,6 +8,8 @@ import csv
 import hashlib
 import json
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -412,10 +414,8 @@ def _same(place: Path, given: Path) -> bool:
 def _load(file: Path) -> "Checkpoint":
     from galhelpers.learning.checkpoint import load_checkpoint
 
-    try:
-        return load_checkpoint(file)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise UserError(
-            f"Expected a checkpoint of this course (.safetensors), but {file} cannot be used: "
-            f"{str(error).strip()} Notebook 03 writes one into checkpoints/ of its run folder."
-        ) from None
+    with warnings.catch_warnings(record=True) as notes:
+        checkpoint = load_checkpoint(file)
+    for note in notes:
+        print(f"galhelpers: {note.message}", file=sys.stderr)
+    return checkpoint

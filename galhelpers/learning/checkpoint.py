@@ -1,10 +1,12 @@
 """Trained networks on disk: weights and everything needed to use them, without running code.
 
-A checkpoint is a safetensors file. Unlike a pickle it can hold nothing but numbers and text, so
-that opening one from a stranger is safe.
+A checkpoint is a safetensors file, which holds numbers and text only. All that it says is checked
+before a network is built of it (``galhelpers.models.schemas``), and the network classifies one
+blank picture before anybody gets it: so that opening one from a stranger is safe, and a damaged
+one is refused before the work begins.
 """
 
-import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from galhelpers.data.augment import dihedral_views, to_float
@@ -21,13 +21,23 @@ from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.learning.calibration import ConcentrationScale
 from galhelpers.learning.posterior import Posterior, as_table, posterior_of, table_columns
 from galhelpers.learning.training import best_device, predict
+from galhelpers.messages import public
 from galhelpers.models import Backbone, VoteEnsemble, VoteNet, build
+from galhelpers.models.checkpoint_file import (
+    WITHOUT_HASH,
+    CheckpointError,
+    read_tensors,
+    write_tensors,
+)
 from galhelpers.models.pretrained import timms_names
+from galhelpers.models.schemas import read_metadata, write_metadata
 from galhelpers.paths import atomic_write, short
 from galhelpers.trees import GZ2
 
-FORMAT = "galhelpers-1"
-FIELDS = ("architecture", "arguments", "preprocessing", "classes", "task", "provenance")
+__all__ = ["Checkpoint", "CheckpointError", "load_checkpoint", "save_checkpoint"]
+
+BATCH_PIXELS = 256 * 256**2
+"""Pixels that go through a network at once: of large pictures fewer than 256, to bound memory."""
 
 
 @dataclass
@@ -74,7 +84,13 @@ class Checkpoint:
     def posterior(self, pixels: np.ndarray) -> Posterior:
         """Say what a network for votes expects of volunteers, calibrated; pixels as below."""
         self._check(pixels)
-        given = posterior_of(self._vote_net, pixels, self._prepare, self.preprocessing["passes"])
+        given = posterior_of(
+            self._vote_net,
+            pixels,
+            self._prepare,
+            self.preprocessing["passes"],
+            batch_size=self._batch_size,
+        )
         if "weights" not in self.preprocessing:
             return given
         factors, weights = (np.array(self.preprocessing[name]) for name in ("factors", "weights"))
@@ -95,20 +111,38 @@ class Checkpoint:
             probable class, ``""`` where a probability is NaN. The largest of 37 answers to
             different questions means nothing: for ``fractions`` and ``votes`` of Galaxy Zoo 2 it
             is the five-class selection, ``""`` where no class is agreed on or for another tree.
+
+        Raises
+        ------
+        CheckpointError
+            When the network itself fails, as one with nonsensical weights may.
         """
+        self._check(pixels)
+        try:
+            numbers, names = self._answers(pixels)
+            table = pd.DataFrame(numbers, columns=self.columns)
+        except Exception as error:  # of the solver, of torch, of the posterior
+            side = self.preprocessing["size"]
+            raise CheckpointError(
+                f"its network ({self.architecture}) fails on pictures of {side} x {side} pixels: "
+                f"{public(error, 300).rstrip('.')}."
+            ) from error
+        table.insert(0, "class_name", names)
+        return table
+
+    def _answers(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
         if self.task == "votes":
             posterior = self.posterior(pixels)
             numbers = as_table(posterior)
-            names = self._five_classes(posterior.shares.astype(numbers.dtype))
-        else:
-            numbers = self.predict(pixels).cpu().numpy()
-            if self.task == "classes":
-                names = self._most_probable(numbers)
-            else:
-                names = self._five_classes(numbers)
-        table = pd.DataFrame(numbers, columns=self.columns)
-        table.insert(0, "class_name", names)
-        return table
+            return numbers, self._five_classes(posterior.shares.astype(numbers.dtype))
+        numbers = self.predict(pixels).cpu().numpy()
+        if numbers.shape[1:] != (len(self.classes),):
+            raise ValueError(
+                f"expected {len(self.classes)} numbers a picture, one for each class, found "
+                f"{numbers.shape[-1]}."
+            )
+        named = self._most_probable if self.task == "classes" else self._five_classes
+        return numbers, named(numbers)
 
     def _most_probable(self, probabilities: np.ndarray) -> list[str]:
         return ["" if np.isnan(p).any() else self.classes[p.argmax()] for p in probabilities]
@@ -153,7 +187,12 @@ class Checkpoint:
             return torch.stack([answer(view) for view in views]).mean(dim=0)
 
         self.model.eval()
-        return predict(average, pixels, self._prepare, device=next(self.model.parameters()).device)
+        device = next(self.model.parameters()).device
+        return predict(average, pixels, self._prepare, self._batch_size, device)
+
+    @property
+    def _batch_size(self) -> int:
+        return max(1, min(256, BATCH_PIXELS // self.preprocessing["size"] ** 2))
 
     def _prepare(self, batch: Tensor) -> Tensor:
         return to_float(batch, self.preprocessing["mean"], self.preprocessing["std"])
@@ -183,44 +222,93 @@ def save_checkpoint(
     ``architecture`` and ``arguments`` are what :func:`galhelpers.models.build` needs to make the
     network again. ``weights`` among them are left out: where a training started from is not needed
     to go on from where it ended.
+
+    Raises
+    ------
+    CheckpointError
+        For a checkpoint that :func:`load_checkpoint` would refuse. It is not written, and an
+        earlier one of that name stays.
     """
-    arguments = {name: value for name, value in arguments.items() if name != "weights"}
-    values = (architecture, arguments, preprocessing, list(classes), task, provenance or {})
-    metadata = {name: json.dumps(value) for name, value in zip(FIELDS, values, strict=True)}
-    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    with atomic_write(path) as temporary:
-        save_file(weights, temporary, metadata | {"format": FORMAT})
+    try:
+        about = write_metadata(
+            architecture=architecture,
+            arguments={name: value for name, value in arguments.items() if name != "weights"},
+            preprocessing=preprocessing,
+            classes=list(classes),
+            task=task,
+            provenance=provenance or {},
+        )
+        with atomic_write(path) as temporary:
+            write_tensors(temporary, about, model.state_dict())
+            _load(temporary, torch.device("cpu"))
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"The checkpoint {public(Path(path).name)} is not written: {error}"
+        ) from error
     return Path(path)
 
 
 def load_checkpoint(path: str | Path, device: torch.device | None = None) -> Checkpoint:
-    """Read a checkpoint of :func:`save_checkpoint`.
+    """Read a checkpoint of :func:`save_checkpoint`, and see that it classifies a blank picture.
+
+    Of a file of earlier versions, without a hash, a warning says that damage cannot be seen.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        When there is no file, or it is not a checkpoint of this package.
+    CheckpointError
+        When there is no file, it is not a checkpoint of this package, or one that contradicts
+        itself or has changed since it was written. Nothing else is raised for a file, whatever is
+        in it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {short(path)}.")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{short(path)} is not a checkpoint of this course (expected safetensors): {error}"
-        ) from None
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"{short(path)} should carry the format {FORMAT!r}, it carries "
-            f"{metadata.get('format')!r}: it was not written by this version of galhelpers."
-        )
-    fields = {name: json.loads(metadata[name]) for name in FIELDS}
-    model = build(fields["architecture"], **fields.pop("arguments"))
-    model.load_state_dict(timms_names(weights))
+        return _load(Path(path), device or best_device())
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{public(Path(path).name)} cannot be used as a checkpoint of this course: {error} "
+            "Notebooks 03, 05, 06 and 07 write checkpoints into checkpoints/ of their run folder."
+        ) from error
+
+
+def _load(path: Path, device: torch.device) -> Checkpoint:
+    about, tensors = read_tensors(path)
+    fields = read_metadata(about).model_dump(exclude_unset=True)
+    model = _network(fields["architecture"], fields.pop("arguments"), timms_names(tensors))
     if isinstance(model, Backbone):
         pictures, model.start = fields["preprocessing"], short(path)
         model.normalisation = pictures["mean"], pictures["std"]
-    return Checkpoint(model=model.to(device or best_device()).eval(), **fields)
+    checkpoint = Checkpoint(model=model.to(device).eval(), **fields)
+    side = checkpoint.preprocessing["size"]
+    checkpoint.classify(np.zeros((1, 3, side, side), np.uint8))
+    if about["format"] == WITHOUT_HASH:
+        warnings.warn(
+            f"{public(path.name)} was written by an earlier version of galhelpers, without a hash: "
+            "damage to it would not be noticed. Run its notebook again to write it anew.",
+            stacklevel=3,
+        )
+    return checkpoint
+
+
+def _network(architecture: str, arguments: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+    """Build a network of these tensors, without memory for others: first on the device "meta"."""
+    try:
+        with torch.device("meta"):
+            model = build(architecture, **arguments)
+    except ValueError as error:
+        raise CheckpointError(f"{public(error).rstrip('.')}.") from None
+    expected = model.state_dict()
+    missing, foreign = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
+    if missing or foreign:
+        found = [
+            f"{len(names)} {what}, such as {public(names[0], 60)!r}"
+            for names, what in ((missing, "missing"), (foreign, "foreign"))
+            if names
+        ]
+        raise CheckpointError(
+            f"expected the {len(expected)} tensors of {architecture}, found {' and '.join(found)}."
+        )
+    for name, value in expected.items():
+        wanted, given = (f"{t.dtype} {tuple(t.shape)}" for t in (value, tensors[name]))
+        if wanted != given:
+            raise CheckpointError(f"size mismatch: expected {name} as {wanted}, found {given}.")
+    model.load_state_dict(tensors, assign=True)
+    return model

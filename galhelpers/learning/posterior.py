@@ -295,6 +295,7 @@ def posterior_of(
     prepare: Callable[[Tensor], Tensor],
     passes: int = 20,
     seed: int = 0,
+    batch_size: int = 256,
 ) -> Posterior:
     """Run a network over images and sample its head.
 
@@ -306,12 +307,14 @@ def posterior_of(
         uint8 (n, 3, height, width).
     prepare
         Makes a batch of them ready for the network.
+    batch_size
+        Pictures that go through the network at once.
     """
     net.eval()
     device = next(net.parameters()).device
     # Galaxies first, so that batches can be put one after the other.
     drawn = predict(
-        lambda x: net.draw(x, passes, seed).transpose(0, 1), pixels, prepare, device=device
+        lambda x: net.draw(x, passes, seed).transpose(0, 1), pixels, prepare, batch_size, device
     )
     return Posterior(drawn.transpose(0, 1), net.tree)
 

@@ -21,6 +21,7 @@ from galhelpers.models.resnet_node import (
     gupta_node,
     gupta_resnet,
 )
+from galhelpers.models.schemas import check_arguments
 from galhelpers.models.small_resnet import SmallResNet
 
 __all__ = [
@@ -59,19 +60,15 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
 def build(architecture: str, **arguments: Any) -> nn.Module:
     """Build a network, with random weights, by the name that checkpoints carry.
 
-    The arguments may come from a stranger's checkpoint. So no architecture takes arguments that
-    make it read or download a file (``weights`` of :func:`backbone`, or those of timm).
+    The arguments may come from a stranger's checkpoint. So only those of
+    ``galhelpers.models.schemas`` reach an architecture, and none of them makes it read or download
+    a file (``weights`` of :func:`backbone`, or those of timm).
 
     Raises
     ------
     ValueError
-        For an unknown name (the message lists the valid ones), or arguments that the network does
-        not take.
+        For an unknown name (the message lists the valid ones), arguments that the network does not
+        take, or values out of bounds.
     """
-    if architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ValueError(f"There is no architecture {architecture!r}; there are {known}.")
-    try:
-        return ARCHITECTURES[architecture](**arguments)
-    except TypeError as error:
-        raise ValueError(f"{architecture} cannot be built from {arguments}: {error}") from error
+    check_arguments(architecture, arguments)
+    return ARCHITECTURES[architecture](**arguments)

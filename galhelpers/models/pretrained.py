@@ -7,17 +7,16 @@ comparison of all.
 
 import copy
 import hashlib
-import json
-import pickle
 import textwrap
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from galhelpers.models.checkpoint_file import FORMAT, WITHOUT_HASH, CheckpointError, read_tensors
+from galhelpers.models.schemas import read_metadata, read_preprocessing
 from galhelpers.models.small_resnet import SmallResNet
 from galhelpers.paths import short
 
@@ -190,26 +189,36 @@ def _read(file: Path) -> Weights:
             f"There are no weights {short(file)}. Notebooks 06 and 07 write checkpoints into the "
             'folder checkpoints/ of their run; "imagenet" takes ImageNet\'s.'
         )
-    about: dict[str, str] = {}
+    if file.suffix == ".safetensors":
+        try:
+            about, state = read_tensors(file)
+            return _described(short(file), about, state)
+        except CheckpointError as error:
+            raise CheckpointError(f"The weights {short(file)} cannot be used: {error}") from None
     try:
-        if file.suffix == ".safetensors":
-            with safe_open(file, framework="pt") as opened:
-                about = opened.metadata() or {}
-                state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        else:
-            state = dict(torch.load(file, map_location="cpu", weights_only=True))
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, TypeError) as error:
+        state = dict(torch.load(file, map_location="cpu", weights_only=True))
+        if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+            raise TypeError("it holds other things than tensors by name")
+    except Exception as error:  # a damaged file makes torch raise errors of many kinds
         raise ValueError(
             f"Expected weights in {short(file)} that can be read without running code: a "
             "checkpoint of this course (safetensors), or a state dictionary as "
-            f"torch.save(net.state_dict(), file) writes it. It cannot be read as such: {error}"
+            "torch.save(net.state_dict(), file) writes it. It cannot be read as such "
+            f"({type(error).__name__})."
         ) from error
-    pictures, arguments = (
-        json.loads(about.get(key, "{}")) for key in ("preprocessing", "arguments")
-    )
-    known = "mean" in pictures and "std" in pictures
-    normalisation = (list(pictures["mean"]), list(pictures["std"])) if known else None
-    return Weights(short(file), state, normalisation, arguments.get("colour", True))
+    return Weights(short(file), state)
+
+
+def _described(origin: str, about: dict[str, str], state: dict[str, Tensor]) -> Weights:
+    """Take what a file says of its pictures: a checkpoint, or weights with a word about them."""
+    if about.get("format") in (FORMAT, WITHOUT_HASH):
+        known = read_metadata(about)
+        pictures, colour = known.preprocessing, known.arguments.get("colour", True) is True
+    elif "preprocessing" in about:
+        pictures, colour = read_preprocessing(about["preprocessing"]), True
+    else:
+        return Weights(origin, state)
+    return Weights(origin, state, (pictures.mean, pictures.std), colour)
 
 
 def _of_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:

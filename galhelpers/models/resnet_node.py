@@ -22,6 +22,8 @@ from galhelpers.ode import Statistics, StepMemory, odeint
 
 WIDTH = 64  # channels
 GROUPS = 32
+MOST_STEPS = 1_000
+"""From t = 0 to 1 at prediction: weights that need more, a stranger's perhaps, would take hours."""
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "silu": F.silu,
@@ -118,6 +120,11 @@ class OdeBlock(nn.Module):
     ----------
     stats : galhelpers.ode.Statistics
         What the last integration cost.
+
+    Notes
+    -----
+    Where no gradients are asked for, more than ``MOST_STEPS`` steps are an error: a
+    ``SolverError`` of aca, an ``AssertionError`` of torchdiffeq.
     """
 
     def __init__(
@@ -143,6 +150,10 @@ class OdeBlock(nn.Module):
         options |= {"rtol": self.tolerance, "atol": self.tolerance, "step_size": self.step_size}
         if self.gradient == "aca":
             options |= {"mode": self.mode, "memory": self.memory if self.training else None}
+        if not torch.is_grad_enabled() and self.step_size is None:
+            aca = self.gradient == "aca"
+            limit = {"max_steps" if aca else "max_num_steps": MOST_STEPS}
+            options |= limit if aca else {"options": limit}
         return odeint(self.func, x, (0.0, 1.0), stats=self.stats, **options)[-1]
 
 

@@ -33,6 +33,7 @@ def write_network(folder: Path, architecture: str, bias: float | None = None, **
 
 
 SMALL = {"arguments": {"widths": (4, 4, 4, 4)}}
+OF_DECALS = {"tree": "decals", "encoder": "small", "widths": (4, 4)}
 FRACTIONS = SMALL | {"classes": GZ2.columns, "task": "fractions"}
 
 
@@ -94,7 +95,8 @@ def test_a_network_for_votes_gives_its_shares(tmp_path, images):
     "facts",
     [
         {"classes": GZ2.columns, "architecture": "repaired_convnet", "arguments": {"outputs": 37}},
-        {"classes": DECALS.columns, "task": "fractions"} | {"arguments": {"outputs": 34}},
+        {"classes": DECALS.columns, "task": "votes", "architecture": "vote_net"}
+        | {"preprocessing": {"passes": 2}, "arguments": OF_DECALS},
         {"classes": list("abcde"), "arguments": {"outputs": 5}},
     ],
 )

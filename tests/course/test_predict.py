@@ -249,7 +249,7 @@ def test_what_cannot_be_used_is_refused(network, folder, tmp_path):
         predict_images(network, tmp_path / "void", tmp_path / "p.csv")
     with pytest.raises(UserError, match="table"):
         predict_images(network, folder / "labels.csv", folder / "labels.csv")
-    with pytest.raises(UserError, match=r"checkpoint.*\.safetensors"):
+    with pytest.raises(UserError, match=r"words\.jpg.*checkpoint.*safetensors"):
         predict_images(folder / "words.jpg", folder, tmp_path / "p.csv")
     (tmp_path / "table.parquet").write_text("not parquet")
     with pytest.raises(UserError, match=r"table\.parquet"):

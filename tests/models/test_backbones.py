@@ -13,7 +13,7 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageOps
 from safetensors import safe_open
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from sklearn.datasets import load_sample_images
 from torch import nn
 from torchvision import models
@@ -21,6 +21,7 @@ from torchvision.transforms.functional import to_tensor
 
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
 from galhelpers.models import Backbone, VoteEnsemble, VoteNet, backbone, build
+from galhelpers.models.checkpoint_file import write_tensors
 from galhelpers.models.pretrained import PACKAGED, TIMM, Weights, fill, load_encoder, read_weights
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -130,9 +131,12 @@ def test_without_colour_the_order_of_the_colours_does_not_matter():
 def trained(tmp_path, architecture, **arguments):
     torch.manual_seed(0)
     net = shaken(build(architecture, **arguments))
+    votes = architecture.startswith("vote")
     path = save_checkpoint(
         tmp_path / f"{architecture}.safetensors", net, architecture=architecture,
-        arguments=arguments, preprocessing=PICTURES, classes=["a", "b"], task="fractions",
+        arguments=arguments, preprocessing=PICTURES | ({"passes": 2} if votes else {}),
+        classes=net.tree.columns if votes else list("abcdefg"[: arguments["outputs"]]),
+        task="votes" if votes else "classes",
     )  # fmt: skip
     return net, path
 
@@ -202,10 +206,10 @@ def test_a_backbone_is_rebuilt_from_its_checkpoint_alone(tmp_path, name, side):
 
 
 def rewrite(path, state, **metadata):
-    """Write a checkpoint again with other contents."""
+    """Write a checkpoint again with other contents, and a hash that fits them."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() | metadata
-    save_file({name: value.contiguous() for name, value in state.items()}, path, metadata)
+    write_tensors(path, metadata, state)
 
 
 @pytest.mark.parametrize(

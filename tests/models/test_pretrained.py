@@ -6,9 +6,11 @@ from torchvision.models import efficientnet_b0
 
 from galhelpers.learning.checkpoint import save_checkpoint
 from galhelpers.models import VoteEnsemble, VoteNet
+from galhelpers.models.checkpoint_file import write_tensors
 from galhelpers.models.pretrained import load_encoder
 
 SMALL = {"tree": "decals", "encoder": "small", "widths": (4, 4, 8)}
+PICTURES = {"size": 16, "crop": 1, "mean": [0.1] * 3, "std": [0.2] * 3}
 
 
 def net(seed, **options):
@@ -38,9 +40,9 @@ def test_a_checkpoint_of_the_course(tmp_path, architecture):
         tmp_path / "net.safetensors",
         trained,
         architecture=architecture,
-        arguments=SMALL,
-        preprocessing={},
-        classes=[],
+        arguments=SMALL | ({"members": 2} if ensemble else {}),
+        preprocessing=PICTURES | {"passes": 1},
+        classes=trained.tree.columns,
         task="votes",
     )
     new = net(1)
@@ -72,6 +74,28 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_is_changed(tmp_path):
         torch.save(content, tmp_path / "none.pth")
         with pytest.raises(ValueError, match=r"none\.pth"):
             load_encoder(new, tmp_path / "none.pth")
+    assert same(new.state_dict(), before)
+
+
+def test_damaged_or_hostile_starts_are_refused_and_nothing_is_changed(tmp_path):
+    """The hash of a checkpoint counts here too, and what it says of its pictures is checked."""
+    path = save_checkpoint(
+        tmp_path / "start.safetensors", net(0), architecture="vote_net", arguments=SMALL,
+        preprocessing=PICTURES | {"passes": 1}, classes=net(0).tree.columns, task="votes",
+    )  # fmt: skip
+    whole, new = path.read_bytes(), net(1)
+    before = {name: value.clone() for name, value in new.state_dict().items()}
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"start\.safetensors.*SHA-256"):
+        load_encoder(new, path)
+    for text in ("[]", '{"mean": [1], "std": 3}', "[" * 100_000, '{"mean": 1, "mean": 1}', "{"):
+        write_tensors(path, {"preprocessing": text}, net(0).state_dict())
+        with pytest.raises(ValueError, match=r"start\.safetensors.*preprocessing"):
+            load_encoder(new, path)
+    for content in (b"", b"\x80\x02}q\x00.", b"PK\x03\x04" + b"\0" * 99, b"\x80\x02K\x01\x85."):
+        (tmp_path / "start.pth").write_bytes(content)
+        with pytest.raises(ValueError, match=r"start\.pth"):
+            load_encoder(new, tmp_path / "start.pth")
     assert same(new.state_dict(), before)
 
 
