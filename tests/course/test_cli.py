@@ -38,7 +38,7 @@ def run(capsys, *arguments):
         (["datasets", "gz3"], "Valid datasets: simulated, gz2_five_class, "),
         (["predict", "a.safetensors", "b"], "required: --out"),
         (["predict", "a.safetensors", "b", "--out", "c.txt"], "end in .parquet or .csv"),
-        (["predict", "a.safetensors", "b", "--out", "c.csv"], "Expected a checkpoint"),
+        (["predict", "a.safetensors", "b", "--out", "c.csv"], "no such file"),
     ],
 )
 def test_a_wrong_command_gives_one_paragraph_and_status_2(
