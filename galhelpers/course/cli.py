@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from galhelpers import __version__
 from galhelpers.messages import public
-from galhelpers.paths import UserError, ensure_home, user_path
+from galhelpers.paths import UserError, ensure_home
 from galhelpers.profiles import read_seed
 
 
@@ -142,25 +142,21 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="01 or 01_data; default: all")
     run.add_argument("--profile", default="quick", help="quick (default), full or paper")
     run.add_argument("--dataset", default="simulated", metavar="NAME", help="default: simulated")
-    run.add_argument(
-        "--data-root", type=_path, default="", metavar="DIR", help="folder that holds the data"
-    )
+    run.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")
     run.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
     run.add_argument(
-        "--out", type=_path, metavar="DIR", help="run folder; default: runs/PROFILE-DATASET"
+        "--out",
+        metavar="DIR",
+        help="new folder, or one of an earlier run; default: runs/PROFILE-DATASET",
     )
 
     predict = command("predict", "Classify images with a trained network.")
+    predict.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file of a run")
     predict.add_argument(
-        "checkpoint", type=_path, metavar="CHECKPOINT", help="a .safetensors file of a run"
+        "images", metavar="IMAGES", help="folder, image, or table of paths (text, Parquet, FITS)"
     )
-    predict.add_argument(
-        "images", type=_path, metavar="IMAGES", help="folder, or CSV/Parquet with paths"
-    )
-    predict.add_argument(
-        "--out", type=_path, required=True, metavar="FILE", help=".parquet or .csv"
-    )
-    predict.add_argument("--column", metavar="NAME", help="column of paths, if it is not clear")
+    predict.add_argument("--out", required=True, metavar="FILE", help=".parquet or .csv")
+    predict.add_argument("--column", metavar="NAME", help="column of paths, or its number")
     predict.add_argument(
         "--format", default="table", metavar="NAME", help="table (default), or kaggle: a submission"
     )
@@ -177,11 +173,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def _path(text: str) -> str:
-    """Read a path; a shell leaves ``~`` alone in quotes and after "=": --out=~/results."""
-    return str(user_path(text)) if text else ""
-
-
 def _seed(text: str) -> int:
     try:
         return read_seed(text)
@@ -191,29 +182,27 @@ def _seed(text: str) -> int:
 
 def _fetch_options(fetch: argparse.ArgumentParser) -> None:
     fetch.add_argument("name", metavar="NAME", help="a data set that `galhelpers datasets` lists")
-    fetch.add_argument(
-        "--data-root", type=_path, default="", metavar="DIR", help="folder that holds the data"
-    )
+    fetch.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")
     fetch.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
     more = fetch.add_argument_group("published data sets")
     more.add_argument("--all", action="store_true", dest="everything", help="optional files too")
     more.add_argument("--config", default="", metavar="NAME", help="Hugging Face: tiny or default")
     more.add_argument("--revision", default="", metavar="COMMIT", help="Hugging Face: this commit")
     more = fetch.add_argument_group("pictures from an image service")
-    more.add_argument(
-        "--catalog", type=_path, default="", metavar="FILE", help="table with id, ra, dec"
-    )
+    more.add_argument("--catalog", default="", metavar="FILE", help="table with id, ra, dec")
     more.add_argument("--cutouts", type=int, metavar="N", help="pictures of this many galaxies")
     more.add_argument(
         "--per-second", type=float, default=5.0, metavar="X", help="requests; default: 5"
     )
     more = fetch.add_argument_group("simulated survey")
-    more.add_argument("--n", type=int, default=4000, metavar="N", help="galaxies; default: 4000")
+    more.add_argument(
+        "--n", type=int, default=4000, metavar="N", help="galaxies, up to 1,000,000; default: 4000"
+    )
     more.add_argument(
         "--telescope", default="sdss", metavar="NAME", help="sdss (default), decals, des or hst"
     )
     more.add_argument(
-        "--size", type=int, default=424, metavar="PX", help="16 or more; default: 424"
+        "--size", type=int, default=424, metavar="PX", help="16 to 2048; default: 424"
     )
     more.add_argument("--balanced", action="store_true", help="as many galaxies of each class")
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from galhelpers.course.cli import COMMANDS, main, parse
+from galhelpers.course.cli import COMMANDS, main
 from galhelpers.data.manifest import load_manifest
 
 
@@ -56,16 +56,25 @@ def test_a_wrong_command_gives_one_paragraph_and_status_2(
     assert not list(tmp_path.iterdir())
 
 
-def test_every_option_knows_the_home_folder(monkeypatch, tmp_path):
-    """A shell leaves "~" alone in quotes and after "="."""
+def test_every_option_knows_the_home_folder(capsys, monkeypatch, tmp_path):
+    """A shell leaves "~" alone in quotes and after "=": each file here is refused by its place."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    run = parse(["run", "--out=~/results", "--data-root", "~/data"])
-    assert (run.out, run.data_root) == (str(tmp_path / "results"), str(tmp_path / "data"))
-    predict = parse(["predict", "~/a.safetensors", "~/images", "--out=~/p.csv"])
-    assert [predict.checkpoint, predict.images, predict.out] == [
-        str(tmp_path / name) for name in ("a.safetensors", "images", "p.csv")
-    ]
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file.csv").write_text("mine")
+    (tmp_path / "p.csv").mkdir()
+    for arguments, expected in (
+        (["run", "--out=~/taken"], "file.csv"),
+        (["run", "--data-root=~/taken", "--out=~/taken"], "holds file.csv"),
+        (["run", "--data-root=~/taken/file.csv"], "to be a folder"),
+        (["predict", "~/a.safetensors", "~/images", "--out=~/p.csv"], "is a folder"),
+        (["predict", "~/taken/file.csv", "~/images", "--out=~/q.csv"], "file of another kind"),
+        (["predict", "~/a", "~/taken/file.csv", "--out=~/taken/file.csv"], "that is read"),
+        (["fetch", "simulated", "--n", "1", "--data-root=~/taken/file.csv"], "Not a dir"),
+        (["fetch", "sdss_cutouts", "--catalog=~/taken/file.csv"], "file.csv should"),
+    ):
+        assert run(capsys, *arguments)[0] in (1, 2)
+        assert expected in run(capsys, *arguments)[2], arguments
 
 
 def test_datasets_lists_size_licence_and_what_is_here(capsys, monkeypatch, tmp_path):
