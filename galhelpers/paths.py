@@ -1,5 +1,6 @@
 """Where the course keeps its files, how a file is written whole, and the error a user can mend."""
 
+import hashlib
 import os
 import re
 import stat
@@ -197,6 +198,12 @@ def is_portable(name: str) -> bool:
     of Windows, 150 characters at most.
     """
     return len(name) <= 150 and name.isascii() and _PORTABLE.fullmatch(name) is not None
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

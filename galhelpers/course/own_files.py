@@ -1,6 +1,5 @@
 """Files that a command may replace: those that it wrote itself and that nobody changed since."""
 
-import hashlib
 import json
 import os
 import stat
@@ -8,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from galhelpers.messages import public
-from galhelpers.paths import UserError, atomic_write
+from galhelpers.paths import UserError, atomic_write, checksum
 
 
 class OwnFiles:
@@ -84,8 +83,7 @@ class OwnFiles:
 
 
 def _mark(path: Path) -> list[object]:
-    with path.open("rb") as file:
-        return [path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
+    return [path.stat().st_size, checksum(path)]
 
 
 def _is_one_of(path: Path, marks: object) -> bool:

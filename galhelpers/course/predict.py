@@ -33,7 +33,7 @@ from galhelpers.course.picture_list import list_images
 from galhelpers.data.images import load_images
 from galhelpers.locks import only_one
 from galhelpers.messages import public
-from galhelpers.paths import UserError, atomic_write, user_path
+from galhelpers.paths import UserError, atomic_write, checksum, user_path
 
 if TYPE_CHECKING:
     from galhelpers.learning.checkpoint import Checkpoint
@@ -101,7 +101,7 @@ def predict_images(
     part: int = PART,
     progress: bool = True,
     form: str = "table",
-) -> "Predictions":
+) -> Predictions:
     """Classify images and write one row an image.
 
     Parameters
@@ -109,8 +109,8 @@ def predict_images(
     checkpoint_file : path
         A checkpoint of :func:`galhelpers.learning.checkpoint.save_checkpoint`.
     images : path
-        A folder, searched recursively, or a CSV or Parquet table with a column of paths
-        (relative ones start at the table's folder).
+        An image, a folder, or a table with a column of paths; see
+        :func:`galhelpers.course.picture_list.list_images`.
     out : path
         ``.parquet`` or ``.csv``: ``id``, ``file``, ``class_name`` (of the most probable class;
         empty where the network gives NaN) and ``p_<class>`` for each class. A network that predicts
@@ -121,7 +121,7 @@ def predict_images(
         ``.notes.csv`` those that had to be changed before they were classified (and ``kind``).
         Earlier predictions are replaced, other files never.
     column : str, optional
-        Column of the table that holds the paths.
+        Column of the table that holds the paths, or its number.
     part : int
         Images between two savings.
     progress : bool
@@ -161,7 +161,7 @@ def predict_images(
         own = OwnFiles(out, errors, notes)
         parts.check()
         own.record({})  # also shows whether the folder takes files, before the first image is read
-        work = _Work(checkpoint, listed, _digest(checkpoint_file), parts, part, progress)
+        work = _Work(checkpoint, listed, checksum(checkpoint_file), parts, part, progress)
         work.do()
         with ExitStack() as renamings:
             new = {out: renamings.enter_context(atomic_write(out))}
@@ -347,11 +347,6 @@ def _tell_sibling(out: Path) -> None:
         print(
             f"{public(other.name)} stands beside it; the lists are those of {public(out.name)} now."
         )
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _fingerprint(checkpoint: str, rows: pd.DataFrame) -> str:

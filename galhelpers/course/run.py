@@ -19,7 +19,6 @@ from typing import Any
 from galhelpers.course.state import (
     NotebookRun,
     State,
-    checksum,
     damaged,
     executed,
     fingerprint,
@@ -35,6 +34,7 @@ from galhelpers.messages import public
 from galhelpers.paths import (
     UserError,
     atomic_write,
+    checksum,
     course_root,
     is_portable,
     short,

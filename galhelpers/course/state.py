@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from galhelpers.course.dependencies import digest
 from galhelpers.course.records import Fact, RecordError, Text, read_record
-from galhelpers.paths import atomic_write, is_portable
+from galhelpers.paths import atomic_write, checksum, is_portable
 
 VERSIONS_OF = ("galhelpers", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "astropy")
 MARK = ".galhelpers_run"
@@ -143,12 +143,6 @@ def results_of(name: str, out: Path) -> dict[str, Path]:
 def executed(name: str) -> str:
     """Path of an executed notebook in a run folder."""
     return f"notebooks/{name}.ipynb"
-
-
-def checksum(file: Path) -> str:
-    """SHA-256 of a file's content."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def damaged(run: NotebookRun, out: Path) -> list[str]:

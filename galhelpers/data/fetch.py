@@ -4,7 +4,6 @@ Each function gives the path of each file by its name, and a record of where it 
 Hugging Face are asked through their own clients, with the user's own login.
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from galhelpers.data.downloads import (
 )
 from galhelpers.data.manifest import DatasetEntry, FileEntry
 from galhelpers.messages import public
-from galhelpers.paths import short
+from galhelpers.paths import checksum, short
 
 Say = Callable[[str, str], None]
 """Shows a fact to the user: what it is about, and the words."""
@@ -88,8 +87,7 @@ def fetch_files(
             path = downloads / file.name
             seconds = patience(file.expected_bytes)
             download(urls, path, file.checksum, file.bytes, progress=progress, deadline=seconds)
-        with path.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        sha256 = checksum(path)
         if not file.checksum:
             say("unverified", f"{file.name}: {file.why_no_checksum} sha256 {sha256}")
         files[file.name] = path
