@@ -6,13 +6,11 @@ bytes, named after the content of the files and the preprocessing: change either
 is made, change neither and the old one is opened, after its own hashes are compared.
 """
 
-import contextlib
 import hashlib
 import io
 import json
 import logging
 import math
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -131,7 +129,7 @@ def load_images(
         resolutions shows the same field of view.
     cache_dir : path, optional
         Folder for the memory-mapped cache; None keeps the pixels in memory and writes nothing.
-        Where it cannot be written, the user's own cache folder serves, else memory; a line says so.
+        Where it cannot be written, they stay in memory, too, and a line says so.
     workers : int, optional
         Decoding threads; None takes one for each core this process may use.
     progress : bool
@@ -152,27 +150,24 @@ def load_images(
     with warnings.catch_warnings(), ThreadPoolExecutor(workers or usable_cores()) as pool:
         # What decoders warn of is either in the list of problems or of no consequence.
         warnings.simplefilter("ignore")
-        folders = [] if cache_dir is None else [Path(cache_dir), *_own_cache()]
-        if folders:
+        if cache_dir is not None:
+            folder = Path(cache_dir)
             # Hashing takes 20 microseconds a file: threads would only stand in each other's way.
-            name = _cache_name([_hash_file(path) for path in paths], size, crop)
-            for path in (folder / name for folder in folders):
-                found = _open_cache(pool, path, len(paths), size)
-                if found is not None:
-                    return _assemble(paths, *found, path, from_cache=True)
-        refused = ""
-        for folder in folders:
+            path = folder / _cache_name([_hash_file(path) for path in paths], size, crop)
+            found = _open_cache(pool, path, len(paths), size)
+            if found is not None:
+                return _assemble(paths, *found, path, from_cache=True)
             blocks = _decode(pool, paths, size, crop, outcomes, progress)
             try:
                 path = _write_cache(folder, blocks, outcomes, size, crop, len(paths))
+                found = _open_cache(pool, path, len(paths), size)
             except OSError as error:
-                refused = refused or f"{short(folder)} cannot be written ({error.strerror})"
-                continue
-            found = _open_cache(pool, path, len(paths), size)
+                tqdm.write(
+                    f"The image cache {short(folder)} cannot be written ({error.strerror}). The "
+                    "pixels stay in memory."
+                )
             if found is not None:
-                _say_where(refused, short(folder))
                 return _assemble(paths, *found, path)
-        _say_where(refused, "memory")
         pixels = np.concatenate(list(_decode(pool, paths, size, crop, outcomes, progress)))
         return _assemble(paths, outcomes, pixels)
 
@@ -403,19 +398,6 @@ def _cache_name(outcomes: list[_Outcome], size: int, crop: float) -> str:
     preprocessing = [_PREPROCESSING, PIL.__version__, size, float(crop)]
     contents = [outcome.digest or outcome.reason for outcome in outcomes]
     return f"images-{size}px-{_hash(json.dumps([preprocessing, contents]).encode())}.npy"
-
-
-def _own_cache() -> list[Path]:
-    """Give the user's cache folder, where there is a user with a home."""
-    with contextlib.suppress(RuntimeError):
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return [Path(home) / "galhelpers"]
-    return []
-
-
-def _say_where(refused: str, instead: str) -> None:
-    if refused:
-        tqdm.write(f"The folder of the image cache, {refused}. The pixels are in {instead}.")
 
 
 def _write_cache(

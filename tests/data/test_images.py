@@ -530,21 +530,8 @@ def test_a_changed_cache_is_made_again(files, tmp_path, change):
     assert load(files, tmp_path / "cache").from_cache
 
 
-def test_without_a_folder_to_write_to_another_one_serves(files, tmp_path, monkeypatch, capsys):
+def test_without_a_folder_to_write_to_the_pixels_stay_in_memory(files, tmp_path, capsys):
     (tmp_path / "cache").write_text("in the way")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
-    first = load(files, tmp_path / "cache")
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1
-    assert "own/galhelpers" in said
-    assert first.path.parent == tmp_path / "own" / "galhelpers"
-    assert load(files, tmp_path / "cache").from_cache
-    assert not capsys.readouterr().out
-
-
-def test_without_any_folder_the_pixels_stay_in_memory(files, tmp_path, monkeypatch, capsys):
-    (tmp_path / "cache").write_text("in the way")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     images = load([*files, tmp_path / "missing.jpg"], tmp_path / "cache")
     assert "memory" in capsys.readouterr().out
     assert images.path is None
@@ -554,10 +541,9 @@ def test_without_any_folder_the_pixels_stay_in_memory(files, tmp_path, monkeypat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_a_full_disk_leaves_the_pixels_in_memory(files, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_leaves_the_pixels_in_memory(files, tmp_path, capsys):
     import resource
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # no file may be larger
     try:
