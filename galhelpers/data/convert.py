@@ -28,7 +28,7 @@ from galhelpers.data.readers import (
     REQUIRED,
     SOURCE,
     TABLE,
-    class_number,
+    class_numbers,
     images_in,
     label_numbers,
     read_solutions,
@@ -217,15 +217,14 @@ def _class_folders(
     """Find one folder of images a class, wherever they lie in the archive."""
     (archive,) = files.values()
     unpack(archive, folder / IMAGES / archive.stem)
-    rows = []
-    for file in sorted((folder / IMAGES / archive.stem).rglob("*")):
-        if file.suffix.lower() in IMAGE_SUFFIXES:
-            try:
-                number = class_number(file.parent.name, folder)
-            except ValueError:
-                continue  # a picture of the repository's own, not a galaxy
-            name = file.relative_to(folder).as_posix()
-            rows.append((file.stem, number, FIVE_CLASSES[number], name))
+    found = sorted((folder / IMAGES / archive.stem).rglob("*"))
+    found = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES]
+    numbers = class_numbers(pd.Series([file.parent.name for file in found], dtype=object))
+    rows = [
+        (file.stem, number, FIVE_CLASSES[number], file.relative_to(folder).as_posix())
+        for file, number in zip(found, numbers, strict=True)
+        if number >= 0  # else a picture of the repository's own, not a galaxy
+    ]
     _check_number(entry, len(rows), folder / IMAGES)
     table = pd.DataFrame(rows, columns=["GalaxyID", "class_id", "class_name", "file"])
     with atomic_write(folder / LABELS) as temporary:

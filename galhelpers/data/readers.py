@@ -506,20 +506,16 @@ def read_class_table(path: Path) -> pd.DataFrame:
 
 
 def _class_numbers(table: pd.DataFrame, column: str, path: Path) -> np.ndarray:
-    """Give the class of each row, 0 to 4, by number or by name."""
-    numbers = np.zeros(len(table), dtype=np.int64)
-    # Gaps in a column of whole numbers have made floats of them.
-    texts = table[column].str.replace(r"^([+-]?\d+)\.0*$", r"\1", regex=True)
-    for text in texts.unique():
-        here = (texts == text).to_numpy()
-        try:
-            numbers[here] = class_number(text, path)
-        except TableError:
-            raise TableError(
-                f"{short(path)}: {column} should be one of the five classes, 0 to 4 or "
-                f"{', '.join(FIVE_CLASSES)}; it is {public(text, 60) or 'empty'} in line "
-                f"{int(here.argmax()) + 2} and {here.sum() - 1} more."
-            ) from None
+    """Give the class of each row, 0 to 4."""
+    numbers = class_numbers(table[column])
+    wrong = numbers < 0
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise TableError(
+            f"{short(path)}: {column} should be one of the five classes, 0 to 4 or "
+            f"{', '.join(FIVE_CLASSES)}; it is {public(table[column].iloc[row], 60) or 'empty'} "
+            f"in line {row + 2}, and {wrong.sum() - 1} more are wrong."
+        )
     return numbers
 
 
@@ -568,7 +564,13 @@ def scan_class_folders(folder: Path) -> pd.DataFrame:
     """List the images of class folders, sorted by class and name."""
     rows = []
     places = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    for class_id, place in sorted((class_number(place.name, folder), place) for place in places):
+    numbers = class_numbers(pd.Series([place.name for place in places], dtype=object))
+    for class_id, place in sorted(zip(numbers.tolist(), places, strict=True)):
+        if class_id < 0:
+            raise TableError(
+                f"{short(folder)}: the folder {public(place.name, 60)!r} is none of the five "
+                f"classes, 0 to 4 or {', '.join(FIVE_CLASSES)}."
+            )
         for file in sorted(place.rglob("*")):
             if file.suffix.lower() in IMAGE_SUFFIXES:
                 rows.append((file.stem, str(file), class_id, FIVE_CLASSES[class_id]))
@@ -581,16 +583,11 @@ def scan_class_folders(folder: Path) -> pd.DataFrame:
     return catalog
 
 
-def class_number(name: str, where: Path) -> int:
-    """Turn a class name, number or ``number_name`` into the class number 0-4."""
-    text = str(name).strip().lower().replace("-", "_").replace(" ", "_")
-    for number, known in enumerate(FIVE_CLASSES):
-        if text in (str(number), known, f"{number}_{known}"):
-            return number
-    raise TableError(
-        f"{short(where)}: {public(name, 60)!r} is none of the five classes, 0 to 4 or "
-        f"{', '.join(FIVE_CLASSES)}."
-    )
+def class_numbers(names: pd.Series) -> np.ndarray:
+    """Turn numbers, names and ``number_name`` of the five classes into 0-4; -1 for all else."""
+    forms = [form for i, name in enumerate(FIVE_CLASSES) for form in (str(i), name, f"{i}_{name}")]
+    words = names.str.lower().str.strip().str.replace("[- ]", "_", regex=True)
+    return label_numbers(words, forms) // 3  # rounds down: -1 and -2 become -1
 
 
 def _with_images(galaxies: GalaxySet, table: Path) -> GalaxySet:
