@@ -111,28 +111,20 @@ def odeint(
     """
     tableau = find_tableau(method, step_size)
     _check_options(gradient, options)
+    settings: dict[str, Any] = {"method": method, "rtol": rtol, "atol": atol}
+    settings |= {"step_size": step_size, "stats": stats}
     if isinstance(y0, tuple | list):
         if gradient != "direct":
             options.setdefault("params", parameters_of(func))
         refuse_batch_statistics(func)
         several = Joined(func, y0)
-        together: dict[str, Any] = {"gradient": gradient, "method": method, "rtol": rtol}
-        together |= {"atol": atol, "step_size": step_size, "stats": stats} | options
-        return several.split(odeint(several, several.join(y0), t, **together))
+        options |= {"gradient": gradient, **settings}
+        return several.split(odeint(several, several.join(y0), t, **options))
     if gradient == "aca":
-        settings: dict[str, Any] = {
-            "method": method,
-            "rtol": rtol,
-            "atol": atol,
-            "step_size": step_size,
-        }
-        return odeint_aca(func, y0, t, **settings, stats=stats, **options)
+        return odeint_aca(func, y0, t, **settings, **options)
     if torch.is_inference_mode_enabled():  # its tensors do not tell when they are changed
         with torch.inference_mode(False), torch.no_grad():
-            return odeint(
-                func, y0.clone(), t, gradient=gradient, method=method, rtol=rtol, atol=atol,
-                step_size=step_size, stats=stats, **options,
-            )  # fmt: skip
+            return odeint(func, y0.clone(), t, gradient=gradient, **settings, **options)
     import torchdiffeq
 
     y0 = checked_state(y0)
