@@ -19,6 +19,7 @@ from galhelpers.course.picture_tables import (
 )
 from galhelpers.data.image_files import kind_of
 from galhelpers.data.images import IMAGE_SUFFIXES
+from galhelpers.data.tables import TableError
 from galhelpers.messages import public
 from galhelpers.paths import UserError
 
@@ -77,6 +78,8 @@ def list_images(images: Path, column: str | None = None) -> pd.DataFrame:
             listed = _from_folder(images) if images.is_dir() else _from_file(images, column)
     except UserError:
         raise
+    except TableError as error:
+        raise UserError(str(error)) from None
     except Exception as error:  # whatever a damaged file makes of its reader
         raise UserError(
             f"Expected IMAGES to be {_WHAT}, but {public(images)} cannot be read: "

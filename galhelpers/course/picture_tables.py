@@ -9,29 +9,28 @@ import gzip
 import io
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import pandas as pd
 import pyarrow.parquet as pq
 from astropy.io import fits
 
 from galhelpers.data.fits_images import unpack_fits
 from galhelpers.data.image_files import read_file
 from galhelpers.data.images import IMAGE_SUFFIXES
+from galhelpers.data.tables import TableError, is_words, read_columns
 from galhelpers.messages import public
 from galhelpers.paths import UserError
 
 HEAD = 50  # rows that are looked at before a column is chosen
 MOST_COLUMNS = 5_000
-_MOST_TEXT = 500_000_000  # characters of the columns that are read, or bytes of a text file
+_MOST_TEXT = 500_000_000  # characters of a text file
 _LONGEST_LINE = 10_000_000
-_LONGEST_CELL = 10_000  # no path is longer
 
 
 @dataclass(frozen=True)
@@ -222,77 +221,13 @@ def parquet_table(path: Path) -> Table:
     Raises
     ------
     UserError
-        For more columns or text than `text_table` takes.
+        For too many columns.
     """
-    with pq.ParquetFile(path) as file:
-        schema, sizes = file.schema_arrow, _sizes(file)
-    _check_columns(path, len(schema.names))
-    head: list[list[str]] = [[] for _ in schema.names]
-    texts = [
-        i
-        for i, field in enumerate(schema)
-        if _is_text(field.type) and sizes.get(field.name, 0) <= _MOST_TEXT
-    ]
-    if texts:
-        for i, cells in zip(texts, _read_parquet(path, texts, HEAD), strict=True):
-            head[i] = cells
-    return Table(list(schema.names), head, lambda numbers: _read_parquet(path, numbers))
-
-
-def _sizes(file: pq.ParquetFile) -> dict[str, int]:
-    """Give for each column the bytes of its largest part."""
-    sizes: dict[str, int] = {}
-    for group in range(file.metadata.num_row_groups):
-        for i in range(file.metadata.num_columns):
-            part = file.metadata.row_group(group).column(i)
-            sizes[part.path_in_schema] = max(
-                sizes.get(part.path_in_schema, 0), part.total_uncompressed_size
-            )
-    return sizes
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(test(kind) for test in tests)
-
-
-def _read_parquet(path: Path, numbers: list[int], most: int | None = None) -> list[list[str]]:
     schema = pq.read_schema(path)
-    wanted = [schema.names[i] for i in numbers]
-    columns: list[list[str]] = [[] for _ in numbers]
-    total = 0
-    # As a dictionary: a long text that stands in a million rows is in memory once.
-    texts = [schema.names[i] for i in numbers if _is_text(schema.field(i).type)]
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
-        sizes = _sizes(file)
-        if any(sizes.get(name, 0) > _MOST_TEXT for name in wanted):
-            raise _too_large(path)
-        for batch in file.iter_batches(batch_size=most or 10_000, columns=wanted):
-            for column, name in zip(columns, wanted, strict=True):
-                cells = batch.column(batch.schema.get_field_index(name))
-                if isinstance(cells, pa.DictionaryArray):
-                    longest = pc.max(pc.binary_length(cells.dictionary)).as_py() or 0
-                    if longest > _LONGEST_CELL:
-                        raise _too_large(path)
-                    cells = cells.dictionary_decode()
-                column.extend(_as_text(cell) for cell in cells.to_pylist())
-                total += sum(map(len, column[-len(cells) :]))
-            if total > _MOST_TEXT:
-                raise _too_large(path)
-            if most:
-                break
-    return columns
-
-
-def _as_text(cell: Any) -> str:
-    if cell is None or cell != cell:
-        return ""
-    if isinstance(cell, bytes):
-        return cell.decode("utf-8", "surrogateescape")
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
-        return str(int(cell))  # pandas makes floats of whole numbers with a gap among them
-    return str(cell)
+    _check_columns(path, len(schema.names))
+    texts = [field for field in schema if is_words(field.type) and "binary" not in str(field.type)]
+    # One by one: a column that is too large may not be needed.
+    return _stored_table(path, "parquet", list(schema.names), [[field.name] for field in texts])
 
 
 def fits_table(path: Path) -> Table | None:
@@ -301,34 +236,57 @@ def fits_table(path: Path) -> Table | None:
     Raises
     ------
     UserError
-        For a file whose header promises more rows than it has.
+        For too many columns.
     """
+    source: Any = path
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    source = io.BytesIO(unpack_fits(read_file(path)) or b"") if packed else path
+        if file.read(2) == b"\x1f\x8b":
+            source = io.BytesIO(unpack_fits(read_file(path)) or b"")
     with fits.open(source) as hdus:
-        if any(hdu.is_image and len(hdu.shape) > 1 for hdu in hdus):
+        is_table = len(hdus) > 1 and isinstance(hdus[1], fits.BinTableHDU | fits.TableHDU)
+        if not is_table or any(hdu.is_image and len(hdu.shape) > 1 for hdu in hdus):
             return None
-        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
-        if not tables:
-            return None
-        promised = tables[0].header["NAXIS1"] * tables[0].header["NAXIS2"]
-        size = len(source.getbuffer()) if isinstance(source, io.BytesIO) else path.stat().st_size
-        if promised > size:
-            raise UserError(
-                f"Expected {public(path)} to hold the {tables[0].header['NAXIS2']} rows that its "
-                "header promises, but it is cut short. Fetch it again."
-            )
-        data, kinds = tables[0].data, tables[0].columns
-        _check_columns(path, len(kinds))
-        columns = [
-            np.array(data.field(i)) if np.ndim(data.field(i)) == 1 else np.empty(0, object)
-            for i in range(len(kinds))
-        ]
-    flat = [column if column.dtype.kind in "SUif" else np.empty(0, "S1") for column in columns]
-    head = [[_as_text(c) for c in f[:HEAD].tolist()] if f.dtype.kind in "SU" else [] for f in flat]
-    return Table(
-        list(kinds.names),
-        head,
-        lambda numbers: [[_as_text(c) for c in flat[i].tolist()] for i in numbers],
-    )
+        columns = hdus[1].columns
+    _check_columns(path, len(columns))
+    texts = [column.name for column in columns if "A" in column.format]
+    return _stored_table(path, "fits", columns.names, [texts])
+
+
+def _stored_table(path: Path, kind: str, names: list[str], texts: list[list[str]]) -> Table:
+    """Make a table of a file that says of what type its columns are; ``texts`` are read first."""
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise UserError(
+            f"Expected columns of different names in {public(path)}, but several are called "
+            f"{public(twice[0], 60)!r}. Rename all but one."
+        )
+
+    def read(columns: list[str]) -> dict[str, list[str]]:
+        table = read_columns(path, columns, kind=kind)
+        return {name: list(map(_as_text, table[name].tolist())) for name in columns}
+
+    heads: dict[str, list[str]] = {}
+    refused = None
+    for together in texts:
+        try:
+            heads |= {name: cells[:HEAD] for name, cells in read(together).items()}
+        except TableError as error:
+            refused = error
+    if refused and not heads:
+        raise refused
+
+    def read_all(numbers: list[int]) -> list[list[str]]:
+        columns = read([names[i] for i in numbers])
+        return [columns[names[i]] for i in numbers]
+
+    return Table(names, [heads.get(name, []) for name in names], read_all)
+
+
+def _as_text(cell: Any) -> str:
+    if pd.isna(cell):
+        return ""
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "surrogateescape")
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
+        return str(int(cell))  # pandas makes floats of whole numbers with a gap among them
+    return str(cell)

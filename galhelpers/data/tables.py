@@ -105,16 +105,36 @@ def read_table(
     wanted = present if columns is None else list(dict.fromkeys(columns))
     check_columns(wanted, present, short(path))
     as_texts = {name for name in wanted if name.lower() in IDENTIFIERS} | set(texts)
-    with _readable(path) as kind:
-        table = _READERS[kind](path, wanted, as_texts)
-    odd = [] if columns is None else [name for name in wanted if name not in table]
-    if odd:
-        raise TableError(
-            f"{short(path)}: expected one value a row in {public(', '.join(odd))}, found several."
-        )
+    table = read_columns(path, wanted, as_texts, some=columns is None)
     for name in table.columns:
         if name in as_texts:
             table[name] = as_text(table[name], f"{short(path)}, column {public(name)}")
+    return table
+
+
+def read_columns(
+    path: Path, wanted: list[str], texts: Iterable[str] = (), kind: str = "", some: bool = False
+) -> pd.DataFrame:
+    """Read columns as they are stored, identifiers too; errors as `read_table`.
+
+    Parameters
+    ----------
+    path, texts
+        As for `read_table`.
+    wanted
+        Names of columns that the table has.
+    kind
+        ``csv``, ``fits`` or ``parquet``; by default the name of the file says it.
+    some
+        Leave columns with several values a row out, instead of an error.
+    """
+    with _readable(path, kind) as kind:
+        table = _READERS[kind](path, wanted, set(texts))
+    odd = [name for name in wanted if name not in table]
+    if odd and not some:
+        raise TableError(
+            f"{short(path)}: expected one value a row in {public(', '.join(odd))}, found several."
+        )
     return table
 
 
@@ -247,9 +267,9 @@ def read_positions(path: str | Path) -> pd.DataFrame:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[str]:
+def _readable(path: Path, kind: str = "") -> Iterator[str]:
     """Give a file's format, and say of whatever its reader stumbles over that it is no table."""
-    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    kind = kind or path.name.lower().removesuffix(".gz").rpartition(".")[2]
     kind = {"txt": "csv", "tsv": "csv", "fit": "fits"}.get(kind, kind)
     if kind not in _READERS:
         raise TableError(
@@ -371,7 +391,8 @@ def _read_parquet(path: Path, wanted: list[str], texts: set[str]) -> pd.DataFram
     )
 
 
-def _is_words(kind: pa.DataType) -> bool:
+def is_words(kind: pa.DataType) -> bool:
+    """Say whether a column of Parquet holds text, bytes or a list of different values."""
     kinds = [pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view]
     kinds += [pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view]
     return any(is_kind(kind) for is_kind in [*kinds, pa.types.is_dictionary])
@@ -384,10 +405,16 @@ def _parquet_bytes(path: Path, fields: list[pa.Field]) -> int:
     words are read as numbers into a list of different words, which stays small.
     """
     fixed = {field.name: pa.types.is_fixed_size_binary(field.type) for field in fields}
-    words = [field.name for field in fields if _is_words(field.type)]
+    words = [field.name for field in fields if is_words(field.type)]
     width = sum(field.type.byte_width if fixed[field.name] else 8 for field in fields)
     with pq.ParquetFile(path, read_dictionary=words) as file:
         size: int = file.metadata.num_rows * width
+        groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+        parts = (group.column(i) for group in groups for i in range(group.num_columns))
+        # Words that do not repeat have at least this, and need not be unpacked to be counted.
+        plain = sum(part.total_uncompressed_size for part in parts if part.path_in_schema in words)
+        if plain > MOST_BYTES:
+            return plain
         for batch in file.iter_batches(columns=words) if words and size <= MOST_BYTES else ():
             for column in batch.columns:
                 if pa.types.is_dictionary(column.type):

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from galhelpers.course import picture_tables
 from galhelpers.course.picture_list import identifiers, list_images
+from galhelpers.data import tables
 from galhelpers.paths import UserError
 
 FILES = ["img/100380.jpg", "img/100673.jpg", "img/100765.jpg", "img/100801.jpg"]
@@ -322,6 +323,7 @@ def test_a_table_that_does_not_hold_together_is_refused(course, text, words):
 @pytest.mark.parametrize("kind", ["csv.gz", "dictionary", "plain", "many"])
 def test_a_small_file_that_holds_much_is_refused(course, monkeypatch, kind):
     monkeypatch.setattr(picture_tables, "_MOST_TEXT", 5_000_000)
+    monkeypatch.setattr(tables, "MOST_BYTES", 5_000_000)
     path = course / f"list.{kind}"
     if kind == "csv.gz":
         row = f"{IDS[0]},{FILES[0]},{'x' * 100_000}\n"
@@ -331,7 +333,7 @@ def test_a_small_file_that_holds_much_is_refused(course, monkeypatch, kind):
         table = pa.table({"file": pa.array(long)})
         pq.write_table(table, path, use_dictionary=kind != "plain", compression="zstd")
     assert path.stat().st_size < 200_000
-    assert "5,000,000" in refusal(path, "file")
+    assert re.search("5,000,000|at most 5 MB", refusal(path, "file"))
 
 
 # Parquet and FITS ---------------------------------------------------------------------------
@@ -363,6 +365,9 @@ def test_parquet_tables(course, monkeypatch):
     pq.write_table(pa.table({"n": [1, 2]}), path)
     assert "none has" in refusal(path)
     assert "'1'" in refusal(path, "n")
+    twice = pa.Table.from_arrays([pa.array(FILES)] * 2, names=["file", "file"])
+    pq.write_table(twice, path)
+    assert "called 'file'" in refusal(path)
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".fit", ".fits.gz"])
