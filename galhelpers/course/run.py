@@ -41,7 +41,7 @@ from galhelpers.paths import (
     user_path,
     writable,
 )
-from galhelpers.profiles import read_seed
+from galhelpers.profiles import get_profile, read_seed
 
 
 def run_notebooks(
@@ -182,23 +182,13 @@ def check_choices(profile: str, dataset: str, data_root: str | Path) -> None:
     UserError
         With the list of valid choices.
     """
-    from galhelpers.data.manifest import ManifestError, load_manifest
-    from galhelpers.profiles import PROFILES
+    from galhelpers.data.manifest import UnknownDatasetError, load_manifest
 
-    if profile not in PROFILES:
-        raise UserError(
-            f"There is no profile {public(repr(profile), 100)}. Expected one of: "
-            f"{', '.join(PROFILES)}."
-        )
     try:
-        known = load_manifest().names
-    except ManifestError as error:
+        get_profile(profile)
+        load_manifest().get(dataset)
+    except (ValueError, UnknownDatasetError) as error:
         raise UserError(str(error)) from None
-    if dataset not in known:
-        raise UserError(
-            f"There is no dataset {public(repr(dataset), 100)}. Expected one of: "
-            f"{', '.join(known)} (galhelpers datasets tells more about each)."
-        )
     place = user_path(data_root)
     if data_root and not (place.is_dir() and _is_utf8(place)):
         raise UserError(
