@@ -372,14 +372,14 @@ def _make_simulated(entry: DatasetEntry, root: Path, wanted: Choices) -> None:
     """Make the simulated survey, and say what is in it."""
     from galhelpers.data import simulated  # loads torch, which takes seconds
 
-    sky = (wanted.n, wanted.seed, wanted.telescope, wanted.size, wanted.balanced)
+    survey = simulated.Survey(wanted.n, wanted.seed, wanted.telescope, wanted.size, wanted.balanced)
     try:
-        folder = simulated.survey_folder(root, *sky)
+        folder = simulated.survey_folder(root, survey)
     except ValueError as error:
         raise UserError(str(error)) from None
     began = time.perf_counter()
-    repaired = simulated.make_survey(root, *sky, thorough=True)
-    galaxies = simulated.load_simulated(root, *sky)
+    repaired = simulated.make_survey(root, survey, thorough=True)
+    galaxies = simulated.load_simulated(root, *survey)
     seconds = time.perf_counter() - began
     print(f"{entry.name}: {entry.title}")
     for line in repaired:

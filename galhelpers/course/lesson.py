@@ -10,7 +10,7 @@ from galhelpers.course.results import write_metrics
 from galhelpers.data.dataset import load_dataset
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
-from galhelpers.data.simulated import FRAME, load_simulated, survey_folder
+from galhelpers.data.simulated import FRAME, Survey, load_simulated, survey_folder
 from galhelpers.learning.metrics import Interval
 from galhelpers.paths import (
     atomic_write,
@@ -95,22 +95,22 @@ class Lesson:
         n
             Number of galaxies; by default that of the profile.
         size
-            Width and height of the pictures in pixels, 16 or more.
+            Width and height of the pictures in pixels, 16 to 2048.
         seed
             Seed of the sky; by default that of the run.
 
         Raises
         ------
         ValueError
-            For an unknown telescope or a number that is too small.
+            For an unknown telescope or an impossible number.
         """
         own = self.data_root if self.dataset == "simulated" else None
         root = own or default_data_root()
         n = self.profile.n_simulated if n is None else n
-        sky = (n, self.seed if seed is None else seed, telescope, size)
-        if not survey_folder(root, *sky).is_dir():  # else it is read where it is, writable or not
+        survey = Survey(n, self.seed if seed is None else seed, telescope, size)
+        if not survey_folder(root, survey).is_dir():  # else it is read where it is, writable or not
             root = writable(root, "data")
-        return load_simulated(root, *sky)
+        return load_simulated(root, *survey)
 
     def images(self, galaxies: GalaxySet, size: int, crop: float = 1.0) -> CachedImages:
         """Decode the images of galaxies, once: the pixels stay on disk for the next time.

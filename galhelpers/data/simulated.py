@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -109,8 +109,9 @@ def load_simulated(
     galhelpers.paths.UserError
         Where something has to be made in a folder into which nobody may write.
     """
-    folder = survey_folder(root, n, seed, telescope, size, balanced)
-    for line in make_survey(root, n, seed, telescope, size, balanced):
+    survey = Survey(n, seed, telescope, size, balanced)
+    folder = survey_folder(root, survey)
+    for line in make_survey(root, survey):
         tqdm.write(line, file=sys.stderr)
     galaxies = read_kaggle_layout(folder, "simulated")
     names = table_names(telescope)
@@ -118,8 +119,7 @@ def load_simulated(
     truth = galaxies.tables["truth"].set_index("GalaxyID")
     place = truth.loc[galaxies.catalog["id"].astype(int), ["ra", "dec"]].reset_index(drop=True)
     galaxies.catalog = galaxies.catalog.assign(ra=place["ra"], dec=place["dec"])
-    galaxies.provenance |= {"survey_version": SURVEY_VERSION, "seed": seed, "n": n}
-    galaxies.provenance |= {"telescope": telescope, "size": size, "balanced": balanced}
+    galaxies.provenance |= {"survey_version": SURVEY_VERSION, **survey._asdict()}
     return galaxies
 
 
@@ -129,25 +129,29 @@ def table_names(telescope: str) -> tuple[str, ...]:
     return ("truth", "probabilities_gz2", "votes", *_EXTRA.get(telescope, (telescope,)))
 
 
-def survey_folder(
-    root: Path,
-    n: int,
-    seed: int,
-    telescope: str = "sdss",
-    size: int = FRAME,
-    balanced: bool = False,
-) -> Path:
-    """Say where a survey lies, on disk or not yet; parameters and errors as ``load_simulated``.
+class Survey(NamedTuple):
+    """All that a survey depends on; the fields are the parameters of `load_simulated`."""
+
+    n: int
+    seed: int
+    telescope: str = "sdss"
+    size: int = FRAME
+    balanced: bool = False
+
+
+def survey_folder(root: Path, survey: Survey) -> Path:
+    """Say where a survey lies, on disk or not yet; errors as `load_simulated`.
 
     The name holds what the survey depends on; of the options only those that are not the default.
     """
+    n, seed, telescope, size, balanced = survey
     get_telescope(telescope)  # refuses a name that is not known
-    for what, value in (("n", n), ("seed", seed), ("size", size)):
-        least, most = LIMITS[what]
+    for what, (least, most) in LIMITS.items():
+        value: object = getattr(survey, what)
         if not isinstance(value, numbers.Integral) or isinstance(value, bool):
             raise ValueError(f"Expected {what} as a whole number, got {value!r}.")
-        if not least <= value <= most:
-            bound = f"of {least} or more" if value < least else f"of at most {most:,}"
+        if not least <= int(value) <= most:
+            bound = f"of {least} or more" if int(value) < least else f"of at most {most:,}"
             raise ValueError(f"Expected {what} {bound}, got {value}.")
     name = f"v{SURVEY_VERSION}-n{n}-seed{seed}"
     name += "" if telescope == "sdss" else f"-{telescope}"
@@ -181,15 +185,7 @@ class Index(BaseModel):
     files: dict[str, Entry]
 
 
-def make_survey(
-    root: Path,
-    n: int,
-    seed: int,
-    telescope: str = "sdss",
-    size: int = FRAME,
-    balanced: bool = False,
-    thorough: bool = False,
-) -> list[str]:
+def make_survey(root: Path, survey: Survey, thorough: bool = False) -> list[str]:
     """Make those files of a survey that are missing or damaged; the others stay as they are.
 
     No file depends on another. An index beside them says what each must be. A file is hashed when
@@ -199,8 +195,8 @@ def make_survey(
 
     Parameters
     ----------
-    root, n, seed, telescope, size, balanced
-        As `load_simulated`; errors, too.
+    root, survey
+        As `survey_folder`; errors as `load_simulated`.
     thorough
         Hash every file.
 
@@ -209,19 +205,19 @@ def make_survey(
     list of str
         A sentence that says what had to be made again, where that is the case.
     """
-    folder = survey_folder(root, n, seed, telescope, size, balanced)
-    ids = [FIRST_ID + i for i in range(n)]
-    tables = [*(f"{name}.csv" for name in table_names(telescope)), TABLE]
+    folder = survey_folder(root, survey)
+    ids = [FIRST_ID + i for i in range(survey.n)]
+    tables = [*(f"{name}.csv" for name in table_names(survey.telescope)), TABLE]
     pictures = [f"{IMAGE_FOLDER}/{i}.jpg" for i in ids]
-    stamps = [f"{FITS_FOLDER}/{i}.fits" for i in ids] if telescope == "hst" else []
-    facts: dict[str, Any] = {"survey_version": SURVEY_VERSION, "n": int(n), "seed": int(seed)}
-    facts |= {"telescope": telescope, "size": int(size), "balanced": bool(balanced)}
+    stamps = [f"{FITS_FOLDER}/{i}.fits" for i in ids] if survey.telescope == "hst" else []
     names = [*tables, *pictures, *stamps]
+    facts = {"survey_version": SURVEY_VERSION, **survey._asdict()}
 
     def known() -> Index | None:
         index = read_record(folder / INDEX, Index)
-        fits = index is not None and index.model_dump(exclude={"files"}) == facts
-        return index if fits and index is not None and set(index.files) == set(names) else None
+        if index is None or index.model_dump(exclude={"files"}) != facts:
+            return None
+        return index if set(index.files) == set(names) else None
 
     index = known()
     if index and _intact(folder, index, thorough) == index.files:
@@ -234,8 +230,9 @@ def make_survey(
         if index:
             intact = _intact(folder, index, thorough)
         else:
-            looks = [name for name in [*pictures, *stamps] if _looks_whole(folder / name, size)]
-            intact = {name: _entry(folder / name) for name in looks}
+            files = {name: folder / name for name in [*pictures, *stamps]}
+            whole = {name: f for name, f in files.items() if _looks_whole(f, survey.size)}
+            intact = {name: _entry(file) for name, file in whole.items()}
         made = [name for name in names if name not in intact]
         lost = [name for name in made if index or name not in tables]
         if lost and not may_write:
@@ -245,9 +242,9 @@ def make_survey(
                 "folder for data: GALHELPERS_DATA, or --data-root."
             )
         if made:
-            made = _make(folder, made, n, seed, telescope, size, balanced)
+            made = _make(folder, made, survey)
         entries = {name: intact.get(name) or _entry(folder / name) for name in names}
-        text = Index(**facts, files=entries).model_dump_json()
+        text = Index.model_validate({**facts, "files": entries}).model_dump_json()
         if may_write:
             with atomic_write(folder / INDEX) as temporary:
                 temporary.write_text(text, "utf-8")
@@ -304,13 +301,12 @@ def _looks_whole(file: Path, size: int) -> bool:
         return False
 
 
-def _make(
-    folder: Path, names: list[str], n: int, seed: int, telescope: str, size: int, balanced: bool
-) -> list[str]:
+def _make(folder: Path, names: list[str], survey: Survey) -> list[str]:
     """Make files of a survey; give the names of those that were not there as they should be.
 
-    Parameters as `make_survey`, ``names`` relative to the folder.
+    ``names`` are relative to the folder.
     """
+    n, seed, telescope, size, balanced = survey
     (folder / IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
     per_picture = size**2 // 8 + 60_000 * (telescope == "hst")
     check_room(folder, len(names) * per_picture, "The simulated survey")

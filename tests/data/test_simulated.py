@@ -25,6 +25,7 @@ from galhelpers.survey import SURVEY_VERSION, TELESCOPES, sample_galaxies
 from galhelpers.trees import DECALS, GZ2
 
 SMALL = {"n": 20, "seed": 2, "size": 32}
+SURVEY = simulated.Survey(**SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_hst_sees_distant_galaxies_and_keeps_fits_stamps(tmp_path):
     ],
 )
 def test_what_differs_lies_in_another_folder(tmp_path, options, name):
-    folder = simulated.survey_folder(tmp_path, 5, 1, **options)
+    folder = simulated.survey_folder(tmp_path, simulated.Survey(5, 1, **options))
     assert folder == tmp_path / "simulated" / f"v{SURVEY_VERSION}-{name}"
 
 
@@ -239,7 +240,7 @@ def test_what_is_missing_or_damaged_is_made_again_and_told(copy, whole, capsys, 
     odd |= {folder / IMAGE_FOLDER / "100003.jpg"} if how is another else set()
     # Whatever was whole is still the same file.
     assert all(file.stat().st_ino == inode for file, inode in kept.items() if file not in odd)
-    assert simulated.make_survey(root, **SMALL) == []
+    assert simulated.make_survey(root, SURVEY) == []
 
 
 @settings(max_examples=25, deadline=None)
@@ -250,7 +251,7 @@ def test_any_damage_of_any_files_is_mended(whole, data):
     with tempfile.TemporaryDirectory() as place:
         shutil.copytree(root, place, dirs_exist_ok=True)
         folder = Path(place) / galaxies.files[0].parents[1].relative_to(root)
-        simulated.make_survey(Path(place), **SMALL)  # knows the times of the copies
+        simulated.make_survey(Path(place), SURVEY)  # knows the times of the copies
         names = st.sampled_from([*PICTURES, *TABLES, TABLE])
         for name in data.draw(st.lists(names, min_size=1, max_size=6, unique=True)):
             file = folder / name
@@ -301,10 +302,10 @@ def test_a_survey_with_a_damaged_index_or_none_is_adopted(copy, whole, monkeypat
 def test_a_copy_is_hashed_once_and_remembered(copy, monkeypatch):
     root, folder = copy
     before = (folder / simulated.INDEX).read_bytes()
-    assert simulated.make_survey(root, **SMALL) == []
+    assert simulated.make_survey(root, SURVEY) == []
     assert (folder / simulated.INDEX).read_bytes() != before  # with the times of the copies
     monkeypatch.setattr(simulated, "_entry", None)
-    assert simulated.make_survey(root, **SMALL) == []
+    assert simulated.make_survey(root, SURVEY) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has other rights")
