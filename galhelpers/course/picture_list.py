@@ -19,7 +19,7 @@ from galhelpers.course.picture_tables import (
 )
 from galhelpers.data.image_files import kind_of
 from galhelpers.data.images import IMAGE_SUFFIXES
-from galhelpers.data.tables import TableError
+from galhelpers.data.tables import LOST_DIGITS, TableError
 from galhelpers.messages import public
 from galhelpers.paths import UserError
 
@@ -184,8 +184,6 @@ def _from_folder(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({"file": files, "path": paths})
 
 
-# What a spreadsheet or a float makes of a number of 18 digits.
-_LOST = re.compile(r"\d\.?\d*[eE]\+?\d+")
 _NUMBER = re.compile(r"\s*[-+\d.eE]*\s*")
 
 
@@ -263,7 +261,7 @@ def _from_table(file: Path, table: Table, column: str | None) -> pd.DataFrame:
         {"id": "", "file": [_text(cell.strip()) for cell in cells], "path": paths}, dtype=object
     )
     for i, ids in zip(numbers[1:], others, strict=True):
-        if len(ids) == len(cells) and not any(_LOST.fullmatch(text.strip()) for text in ids):
+        if not any(LOST_DIGITS.fullmatch(text.strip()) for text in ids):
             listed["id"] = [_text(text) if text.strip() else "" for text in ids]
             break
         print(f"Not used as identifiers, because digits are lost: {public(table.names[i])}.")

@@ -9,6 +9,7 @@ import errno
 import gzip
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ POSITION_COLUMNS = {
     "class_id": ("class_id",),
 }
 """Names, in lower case, that published tables give each column. The first that is there counts."""
+
+LOST_DIGITS = re.compile(r"\d\.?\d*[eE]\+?\d+")
+"""What a spreadsheet or a float makes of a number of 18 digits."""
 
 
 class TableError(ValueError):
@@ -193,7 +197,7 @@ def as_text(column: pd.Series, where: str) -> pd.Series:
     names = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in column]
     text = pd.Series(names, column.index, dtype=object)
     text = text.astype("string").fillna("").str.strip().astype(object)
-    lost = text[text.str.fullmatch(r"\d\.?\d*[eE]\+?\d+")]
+    lost = text[text.str.fullmatch(LOST_DIGITS)]
     if len(lost):
         raise TableError(f"{where}: expected all digits of {lost.iloc[0]}. {advice}.")
     return text
