@@ -112,10 +112,10 @@ def predict_images(
         An image, a folder, or a table with a column of paths; see
         :func:`galhelpers.course.picture_list.list_images`.
     out : path
-        ``.parquet`` or ``.csv``: ``id``, ``file``, ``class_name`` (of the most probable class;
-        empty where the network gives NaN) and ``p_<class>`` for each class. A network that predicts
-        vote fractions gets the class that these fractions select, or none; one that gives their
-        distribution also has, instead of ``p_<class>``, the columns of
+        ``.parquet`` or ``.csv``: ``id``, ``file``, ``class_name`` (of the most probable class)
+        and ``p_<class>`` for each class. A network that predicts vote fractions gets the class that
+        these fractions select, or none; one that gives their distribution also has, instead of
+        ``p_<class>``, the columns of
         :func:`galhelpers.learning.posterior.as_table`.
         Beside it, ``.errors.csv`` lists unreadable images (``id``, ``file``, ``reason``), and
         ``.notes.csv`` those that had to be changed before they were classified (and ``kind``).

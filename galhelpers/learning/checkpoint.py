@@ -108,18 +108,21 @@ class Checkpoint:
         -------
         DataFrame
             n rows: ``class_name``, then float32 ``columns``. For ``classes`` the name is the most
-            probable class, ``""`` where a probability is NaN. The largest of 37 answers to
-            different questions means nothing: for ``fractions`` and ``votes`` of Galaxy Zoo 2 it
-            is the five-class selection, ``""`` where no class is agreed on or for another tree.
+            probable class. The largest of 37 answers to different questions means nothing: for
+            ``fractions`` and ``votes`` of Galaxy Zoo 2 it is the five-class selection, ``""`` where
+            no class is agreed on or for another tree.
 
         Raises
         ------
         CheckpointError
-            When the network itself fails, as one with nonsensical weights may.
+            When the network itself fails, or gives a number that is NaN or infinite, as one with
+            nonsensical weights may.
         """
         self._check(pixels)
         try:
             numbers, names = self._answers(pixels)
+            if not np.isfinite(numbers).all():
+                raise ValueError("it gives NaN or infinity, as after a training that diverged")
             table = pd.DataFrame(numbers, columns=self.columns)
         except Exception as error:  # of the solver, of torch, of the posterior
             side = self.preprocessing["size"]
@@ -141,11 +144,9 @@ class Checkpoint:
                 f"expected {len(self.classes)} numbers a picture, one for each class, found "
                 f"{numbers.shape[-1]}."
             )
-        named = self._most_probable if self.task == "classes" else self._five_classes
-        return numbers, named(numbers)
-
-    def _most_probable(self, probabilities: np.ndarray) -> list[str]:
-        return ["" if np.isnan(p).any() else self.classes[p.argmax()] for p in probabilities]
+        if self.task == "classes":
+            return numbers, [self.classes[i] for i in numbers.argmax(axis=1)]
+        return numbers, self._five_classes(numbers)
 
     def _five_classes(self, fractions: np.ndarray) -> list[str]:
         if len(self.classes) != GZ2.n_answers:

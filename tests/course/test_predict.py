@@ -259,25 +259,6 @@ def test_what_cannot_be_used_is_refused(network, folder, tmp_path):
         predict_images(network, folder, tmp_path / "file" / "p.csv")
 
 
-def test_no_class_where_the_network_gives_nan(network, folder, tmp_path):
-    broken = load_checkpoint(network)
-    with torch.no_grad():
-        list(broken.model.parameters())[-1][2] = np.nan
-    file = save_checkpoint(
-        tmp_path / "broken.safetensors", broken.model, architecture=broken.architecture,
-        arguments={"outputs": 5, "widths": (4, 4, 4, 4)}, preprocessing=broken.preprocessing,
-        classes=broken.classes,
-    )  # fmt: skip
-    for suffix in (".parquet", ".csv"):
-        done = predict_images(file, folder, tmp_path / f"p{suffix}", progress=False)
-        table = pd.read_parquet(done.out) if suffix == ".parquet" else pd.read_csv(done.out)
-        assert list(table.columns) == COLUMNS
-        assert len(table) == done.classified == 7
-        # pandas reads an empty field of a CSV file as NaN.
-        assert (table["class_name"].isna() if suffix == ".csv" else table["class_name"] == "").all()
-        assert table[COLUMNS[3:]].isna().all(axis=None)
-
-
 @pytest.mark.parametrize("tree", [GZ2, DECALS])
 def test_a_network_for_votes_writes_all_about_their_distribution(tree, folder, tmp_path):
     torch.manual_seed(0)

@@ -7,8 +7,9 @@ from safetensors import safe_open
 from torch import nn
 
 from galhelpers.data.augment import dihedral_views
-from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
+from galhelpers.learning.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from galhelpers.models import build
+from galhelpers.models.checkpoint_file import read_tensors, write_tensors
 from galhelpers.trees import DECALS, GZ2
 
 PREPROCESSING = {"size": 16, "crop": 0.5, "mean": [0.1, 0.1, 0.1], "std": [0.2, 0.2, 0.2]}
@@ -68,9 +69,25 @@ def test_classes_in_words_and_numbers(tmp_path):
     assert list(table) == ["class_name", "p_a", "p_b", "p_c", "p_d", "p_e"]
     assert np.array_equal(table.iloc[:, 1:], expected)
     assert table["class_name"].tolist() == ["abcde"[i] for i in expected.argmax(axis=1)]
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -np.inf, 3e38])
+def test_a_network_without_finite_answers_is_refused(tmp_path, weight):
+    """A training that diverged leaves such weights. Their hash is right."""
+    save(tmp_path / "model.safetensors")
+    checkpoint = load_checkpoint(tmp_path / "model.safetensors", torch.device("cpu"))
+    about, tensors = read_tensors(tmp_path / "model.safetensors")
+    write_tensors(
+        tmp_path / "model.safetensors",
+        about,
+        {k: v * weight if v.is_floating_point() else v for k, v in tensors.items()},
+    )
+    with pytest.raises(CheckpointError, match="NaN"):
+        load_checkpoint(tmp_path / "model.safetensors")
     with torch.no_grad():
         list(checkpoint.model.parameters())[-1][2] = np.nan
-    assert set(checkpoint.classify(pixels)["class_name"]) == {""}
+    with pytest.raises(CheckpointError, match="NaN"):
+        checkpoint.classify(np.zeros((1, 3, 16, 16), np.uint8))
 
 
 def test_fractions_give_the_five_class_selection(tmp_path):
