@@ -6,8 +6,13 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from galhelpers.course.records import RecordError, read_record
 from galhelpers.messages import public
 from galhelpers.paths import UserError, atomic_write, checksum
+
+_MARKS = TypeAdapter(dict[str, object])
 
 
 class OwnFiles:
@@ -76,10 +81,9 @@ class OwnFiles:
 
     def _read(self) -> dict[str, object]:
         try:
-            known = json.loads(self.index.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            return read_record(self.index, _MARKS)
+        except RecordError:
             return {}
-        return known if isinstance(known, dict) else {}
 
 
 def _mark(path: Path) -> list[object]:

@@ -350,6 +350,15 @@ def test_without_its_index_no_file_is_taken_for_ours(network, folder, tmp_path, 
     predict_images(network, folder, out, progress=False)
 
 
+def test_an_index_that_is_a_pipe_keeps_nobody_waiting(network, folder, tmp_path):
+    os.mkfifo(tmp_path / ".p.galhelpers.json")
+    predict_images(network, folder, tmp_path / "p.csv", progress=False)
+    (tmp_path / ".p.galhelpers.json").unlink()
+    os.mkfifo(tmp_path / ".p.galhelpers.json")
+    with pytest.raises(UserError, match=r"p\.csv is something else"):
+        predict_images(network, folder, tmp_path / "p.csv", progress=False)
+
+
 def test_two_formats_share_their_lists_and_say_so(network, folder, tmp_path, capsys):
     for suffix in (".parquet", ".csv", ".parquet"):
         predict_images(network, folder, tmp_path / f"p{suffix}", progress=False)
