@@ -26,6 +26,7 @@ _EXTENSIONS = 100  # looked at in one file
 _HEADER = 1_000_000  # bytes; the largest headers that surveys write have a tenth of that
 # Light that is free of noise is shown down to a thousandth of its brightest parts.
 _DEEPEST = 1000
+_GAPS = 0.01  # share of pixels without a value that nobody needs to hear of
 _SAMPLE = 1_000_000  # pixels from which sky and noise are measured
 _STRIP = 500_000  # pixels that are stretched at a time, so that their floats take little memory
 
@@ -64,7 +65,8 @@ def fits_to_rgb(content: bytes) -> tuple[NDArray[np.uint8], str]:
     uint8 array (height, width, 3), and a note on what was done
         RGB, row 0 at the top: FITS counts rows from the bottom. One band becomes grey. Three bands
         are red, green and blue in the order of the file, or by wavelength where the header names
-        the filters (``BANDS``, ``BAND0``, or the names of the extensions).
+        the filters (``BANDS``, ``BAND0``, or the names of the extensions). Three bands of 8
+        bits are a picture that somebody stretched already.
 
     Raises
     ------
@@ -87,7 +89,11 @@ def fits_to_rgb(content: bytes) -> tuple[NDArray[np.uint8], str]:
             wavelengths = [_BLUE_TO_RED.find(letter) for letter in _filters(chosen)]
             if len(wavelengths) == len(bands):
                 bands = bands[np.argsort(wavelengths)[::-1]]
-            return _stretch(bands)[::-1], "FITS: light stretched as in pictures of SDSS"
+            if bands.dtype == np.uint8 and len(bands) == 3:
+                return bands.transpose(1, 2, 0)[::-1], "FITS in 8-bit colour: not stretched again"
+            missing = 1 - np.isfinite(bands).mean()
+            note = f"; {missing:.0%} of it has no value and became sky" if missing > _GAPS else ""
+            return _stretch(bands)[::-1], f"FITS: light stretched as in pictures of SDSS{note}"
 
 
 def _choose(hdus: Any) -> list[Any]:

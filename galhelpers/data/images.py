@@ -268,6 +268,7 @@ def _decode_content(content: bytes, size: int, crop: float) -> tuple[NDArray[np.
         if width * height > MAX_PIXELS:
             raise ImageError(f"has {width} x {height} px, more than {MAX_PIXELS:,} are refused")
         with in_turn(width * height):
+            several = _holds_several(image)
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size: a low-pass filter, which also
             # saves most of the work.
             least = math.ceil(_DRAFT_MARGIN * size / crop)
@@ -275,7 +276,18 @@ def _decode_content(content: bytes, size: int, crop: float) -> tuple[NDArray[np.
             # draft() rounds sizes up (425 px / 4 -> 107); its box is the exact frame.
             frame = shrunk[1][2:] if shrunk else (width, height)
             rgb, notes = _to_rgb(image, content)
-            return _reduce(rgb, frame, size, crop, notes, (width, height))
+            return _reduce(rgb, frame, size, crop, several + notes, (width, height))
+
+
+def _holds_several(image: Image.Image) -> list[str]:
+    """Note that a file has more pages or frames than the first, perhaps one for each filter."""
+    try:
+        image.seek(1)
+        several = ["the first of several pictures in the file is used"]
+    except Exception:  # none or a damaged one
+        several = []
+    image.seek(0)
+    return several
 
 
 def _reduce(

@@ -9,6 +9,7 @@ from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from galhelpers.data.fits_images import fits_to_rgb
 from galhelpers.data.image_files import ImageError
 from galhelpers.data.images import load_images, read_image
 from galhelpers.survey import linear_images, render, sample_galaxies
@@ -151,6 +152,20 @@ def test_pixels_without_a_value_become_sky():
     holed = picture(content(fits.PrimaryHDU(light)))
     assert holed[0, -6:].max() < 10
     assert np.abs(holed[0, 20:40] - picture(GOOD)[0, 20:40]).max() < 12
+
+
+def test_a_frame_that_is_half_empty_is_noted():
+    light = sky()
+    assert "%" not in fits_to_rgb(content(fits.PrimaryHDU(light)))[1]
+    light[: len(light) // 4] = np.nan
+    assert "25%" in fits_to_rgb(content(fits.PrimaryHDU(light)))[1]
+
+
+def test_a_picture_in_colour_is_not_stretched_again():
+    colours = np.random.default_rng(0).integers(0, 255, (3, 20, 30), dtype=np.uint8)
+    seen, note = fits_to_rgb(content(fits.PrimaryHDU(colours)))
+    assert np.array_equal(seen, colours.transpose(1, 2, 0)[::-1])
+    assert "not stretched" in note
 
 
 # What gives no picture ----------------------------------------------------------------------

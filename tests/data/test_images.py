@@ -317,6 +317,22 @@ def test_odd_formats_give_the_right_pixels_and_a_note(tmp_path):
         assert words in images.problems["reason"][i], name
 
 
+@pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])
+def test_the_first_of_several_pictures_in_a_file_is_noted(tmp_path, suffix):
+    """Of three filters as pages of one TIFF file only one is seen."""
+    pages = [Image.fromarray(noise) for noise in np.random.default_rng(0).integers(
+        0, 255, (3, 40, 40, 3), dtype=np.uint8)]  # fmt: skip
+    alone = save(tmp_path, f"one.{suffix}", pages[0])
+    several = tmp_path / f"three.{suffix}"
+    pages[0].save(several, save_all=True, append_images=pages[1:])
+    images = load_images([alone, several], 40, progress=False)
+    noted = images.problems.set_index("file")["reason"].str.contains("several")
+    assert noted.get(str(several))
+    assert not noted.get(str(alone), False)
+    if suffix == "tif":
+        assert np.array_equal(images.pixels[0], images.pixels[1])
+
+
 def test_sixteen_bit_colour_png_is_noted(tmp_path):
     import struct
     import zlib
