@@ -276,6 +276,9 @@ def _classify(checkpoint: "Checkpoint", rows: pd.DataFrame, bar: Any) -> pa.Tabl
         table["kind"] = [kind for kind, _ in words]
         table["reason"] = [public(reason) for _, reason in words]
         table.loc[~loaded.ok, "kind"] = "error"
+        unanswered = loaded.ok & table[checkpoint.columns].isna().any(axis=1)
+        table.loc[unanswered, "kind"] = "error"
+        table.loc[unanswered, "reason"] = "the network gives no finite number for it"
         table.loc[batch["path"] == "", "reason"] = "the table has no path in this row"
         tables.append(pa.Table.from_pandas(table, schema, preserve_index=False))
         if bar is not None:

@@ -110,19 +110,17 @@ class Checkpoint:
             n rows: ``class_name``, then float32 ``columns``. For ``classes`` the name is the most
             probable class. The largest of 37 answers to different questions means nothing: for
             ``fractions`` and ``votes`` of Galaxy Zoo 2 it is the five-class selection, ``""`` where
-            no class is agreed on or for another tree.
+            no class is agreed on or for another tree. A picture for which the network has no finite
+            answer has NaN and ``""``.
 
         Raises
         ------
         CheckpointError
-            When the network itself fails, or gives a number that is NaN or infinite, as one with
-            nonsensical weights may.
+            When the network itself fails, as one with nonsensical weights may.
         """
         self._check(pixels)
         try:
             numbers, names = self._answers(pixels)
-            if not np.isfinite(numbers).all():
-                raise ValueError("it gives NaN or infinity, as after a training that diverged")
             table = pd.DataFrame(numbers, columns=self.columns)
         except Exception as error:  # of the solver, of torch, of the posterior
             side = self.preprocessing["size"]
@@ -131,6 +129,8 @@ class Checkpoint:
                 f"{public(error, 300).rstrip('.')}."
             ) from error
         table.insert(0, "class_name", names)
+        broken = ~np.isfinite(numbers).all(axis=1)
+        table.loc[broken, "class_name"], table.loc[broken, self.columns] = "", np.nan
         return table
 
     def _answers(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -279,7 +279,12 @@ def _load(path: Path, device: torch.device) -> Checkpoint:
         model.normalisation = pictures["mean"], pictures["std"]
     checkpoint = Checkpoint(model=model.to(device).eval(), **fields)
     side = checkpoint.preprocessing["size"]
-    checkpoint.classify(np.zeros((1, 3, side, side), np.uint8))
+    blank = checkpoint.classify(np.zeros((1, 3, side, side), np.uint8))
+    if blank[checkpoint.columns].isna().any(axis=None):
+        raise CheckpointError(
+            "its network answers a blank picture with NaN or infinity, as after a training that "
+            "diverged. Train it again with a lower learning rate."
+        )
     if about["format"] == WITHOUT_HASH:
         warnings.warn(
             f"{public(path.name)} was written by an earlier version of galhelpers, without a hash: "

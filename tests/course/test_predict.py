@@ -594,3 +594,34 @@ def test_the_exit_status_tells_whether_all_some_or_none_were_classified(
     assert f"Images: 2. Classified: {2 - bad}, in {out}." in said
     assert ("Unreadable: " in said) == bool(bad)
     assert out.with_suffix(".errors.csv").exists() == bool(bad)
+
+
+def test_a_picture_without_a_finite_answer_is_listed_and_stops_nothing(tmp_path):
+    arguments = {"outputs": 5, "widths": (4, 4, 4, 4)}
+    model = build("repaired_convnet", **arguments)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 4:  # no light stays no light, any light becomes infinite
+                parameter.mul_(1e30)
+    network = save_checkpoint(
+        tmp_path / "steep.safetensors",
+        model,
+        architecture="repaired_convnet",
+        arguments=arguments,
+        preprocessing={"size": 64, "crop": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3},
+        classes=FIVE_CLASSES,
+    )
+    checkpoint = load_checkpoint(network, torch.device("cpu"))
+    pixels = np.zeros((2, 3, 64, 64), np.uint8)
+    pixels[1] = 200
+    answers = checkpoint.classify(pixels)
+    assert answers["class_name"].tolist()[1] == ""
+    assert answers["class_name"][0] in FIVE_CLASSES
+    write_image(tmp_path / "images" / "bright.png", 0)
+    assert (
+        main(["predict", str(network), str(tmp_path / "images"), "--out", str(tmp_path / "p.csv")])
+        == 1
+    )
+    listed = pd.read_csv(tmp_path / "p.errors.csv")
+    assert listed["file"].tolist() == ["bright.png"]
+    assert "finite" in listed["reason"][0]
