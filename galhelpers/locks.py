@@ -10,6 +10,7 @@ computers do not see each other.
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,17 +44,24 @@ def only_one(path: str | Path, what: str, wait: bool = True) -> Iterator[None]:
     lock, holder = (path.with_name(f".{path.name}.lock{end}") for end in ("", ".holder"))
     only = filelock.FileLock(lock)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            only.acquire(timeout=1 if wait else 0)
-        except filelock.Timeout:
-            if not wait:
-                raise UserError(
-                    f"Another process ({_who(holder)}) {what}, in {short(path.parent)}. Wait "
-                    "until it has ended, stop it, or choose another --out."
-                ) from None
-            tqdm.write(f"waiting for another process that {what} ({_who(holder)})", file=sys.stderr)
-            only.acquire()
+        told = False
+        while not only.is_locked:
+            path.parent.mkdir(parents=True, exist_ok=True)  # also when it is deleted meanwhile
+            try:
+                only.acquire(timeout=1 if wait else 0)
+            except filelock.Timeout:
+                # filelock also waits where no file can ever be made.
+                with tempfile.TemporaryFile(dir=path.parent):
+                    pass
+                if not wait:
+                    raise UserError(
+                        f"Another process ({_who(holder)}) {what}, in {short(path.parent)}. Wait "
+                        "until it has ended, stop it, or choose another --out."
+                    ) from None
+                if not told:
+                    words = f"waiting for another process that {what} ({_who(holder)})"
+                    tqdm.write(words, file=sys.stderr)
+                told = True
     except OSError as error:
         raise UserError(
             f"Cannot write into {short(path.parent)}: {error.strerror}. Choose a folder that you "

@@ -1,5 +1,6 @@
 """Where the course keeps its files, how a file is written whole, and the error a user can mend."""
 
+import errno
 import hashlib
 import os
 import re
@@ -222,6 +223,9 @@ def atomic_write(path: str | Path, sync: bool = True) -> Iterator[Path]:
         hashes do without.
     """
     path = Path(path)
+    if path.is_dir():  # renaming would say so, too, but of the temporary file, and at the end
+        words = "a folder, where a file has to be written. Move it away"
+        raise IsADirectoryError(errno.EISDIR, words, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)

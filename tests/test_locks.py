@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,10 @@ def test_of_processes_that_start_together_one_works(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     assert done.stdout == "[1]\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a place where no file can be")
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_place_where_no_file_can_be_made_is_refused_and_not_waited_for(wait):
+    with pytest.raises(UserError, match="Cannot write"), only_one("/proc/x", "x", wait=wait):
+        pass

@@ -43,3 +43,11 @@ def test_names_that_every_system_can_keep():
     for name in ("", ".hidden", "-x", "a/b", "a\\b", "..", "a:b", "con", "NUL.jpg", "COM1", "a.",
                  "é", "a b", "x" * 151):  # fmt: skip
         assert not is_portable(name)
+
+
+def test_a_folder_where_a_file_has_to_be_written_is_named(tmp_path):
+    (tmp_path / "state.json").mkdir()
+    with pytest.raises(IsADirectoryError) as raised, atomic_write(tmp_path / "state.json"):
+        pass
+    assert raised.value.filename == str(tmp_path / "state.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]

@@ -19,6 +19,8 @@ from galhelpers.messages import public
 from galhelpers.paths import UserError, ensure_home
 from galhelpers.profiles import read_seed
 
+WHAT = "Look at the computer, get data, run the course, classify images."
+
 
 class Parser(argparse.ArgumentParser):
     """Report a wrong command as any other user error, with the options there are."""
@@ -125,7 +127,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     UserError
         For an unknown command or option.
     """
-    parser = Parser(prog="galhelpers", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = Parser(prog="galhelpers", description=WHAT, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"galhelpers {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 

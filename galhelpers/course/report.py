@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import jinja2
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from galhelpers.course.records import RecordError, Text, read_record
 from galhelpers.course.results import write_results
 from galhelpers.course.state import NotebookRun, State, executed
+from galhelpers.data.records import Text, read_record
 from galhelpers.messages import public
 from galhelpers.paths import atomic_write
 
@@ -50,7 +50,6 @@ class Words(BaseModel):
     alt: Text
 
 
-_WORDS = TypeAdapter(Words)
 _FIGURES = TypeAdapter(list[Annotated[str, Field(pattern=r"^[\w -]{1,200}$", strict=True)]])
 
 
@@ -83,17 +82,10 @@ def collect_pictures(out: Path) -> list[Picture]:
     """
     pictures = []
     for listing in sorted((out / "figures").glob("[!.]*.json")):
-        try:
-            names = read_record(listing, _FIGURES)
-        except RecordError:
-            continue
-        for name in names:
+        for name in read_record(listing, _FIGURES) or ():
             file = listing.with_suffix("") / f"{name}.png"
-            try:
-                words = read_record(file.with_suffix(".json"), _WORDS)
-            except RecordError:
-                continue
-            if file.is_file() and file.as_posix().isprintable():
+            words = read_record(file.with_suffix(".json"), Words)
+            if words and file.is_file() and file.as_posix().isprintable():
                 shown = file.relative_to(out).as_posix()
                 pictures.append(Picture(listing.stem, shown, words.caption, words.alt))
     return pictures

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from galhelpers.course.records import Fact, Number, RecordError, Text, read_record
+from galhelpers.data.records import Fact, Number, RecordError, Text, check_record
 from galhelpers.messages import public
 from galhelpers.paths import atomic_write
 
@@ -72,7 +72,7 @@ def collect_metrics(out: Path) -> list[dict[str, Any]]:
     # A leading dot has what a killed process left half written.
     for file in sorted((out / "metrics").glob("[!.]*.json")):
         try:
-            metrics = read_record(file, _METRICS)
+            metrics = check_record(file, _METRICS)
             rows += [metric.model_dump(exclude_unset=True) for metric in metrics]
         except RecordError as error:
             problem = f"{public(file.name, 200)} is damaged ({error}); run the notebook again"

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from galhelpers.course.dependencies import digest
-from galhelpers.course.records import Fact, RecordError, Text, read_record
+from galhelpers.data.records import Fact, RecordError, Text, check_record
 from galhelpers.paths import atomic_write, checksum, is_portable
 
 VERSIONS_OF = ("galhelpers", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "astropy")
@@ -88,7 +88,7 @@ class State:
         if not os.path.lexists(out / "state.json"):
             return state
         try:
-            rows = read_record(out / "state.json", _ROWS)
+            rows = check_record(out / "state.json", _ROWS)
         except RecordError as error:
             state.problem = f"state.json cannot be read ({error}); what it listed runs again."
             return state

@@ -21,6 +21,7 @@ _DAMAGED = (
     *(EOFError, RuntimeError),  # cut off; encrypted, or an unknown way of packing
     *(OverflowError, ValueError, LookupError, struct.error),  # times and names that no system knows
 )
+MARK = ".galhelpers"
 MOST_MEMBERS = 1_000_000
 MOST_FOLDERS = 20
 """Most files in an archive, and most folders in each other."""
@@ -33,6 +34,8 @@ _IMPOSSIBLE = (errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, er
 def new_folder(folder: Path) -> Iterator[Path]:
     """Give an empty hidden folder, which takes the place of ``folder`` if the block succeeds.
 
+    A file ``MARK`` in it says that we made it; nothing else is replaced.
+
     One process at a time may do this. What a killed one has left is removed.
     """
     target, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
@@ -41,7 +44,13 @@ def new_folder(folder: Path) -> Iterator[Path]:
     target.mkdir(parents=True)
     try:
         yield target
+        (target / MARK).touch()
         if folder.is_dir():
+            if any(folder.iterdir()) and not (folder / MARK).is_file():
+                raise FetchError(
+                    f"{short(folder)} was there before, with files that this command did not put "
+                    "there. They stay. Move the folder away and give the same command again."
+                )
             folder.replace(old)
         target.replace(folder)
     finally:
@@ -63,7 +72,7 @@ def unpack(
     most_bytes
         Most bytes that the archive may declare; by default 100 times its size and 100 MB.
     strip_top
-        Leave out the one top folder that all members lie in, where there is one.
+        Leave out the one folder that all members lie in, where there is one, and those below.
 
     Raises
     ------
@@ -82,11 +91,12 @@ def unpack(
                 with tarfile.open(archive) as tar:
                     _check(archive, map(_tar_member, tar), limit)
                     tar.extractall(target, filter="data")
-            inner = list(target.iterdir())
-            if strip_top and len(inner) == 1 and inner[0].is_dir():
-                for path in inner[0].iterdir():
+            shutil.rmtree(target / "__MACOSX", ignore_errors=True)  # what a Mac adds
+            while strip_top and len(inner := list(target.iterdir())) == 1 and inner[0].is_dir():
+                top = inner[0].rename(target / ".top")  # a member may have the same name
+                for path in list(top.iterdir()):
                     path.rename(target / path.name)
-                inner[0].rmdir()
+                top.rmdir()
     except FetchError:
         raise
     except (*_DAMAGED, OSError) as error:
@@ -95,6 +105,8 @@ def unpack(
             if error.errno not in _IMPOSSIBLE:
                 raise  # the disk, not the archive
             problem = error.strerror  # without the path of the hidden folder
+        elif isinstance(error, tarfile.ReadError) and "method" in str(error):
+            problem = "it is cut short, or of another kind"  # tarfile lists all kinds it knows
         raise FetchError(
             f"{short(archive)} should be an archive that can be unpacked: {public(problem)}. "
             "Delete it and give the same command again."

@@ -6,6 +6,7 @@ Hugging Face are asked through their own clients, with the user's own login.
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -246,10 +247,14 @@ def _mirror(entry: DatasetEntry, file: FileEntry) -> str:
 def _brought(slug: str, file: FileEntry, downloads: Path) -> Path | None:
     """Find a file that the user has put there, alone or in Kaggle's archive of all files."""
     places = (downloads, downloads.parent, downloads.parent.parent)
+    stem, suffix = map(re.escape, os.path.splitext(file.name))  # noqa: PTH122
+    # A browser that has a file of the name already writes "NAME (1).zip".
+    name = re.compile(rf"{stem}( ?\(\d+\))?{suffix}", re.I)
     for place in places:
-        if (place / file.name).is_file():
-            _check_kind(place / file.name, file, delete=False)
-            return place / file.name
+        for path in sorted(place.iterdir(), key=lambda path: (path.name != file.name, path.name)):
+            if name.fullmatch(path.name) and path.is_file():
+                _check_kind(path, file, delete=False)
+                return path
     for place in places:
         archive = place / f"{slug}.zip"
         if archive.is_file() and take(archive, file.name, downloads / file.name):

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from galhelpers.data.catalogs import FIVE_CLASSES
@@ -57,7 +56,9 @@ class Source(BaseModel):
 
     dataset: str | None = None
     files: list[SourceFile] = []
-    tables: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]] = []
+    tables: Annotated[
+        list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]], Field(max_length=50)
+    ] = []
     rows_in_catalog: int | None = None
     revision: str | None = None
     config: str | None = None
@@ -425,14 +426,14 @@ def read_tables(entry: DatasetEntry, root: Path) -> GalaxySet:
             f"{short(folder)} holds {public(source.dataset)!r}, expected {entry.name!r}."
         )
     try:
-        catalog = pd.read_parquet(folder / CATALOG)
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in source.tables}
-    except (FileNotFoundError, ValueError, pa.ArrowException) as error:
+        catalog = read_table(folder / CATALOG, texts=("file",))
+        check_columns(REQUIRED, catalog.columns, short(folder / CATALOG))
+        tables = {name: read_table(folder / f"{name}.parquet") for name in source.tables}
+        _check_catalog(catalog, folder / CATALOG)
+    except (FileNotFoundError, TableError) as error:
         raise ValueError(
-            f"{short(folder)} is damaged: a table is missing or broken. {again}"
+            f"{short(folder)} is damaged, a table is missing or broken: {public(error)} {again}"
         ) from error
-    check_columns(REQUIRED, catalog.columns, short(folder / CATALOG))
-    catalog["file"] = catalog["file"].fillna("").astype(str)
     rows = {CATALOG: len(catalog)} | {name: len(table) for name, table in tables.items()}
     odd = [name for name, found in rows.items() if found != n]
     if odd:
@@ -529,6 +530,23 @@ def _check_identifiers(ids: pd.Series, where: str) -> None:
             f"{where}: expected an identifier of its own for each galaxy, found {found} in line "
             f"{row + 2}, and {wrong.sum() - 1} more such rows."
         )
+
+
+def _check_catalog(catalog: pd.DataFrame, path: Path) -> None:
+    """Refuse a catalog that a data set cannot have, and take its positions as numbers."""
+    where = short(path)
+    _check_identifiers(catalog["id"], f"{where}, column id")
+    _beside(path, catalog["file"])
+    classes = numeric(catalog, ["class_id"], where)[:, 0]
+    wrong = ~np.isin(classes, range(-1, len(FIVE_CLASSES)))
+    if wrong.any():
+        raise TableError(
+            f"{where}: expected a class_id of -1 to {len(FIVE_CLASSES) - 1}, found "
+            f"{classes[wrong][0]:g} and {wrong.sum() - 1} more."
+        )
+    catalog["class_id"] = classes.astype(int)
+    for name, angles in _position(catalog).items():
+        catalog[name] = angles
 
 
 def _beside(table: Path, files: pd.Series) -> list[str]:

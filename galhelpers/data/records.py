@@ -1,4 +1,4 @@
-"""Small files that the course writes beside data: notes, indexes, lists of what failed.
+"""Small files that the course writes beside data and results: notes, indexes, lists, states.
 
 Such a file can be lost, cut short or edited. Then it counts as absent, and whoever reads it makes
 it again or says so: no damaged note may block what it is about.
@@ -7,24 +7,52 @@ it again or says so: no damaged note may block what it is about.
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel
+from pydantic import Field, TypeAdapter, ValidationError
 
+from galhelpers.messages import public
 from galhelpers.paths import atomic_write
 
 MOST_BYTES = 200_000_000
 """Most bytes of a note; a larger one is none of ours."""
 
-Record = TypeVar("Record", bound=BaseModel)
+Text = Annotated[str, Field(max_length=5000, strict=True)]
+Number = (
+    Annotated[int, Field(ge=-(2**63), le=2**63, strict=True)]
+    | Annotated[float, Field(allow_inf_nan=False, strict=True)]
+)
+Fact = Text | Number | Annotated[bool, Field(strict=True)] | None
+
+T = TypeVar("T")
 
 
-def read_record(path: Path, kind: type[Record]) -> Record | None:
-    """Read a JSON file that holds what ``kind`` describes; None where it is absent or damaged."""
-    content = _content(path)
+class RecordError(ValueError):
+    """A small file that cannot be used; the message says in a few words why."""
+
+
+def check_record(path: Path, kind: type[T] | TypeAdapter[T]) -> T:
+    """Read a JSON file and check that it holds what ``kind`` describes.
+
+    Raises
+    ------
+    RecordError
+        When it is missing, no file, too large, no JSON, or holds something else.
+    """
     try:
-        return None if content is None else kind.model_validate_json(content)
-    except ValueError:  # pydantic's error is one: no JSON, nested without end, other fields
+        known = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
+        return known.validate_json(_content(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "in it"
+        raise RecordError(public(f"{place}: {first['msg']}", 150)) from None
+
+
+def read_record(path: Path, kind: type[T] | TypeAdapter[T]) -> T | None:
+    """Read a JSON file as `check_record` does; None where it is absent or damaged."""
+    try:
+        return check_record(path, kind)
+    except RecordError:
         return None
 
 
@@ -33,8 +61,11 @@ def read_rows(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
 
     Of several rows with one name the last counts.
     """
-    text = (_content(path) or b"").decode("utf-8", "replace").replace("\0", "")
     rows: dict[str, list[str]] = {}
+    try:
+        text = _content(path).decode("utf-8", "replace").replace("\0", "")
+    except RecordError:
+        return rows
     lines = csv.reader(text.splitlines(keepends=True))
     while True:
         try:
@@ -54,12 +85,13 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]
         csv.writer(out).writerows([columns, *rows])
 
 
-def _content(path: Path) -> bytes | None:
-    """Give the bytes of a plain file of no more than ``MOST_BYTES``; None for anything else."""
+def _content(path: Path) -> bytes:
+    """Give the bytes of a plain file of no more than ``MOST_BYTES``."""
     try:
-        # A pipe of that name would keep us waiting.
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            return None
+        if not path.is_file():  # a pipe of that name would keep us waiting
+            raise RecordError("there is no such file")
+        if path.stat().st_size > MOST_BYTES:
+            raise RecordError(f"it is larger than {MOST_BYTES:,} bytes")
         return path.read_bytes()
-    except OSError:
-        return None
+    except OSError as error:
+        raise RecordError(str(error.strerror)) from None

@@ -26,6 +26,7 @@ from astropy.table import Table
 from galhelpers.messages import public
 from galhelpers.paths import short
 
+MOST_COLUMNS = 10_000
 MOST_BYTES = 1_000_000_000
 """Most bytes of a table's text, or of its columns in memory. Published ones have half of it."""
 
@@ -45,7 +46,7 @@ POSITION_COLUMNS = {
 }
 """Names, in lower case, that published tables give each column. The first that is there counts."""
 
-LOST_DIGITS = re.compile(r"\d\.?\d*[eE]\+?\d+")
+LOST_DIGITS = re.compile(r"\d\.?\d*[eE]\+?\d+|\d{17,}\.0*")
 """What a spreadsheet or a float makes of a number of 18 digits."""
 
 
@@ -106,6 +107,8 @@ def read_table(
     """
     path = Path(path)
     present = column_names(path)
+    if len(present) > MOST_COLUMNS:
+        raise _too_large(path, f"{len(present):,} columns")
     wanted = present if columns is None else list(dict.fromkeys(columns))
     check_columns(wanted, present, short(path))
     as_texts = {name for name in wanted if name.lower() in IDENTIFIERS} | set(texts)
@@ -150,11 +153,16 @@ def numeric(table: pd.DataFrame, columns: list[str], where: str) -> np.ndarray:
     TableError
         For words among the numbers; ``where`` names the file.
     """
-    try:
-        numbers = table[columns].apply(pd.to_numeric)
-        return numbers.to_numpy(np.float64, na_value=np.nan)
-    except (ValueError, TypeError) as error:
-        raise TableError(f"{where}: expected numbers, {public(error)}.") from error
+    numbers = np.empty((len(table), len(columns)))
+    for place, name in enumerate(columns):
+        try:
+            column = pd.to_numeric(table[name])
+            numbers[:, place] = column.to_numpy(np.float64, na_value=np.nan)
+        except (ValueError, TypeError) as error:
+            raise TableError(
+                f"{where}, column {public(name, 60)}: expected numbers, {public(error, 200)}."
+            ) from error
+    return numbers
 
 
 def check_columns(wanted: Iterable[str], present: Iterable[str], where: str) -> None:
@@ -200,7 +208,7 @@ def as_text(column: pd.Series, where: str) -> pd.Series:
     lost = text[text.str.fullmatch(LOST_DIGITS)]
     if len(lost):
         raise TableError(f"{where}: expected all digits of {lost.iloc[0]}. {advice}.")
-    return text
+    return text.str.replace(r"^(\d+)\.0*$", r"\1", regex=True)  # a whole number that was a float
 
 
 def degrees(column: pd.Series, hours: bool) -> np.ndarray:

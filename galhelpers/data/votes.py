@@ -24,6 +24,7 @@ from astropy.table import Table
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.manifest import load_manifest
 from galhelpers.data.tables import TableError, column_names, degrees, numeric, read_table
+from galhelpers.messages import public
 from galhelpers.paths import short
 from galhelpers.trees import CANDELS, DECALS, GZ1, GZ2, GZ2_SHORT, TREES, Tree
 
@@ -393,13 +394,13 @@ def weighted_votes(table: VoteTable) -> pd.DataFrame:
     TableError
         For a galaxy without a number of people.
     """
-    people = table.catalog["n_votes"].to_numpy(np.float64, na_value=np.nan)
-    wrong = ~((people > 0) & np.isfinite(people))
+    people = numeric(table.catalog, ["n_votes"], table.source["table"])[:, 0]
+    wrong = ~((people > 0) & (people <= _MOST_VOTES))
     if wrong.any():
         row = int(wrong.argmax())
         raise TableError(
-            f"{table.source['table']}: expected a number of volunteers above 0 for every galaxy, "
-            f"but {wrong.sum():,} of {len(wrong):,} have none, the first is "
+            f"{table.source['table']}: expected a number of volunteers above 0, at most "
+            f"{_MOST_VOTES:,.0f}, but {wrong.sum():,} of {len(wrong):,} galaxies have none: "
             f"{table.catalog['id'].iloc[row]} with {people[row]:g}. Leave such rows out."
         )
     fractions = table.tree.array(table.fractions)
@@ -504,6 +505,13 @@ def votes_of(galaxies: GalaxySet, tree: str | None = None) -> tuple[Tree, np.nda
         raise ValueError(_what_is_missing(galaxies, tree, list(there)))
     name = tree or next(iter(there))
     votes = np.asarray(TREES[name].array(_in_order(there[name], galaxies)), dtype=np.float64)
+    wrong = np.array(~((votes >= 0) & (votes <= _MOST_VOTES)).all(axis=1))
+    if wrong.any():
+        raise ValueError(
+            f"{galaxies.name}: expected 0 to {_MOST_VOTES:,.0f} votes for each answer, but "
+            f"{wrong.sum():,} of {len(wrong):,} galaxies have others, the first is "
+            f"{public(galaxies.catalog['id'].iloc[int(wrong.argmax())])}. Fetch the table again."
+        )
     return TREES[name], votes
 
 

@@ -167,3 +167,10 @@ def test_a_mistake_of_the_program_is_one_paragraph_with_its_place(capsys, monkey
     assert code == 1
     assert re.search(r"test_cli\.py, line \d+: KeyError", err)
     assert err.strip().isprintable()
+
+
+def test_help_is_there_also_where_python_drops_docstrings():
+    command = [sys.executable, "-OO", "-m", "galhelpers", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "classify images" in done.stdout

@@ -435,7 +435,10 @@ def test_the_simulated_survey_is_made_and_cited(world, capsys, tmp_path):
 
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("place", [".", "kaggle_galaxy_zoo"])
-def test_archives_that_a_browser_brought_need_no_login(world, capsys, tmp_path, place, whole):
+@pytest.mark.parametrize("suffix", [".zip", " (1).zip", ".ZIP"])
+def test_archives_that_a_browser_brought_need_no_login(
+    world, capsys, tmp_path, place, whole, suffix
+):
     folder = tmp_path / "data" / place
     folder.mkdir(parents=True)
     files = kaggle_files()
@@ -443,7 +446,7 @@ def test_archives_that_a_browser_brought_need_no_login(world, capsys, tmp_path, 
         (folder / f"{SLUG}.zip").write_bytes(zipped({f"all/{name}": files[name] for name in files}))
     else:
         for name, content in files.items():
-            (folder / name).write_bytes(content)
+            (folder / name.replace(".zip", suffix)).write_bytes(content)
     with pytest.raises(FileNotFoundError, match="galhelpers fetch kaggle_galaxy_zoo"):
         load_dataset("kaggle_galaxy_zoo")
     code, _, err = run(capsys, "kaggle_galaxy_zoo")

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from galhelpers.data import archives
-from galhelpers.data.archives import new_folder, unpack
+from galhelpers.data.archives import MARK, new_folder, unpack
 from galhelpers.data.downloads import FetchError
 
 FILES = {"top/a.txt": b"a" * 5000, "top/deep/b.txt": b"b"}
@@ -36,20 +36,38 @@ def pack(path, files, links=()):
 
 
 def content(folder):
-    files = (file for file in folder.rglob("*") if file.is_file())
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name != MARK)
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
 def test_it_takes_the_place_of_an_older_folder(tmp_path, name):
     archive = pack(tmp_path / name, FILES)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old.txt").write_bytes(b"old")
+    with new_folder(tmp_path / "out") as older:
+        (older / "old.txt").write_bytes(b"old")
     unpack(archive, tmp_path / "out")
     assert content(tmp_path / "out") == FILES
     unpack(archive, tmp_path / "out", strip_top=True)
     assert set(content(tmp_path / "out")) == {"a.txt", "deep/b.txt"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", name]
+
+
+def test_a_folder_that_somebody_else_has_filled_stays(tmp_path):
+    (tmp_path / "out").mkdir()
+    archive = pack(tmp_path / "x.zip", FILES)
+    unpack(archive, tmp_path / "out")  # an empty one is no loss
+    (tmp_path / "out" / MARK).unlink()
+    (tmp_path / "out" / "mine.txt").write_bytes(b"mine")
+    with pytest.raises(FetchError, match="out was there before"):
+        unpack(archive, tmp_path / "out")
+    assert content(tmp_path / "out") == FILES | {"mine.txt": b"mine"}
+
+
+@pytest.mark.parametrize("top", ["a/", "a/a/", "a/a/a/"])
+def test_one_folder_in_another_is_left_out_also_when_it_has_the_same_name(tmp_path, top):
+    files = {f"{top}1.jpg": b"x", f"__MACOSX/{top}._1.jpg": b"what a Mac adds"}
+    unpack(pack(tmp_path / "x.zip", files), tmp_path / "a", strip_top=True)
+    assert set(content(tmp_path / "a")) == {"1.jpg"}
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])

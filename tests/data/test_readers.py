@@ -281,3 +281,38 @@ def test_a_damaged_table_of_ours_is_named_with_what_to_do(written, tmp_path, nam
     (tmp_path / written.name / f"{name}.parquet").write_bytes(content)
     with pytest.raises(ValueError, match=r"broken.*galhelpers fetch galaxy_zoo_1"):
         load_dataset("galaxy_zoo_1", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("file", ["/etc/passwd", ""], "/etc/passwd"),
+        ("file", ["../../etc/passwd", ""], "etc/passwd"),
+        ("id", ["a", "a"], "'a' repeated"),
+        ("class_id", [9, 0], "-1 to 4, found 9"),
+        ("class_id", ["x", "0"], "class_id.*'x'"),
+    ],
+)
+def test_a_catalog_from_elsewhere_is_checked(written, tmp_path, column, values, words):
+    folder = shutil.copytree(written, tmp_path / written.name)
+    catalog = pd.read_parquet(folder / "catalog.parquet")
+    catalog.assign(**{column: values}).to_parquet(folder / "catalog.parquet")
+    with pytest.raises(ValueError, match=words):
+        load_dataset("galaxy_zoo_1", tmp_path)
+
+
+def test_a_page_of_a_table_of_ours_is_damaged(written, tmp_path):
+    folder = shutil.copytree(written, tmp_path / written.name)
+    content = bytearray((folder / "catalog.parquet").read_bytes())
+    content[4:60] = bytes(byte ^ 1 for byte in content[4:60])
+    (folder / "catalog.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match="galhelpers fetch galaxy_zoo_1"):
+        load_dataset("galaxy_zoo_1", tmp_path)
+
+
+def test_a_table_is_named_thousands_of_times(written, tmp_path):
+    folder = shutil.copytree(written, tmp_path / written.name)
+    record = {"tables": ["votes"] * 20_000, "rows_in_catalog": 2}
+    (folder / "source.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"source\.json is damaged"):
+        load_dataset("galaxy_zoo_1", tmp_path)

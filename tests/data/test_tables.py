@@ -9,7 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 
-from galhelpers.data.tables import TableError, column_names, degrees, read_positions, read_table
+from galhelpers.data.tables import (
+    TableError,
+    as_text,
+    column_names,
+    degrees,
+    numeric,
+    read_positions,
+    read_table,
+)
 
 OBJID = 587722981751193901  # a float would make it ...904
 FORMS = ["csv", "csv.gz", "fits", "fits.gz", "parquet"]
@@ -188,3 +196,22 @@ def test_degrees_of_odd_texts():
     expected = [-0.01, np.nan, np.nan, np.nan, 12.5]
     np.testing.assert_allclose(degrees(column, hours=False), expected)
     np.testing.assert_allclose(degrees(pd.Series([1.5, -2.0]), hours=True), [1.5, -2.0])
+
+
+def test_whole_numbers_with_a_point_are_identifiers_as_long_as_no_digit_is_lost():
+    ids = as_text(pd.Series(["100001.0", "12.", "1.5", "a.0"]), "x")
+    assert list(ids) == ["100001", "12", "1.5", "a.0"]
+    with pytest.raises(TableError, match="587722952767439450"):
+        as_text(pd.Series(["587722952767439450.0"]), "x")
+
+
+def test_words_among_numbers_are_named_with_their_column():
+    table = pd.DataFrame({"good": [1, 2], "bad": ["1", "1,5"]})
+    with pytest.raises(TableError, match=r"column bad.*1,5"):
+        numeric(table, ["good", "bad"], "x.csv")
+
+
+def test_a_table_with_very_many_columns_is_refused(tmp_path):
+    (tmp_path / "x.csv").write_text("id" + ",a" * 20_000 + "\n1" + ",2" * 20_000)
+    with pytest.raises(TableError, match="20,001 columns"):
+        read_table(tmp_path / "x.csv")

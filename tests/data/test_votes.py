@@ -416,3 +416,12 @@ def test_the_manifest_promises_votes_to_the_notebook_on_votes():
     for entry in load_manifest().datasets:
         assert entry.has_votes or "06_bayesian_votes" not in entry.notebooks, entry.name
         assert entry.has_fractions or not entry.has_votes, entry.name
+
+
+@pytest.mark.parametrize("votes", [-1.0, np.nan, np.inf, 1e300])
+def test_impossible_votes_on_disk_are_refused(votes):
+    catalog = pd.DataFrame({"id": ["a", "b"]})
+    table = pd.DataFrame(1.0, index=range(2), columns=GZ2.columns)
+    table.iloc[1, 3] = votes
+    with pytest.raises(ValueError, match=r"1 of 2 galaxies.*b"):
+        votes_of(GalaxySet("mine", catalog, tables={"votes_gz2": table}))
