@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from galhelpers.course.records import RecordError, read_record
+from galhelpers.data.records import read_record
 from galhelpers.messages import public
 from galhelpers.paths import UserError, atomic_write, checksum
 
@@ -80,10 +80,7 @@ class OwnFiles:
             path.unlink()
 
     def _read(self) -> dict[str, object]:
-        try:
-            return read_record(self.index, _MARKS)
-        except RecordError:
-            return {}
+        return read_record(self.index, _MARKS) or {}
 
 
 def _mark(path: Path) -> list[object]:
