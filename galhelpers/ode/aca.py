@@ -16,6 +16,7 @@ from torch import Tensor
 from galhelpers.messages import public
 from galhelpers.ode.function import (
     Function,
+    autocast_state,
     evaluate_first,
     parameters_of,
     refuse_batch_statistics,
@@ -92,21 +93,22 @@ def odeint_aca(
     search.memory = memory if tableau.adaptive else None
     search.first_step = first_step if tableau.adaptive else step_size
     search.stats.forward += 1
-    now, autocast = scalar(times[0], y0), _autocast_state(y0.device.type)
+    now = scalar(times[0], y0)
     if not torch.is_grad_enabled():
         # Tensors of inference mode do not tell when they are changed.
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(**autocast):
+        autocast = torch.autocast(**autocast_state(y0.device.type))
+        with torch.inference_mode(False), torch.no_grad(), autocast:
             place, value, _ = evaluate_first(func, now, y0)
             search.remember(value)
             return search.run(y0, times, (place, value), record=False)[0]
-    with torch.autocast(**autocast):
-        place, value, others = evaluate_first(func, now, y0, params, backward=mode == "graph")
+    place, value, others = evaluate_first(func, now, y0, params)
+    if mode != "graph":
+        place, value = place.detach(), value.detach()  # nobody goes back through this graph
     search.remember(value)
     search.watched = params + others
     params = list({id(p): p for p in search.watched if p.requires_grad}.values())  # each once
     if y0.requires_grad or params:
-        first = (place, value) if mode == "graph" else (y0.detach(), value.detach())
-        return _Aca.apply(search, times, first, y0, *params)
+        return _Aca.apply(search, times, (place, value), y0, *params)
     with torch.no_grad():
         return search.run(y0, times, (y0, value.detach()), record=False)[0]
 
@@ -120,7 +122,7 @@ class _Aca(torch.autograd.Function):
     ) -> Tensor:
         ctx.search, ctx.params = search, params
         ctx.versions = [p._version for p in search.watched]
-        ctx.autocast = _autocast_state(y0.device.type)
+        ctx.autocast = autocast_state(y0.device.type)
         with torch.autocast(**ctx.autocast):
             result, ctx.steps, states = search.run(y0, times, first, record=True)
         # Autograd keeps the states: it notices when somebody changes one of them in place.
@@ -156,20 +158,6 @@ class _Aca(torch.autograd.Function):
         return None, None, None, slope + grad[0], *totals
 
 
-def _autocast_state(device: str) -> dict[str, Any]:
-    """Describe the caller's autocast; without its cache.
-
-    The cache keeps low-precision copies of weights. In older versions of torch one that was made
-    while nothing is recorded stands in for the weight later, where its gradient is wanted.
-    """
-    return {
-        "device_type": device,
-        "enabled": torch.is_autocast_enabled(device),
-        "dtype": torch.get_autocast_dtype(device),
-        "cache_enabled": False,
-    }
-
-
 def checked_state(y0: Tensor) -> Tensor:
     """Check a state, and turn half precision into single.
 
@@ -182,16 +170,18 @@ def checked_state(y0: Tensor) -> Tensor:
         raise ValueError(
             f"Expected y0 as a dense tensor of floating-point numbers, got {y0.dtype}, {y0.layout}."
         )
+    if y0.is_inference() and not torch.is_inference_mode_enabled():
+        y0 = y0.clone()  # else no gradient can be taken of what is computed from it
     return y0.float() if torch.finfo(y0.dtype).bits < 32 else y0
 
 
 def _check_control(rtol: float, atol: float, first_step: float | None, max_steps: int) -> None:
     numbers = all(isinstance(value, int | float | np.number) for value in (rtol, atol))
     if not (numbers and 0 <= rtol < math.inf and 0 < atol < math.inf):
-        raise ValueError(f"Expected numbers rtol >= 0 and atol > 0, got {rtol} and {atol}.")
+        raise ValueError(f"Expected numbers rtol >= 0 and atol > 0, got {rtol!r} and {atol!r}.")
     if first_step is not None and not 0 < first_step < math.inf:
         raise ValueError(f"Expected first_step > 0, a length, got {first_step}.")
-    if max_steps < 1:
+    if not (isinstance(max_steps, int | float) and max_steps >= 1):
         raise ValueError(f"Expected max_steps of at least 1, got {max_steps}.")
 
 

@@ -6,12 +6,11 @@ evaluation, which costs nothing more.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 
 Function = Callable[[Tensor, Tensor], Tensor]
 
@@ -51,7 +50,6 @@ def evaluate_first(
     t: Tensor,
     y: Tensor,
     known: Sequence[Tensor] | None = None,
-    backward: bool = False,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Evaluate the function for the first time, on a copy of the state, and watch what it does.
 
@@ -61,8 +59,6 @@ def evaluate_first(
         As in :func:`evaluate`.
     known
         Parameters of the function. When given, a graph is recorded that begins at the state.
-    backward
-        Whether somebody will go back through that graph; else it keeps no tensors.
 
     Returns
     -------
@@ -83,8 +79,7 @@ def evaluate_first(
     if known is None:
         value = evaluate(func, t, y.clone())
     else:
-        keep = nullcontext() if backward else saved_tensors_hooks(lambda _: None, lambda kept: kept)
-        with torch.enable_grad(), keep:
+        with torch.enable_grad(), torch.autocast(**autocast_state(y.device.type)):
             place = y.detach().requires_grad_()
             start = place.clone()
             value = evaluate(func, t, start)
@@ -102,10 +97,24 @@ def evaluate_first(
     return place, value, found
 
 
+def autocast_state(device: str) -> dict[str, Any]:
+    """Describe the caller's autocast; without its cache.
+
+    The cache keeps low-precision copies of weights. In older versions of torch one that was made
+    while nothing is recorded stands in for the weight later, where its gradient is wanted.
+    """
+    return {
+        "device_type": device,
+        "enabled": torch.is_autocast_enabled(device),
+        "dtype": torch.get_autocast_dtype(device),
+        "cache_enabled": False,
+    }
+
+
 def refuse_batch_statistics(func: Function) -> None:
     """Raise ValueError for layers in training mode that draw, or learn from each evaluation."""
     module = _module_of(func)
-    for name, layer in module.named_modules() if module else ():
+    for name, layer in () if module is None else module.named_modules():
         draws = isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0
         if layer.training and (draws or isinstance(layer, nn.modules.batchnorm._BatchNorm)):
             raise ValueError(
@@ -209,8 +218,8 @@ def _module_of(func: Function) -> nn.Module | None:
 def _state(func: Function, device: torch.device) -> Tensor:
     """Give what changes when a function draws random numbers, or writes into its buffers."""
     module = _module_of(func)
-    buffers = [version(buffer) for buffer in module.buffers()] if module else []
-    states = [torch.get_rng_state(), torch.tensor(buffers)]
+    buffers = [] if module is None else [version(buffer) for buffer in module.buffers()]
+    states = [torch.get_rng_state(), torch.tensor(buffers, device="cpu")]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
     return torch.cat(states)

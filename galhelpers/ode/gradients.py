@@ -128,7 +128,8 @@ def odeint(
     import torchdiffeq
 
     y0 = checked_state(y0)
-    times_of(t.detach() if isinstance(t, Tensor) else t)  # torchdiffeq has gradients by them
+    checked = times_of(t.detach() if isinstance(t, Tensor) else t)
+    given = t if isinstance(t, Tensor) else checked  # torchdiffeq has gradients by a tensor
     refuse_batch_statistics(func)
     if not tableau.adaptive:
         options["options"] = {"step_size": step_size} | (options.get("options") or {})
@@ -140,7 +141,7 @@ def odeint(
     else:
         counted = _Counted(func, stats or Statistics())
     solve = torchdiffeq.odeint if gradient == "direct" else torchdiffeq.odeint_adjoint
-    times = torch.as_tensor(t, dtype=y0.dtype, device=y0.device)
+    times = torch.as_tensor(given, dtype=y0.dtype, device=y0.device)
     try:
         result = solve(counted, y0, times, method=method, rtol=rtol, atol=atol, **options)
     except AssertionError as error:  # its way to say that it cannot go on
@@ -182,6 +183,7 @@ class _Counted(nn.Module):
             self.stats.backward += 1
         else:
             self.stats.forward += 1
+        t = t.clone()  # torchdiffeq goes on with its own
         if self.seen:
             return evaluate(self.func, t, y)
         self.seen = True

@@ -283,7 +283,8 @@ class Search:
         size, speed = torch.stack([_rms(y / allowed), _rms(slope / allowed)]).tolist()
         if not math.isfinite(speed):
             raise self._error("The function gave NaN or infinity", t, None, y)
-        trial = 1e-6 if min(size, speed) < 1e-5 else 0.01 * size / speed
+        # Not so short that a long span, such as one in seconds, has no number for its end.
+        trial = max(1e-6, 1e-9 * span) if min(size, speed) < 1e-5 else 0.01 * size / speed
         trial = min(trial, span)
         place = torch.add(y, slope, alpha=direction * trial)
         other = self._stage(t + direction * trial, place)[1]
@@ -367,4 +368,4 @@ def _rms(x: Tensor) -> Tensor:
 
 def scalar(t: float, like: Tensor) -> Tensor:
     """Make a time a tensor: on the CPU, where it works as a plain number on any device."""
-    return torch.tensor(t, dtype=like.dtype)
+    return torch.tensor(t, dtype=like.dtype, device="cpu")

@@ -517,3 +517,87 @@ def test_gradients_between_steps_are_those_of_finite_differences(method, inner, 
                 ends.append(total(*pair).item())
             expected = (ends[0] - ends[1]) / (2 * shift)
             assert (slope * direction).sum().item() == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+# What users of torchdiffeq bring -----------------------------------------------------------------
+
+
+class _Trace(nn.Module):
+    """A continuous normalising flow: its function takes derivatives itself."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+
+    def forward(self, t, states):
+        z = states[0]
+        with torch.set_grad_enabled(True):
+            z.requires_grad_(True)
+            slope = self.net(z)
+            rows = [
+                torch.autograd.grad(slope[:, i].sum(), z, create_graph=True)[0][:, i]
+                for i in range(2)
+            ]
+        return slope, -sum(rows)[:, None]
+
+
+@pytest.mark.parametrize("way", [{"mode": "steps"}, {"mode": "graph"}, {"gradient": "adjoint"}])
+def test_a_function_may_take_derivatives_itself(way):
+    flow, z = _Trace(), torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+
+    def by_state(**options):
+        ends = odeint(
+            flow, (z, torch.zeros(3, 1, dtype=z.dtype)), [0.0, 1.0], rtol=1e-8, atol=1e-8, **options
+        )
+        return torch.autograd.grad(ends[0][-1].square().sum() + ends[1][-1].sum(), z)[0]
+
+    torch.testing.assert_close(by_state(**way), by_state(gradient="direct"), rtol=0, atol=1e-4)
+
+
+def test_a_compiled_module_is_a_function():
+    func = torch.compile(Of(lambda self, t, y: self.rate * y), backend="eager")  # bool() fails
+    odeint(func, torch.ones(1, 2), SPAN).sum().backward()
+    assert func._orig_mod.rate.grad is not None
+
+
+def test_a_preferred_device_does_not_move_what_belongs_to_the_cpu():
+    net = nn.Linear(2, 2)
+    with torch.device("meta"):
+        ends = odeint(lambda t, y: t * net(y), torch.ones(1, 2, device="cpu"), (0, 1), params=())
+    assert ends.isfinite().all()
+
+
+def test_features_made_in_inference_mode_can_start_a_training():
+    with torch.inference_mode():
+        features = torch.ones(1, 2)
+    net = nn.Linear(2, 2)
+    odeint(lambda t, y: net(y), features, (0, 1), params=list(net.parameters())).sum().backward()
+    assert net.weight.grad is not None
+
+
+def test_the_adjoint_works_under_autocast_whose_cache_holds_the_weights():
+    func = Of(lambda self, t, y: self.layer(y), layer=nn.Linear(2, 2))
+    with torch.autocast("cpu", torch.bfloat16):
+        func(torch.tensor(0.0), torch.ones(1, 2))
+        odeint(func, torch.ones(1, 2), SPAN, gradient="adjoint").sum().backward()
+    assert func.layer.weight.grad is not None
+
+
+def test_a_span_in_seconds_has_an_end():
+    age = 4e17  # of the universe
+    ends = odeint(lambda t, y: -y / age, torch.ones(1), (0, age), rtol=1e-5, params=())
+    assert ends[-1].item() == pytest.approx(0.3679, abs=2e-3)
+
+
+@pytest.mark.parametrize("t", [["0", "1"], {0.0: "a", 1.0: "b"}, (n for n in (0, 1))])
+def test_times_are_numbers_in_any_sequence_for_torchdiffeq_too(t):
+    assert odeint(lambda t, y: -y, torch.ones(1), t, gradient="direct").shape == (2, 1)
+
+
+def test_a_time_that_the_function_changes_is_not_the_solvers():
+    def slope(t, y):
+        return -y * t.mul_(0).add_(1)
+
+    ends = odeint(slope, torch.ones(1), (0, 1), gradient="direct", rtol=1e-6, atol=1e-6)
+    assert ends[-1].item() == pytest.approx(0.3679, abs=1e-3)
