@@ -147,7 +147,8 @@ class Exercise:
         ``"03.2"``, a heading, and a self-contained question. It is given as markdown, and read
         as plain text, to be printed.
     stub
-        Source the learner starts from. It may hold faulty published code to repair.
+        Source the learner starts from: faulty published code to repair, or, as a default, the head
+        of ``reference`` and its docstring.
     hints
         Steps from a nudge to nearly the solution.
     reference
@@ -163,16 +164,20 @@ class Exercise:
     id: str
     title: str
     question: str
-    stub: str
     hints: tuple[str, ...]
     reference: Callable[..., Any]
     diagnose: Callable[[Answer], str | None]
     lesson: str
+    stub: str = ""
     seconds: float = 20.0
     _hinted: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._markdown, self.question = self.question, plain(self.question)
+        if not self.stub:
+            inputs = inspect.signature(self.reference).parameters.values()
+            head = ", ".join(str(one.replace(annotation=one.empty)) for one in inputs)
+            self.stub = f'def {self.name}({head}):\n    """{self.reference.__doc__}"""\n    ...'
         _BY_NAME.setdefault(self.name, self.id)
 
     @property

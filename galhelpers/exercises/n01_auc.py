@@ -174,9 +174,6 @@ AUC = Exercise(
         "counts half. A galaxy that could not be measured is NaN: leave it out, on both sides (at "
         "least one is measured on each). Real `[1, 2]` and simulated `[2, 3]` give 0.875."
     ),
-    stub='''def auc(real, simulated):
-    """Chance that a simulated galaxy has a larger value than a real one, ties counted half."""
-    ...''',
     hints=(
         "Two loops over both arrays will do: add 1 for larger and 0.5 for equal, then divide by "
         "the number of pairs.",

@@ -290,9 +290,6 @@ SPLIT = Exercise(
         "neighbours, and the splits of any two seeds are independent: of the test galaxies of "
         "one, a fifth are test galaxies of the other."
     ),
-    stub='''def part_of(galaxy_id, seed):
-    """Part of a galaxy: "test" for one in five, else "train"."""
-    ...''',
     hints=(
         "A good hash function turns any text into bits that look random, and are always the same.",
         "hashlib has several: `hashlib.blake2b(text.encode(), digest_size=8).digest()`. Put the "

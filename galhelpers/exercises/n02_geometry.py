@@ -101,9 +101,6 @@ CROP = Exercise(
         "or above and below, differs by one pixel at most. For example, `crop_box(100, 0.5)` is "
         "`(25, 25, 75, 75)`."
     ),
-    stub='''def crop_box(width_px, fraction):
-    """Left, upper, right and lower edge of the central crop, in pixels."""
-    ...''',
     hints=(
         "Draw it: how many pixels are kept, and how many are cut away altogether?",
         "What is cut away is shared equally between left and right.",
@@ -123,64 +120,36 @@ def frame_in_r90(pixel_scale: float, petro_r90: float, width: int = 424) -> floa
 
 
 FRAME_MISTAKES: Mistakes = {
-    "width ignored": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90),
-        "That is the answer for 424 px. The width is an argument, with a default",
-    ),
-    "inverted": (
-        lambda scale, r90, width=424: 1 / frame_in_r90(scale, r90, width),
-        "Is the frame smaller than its galaxy?",
-    ),
-    "diameter": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) / 2,
+    "width ignored": (lambda scale, r90, width=424: frame_in_r90(scale, r90),
+        "That is the answer for 424 px. The width is an argument, with a default"),
+    "inverted": (lambda scale, r90, width=424: 1 / frame_in_r90(scale, r90, width),
+        "Is the frame smaller than its galaxy?"),
+    "diameter": (lambda scale, r90, width=424: frame_in_r90(scale, r90, width) / 2,
         "That is off by a factor 2. R90 is a radius and the unit that was asked for; and the "
-        "whole width counts",
-    ),
-    "twice": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) * 2,
-        "That is off by a factor 2. R90 is the unit that was asked for",
-    ),
-    "no pixel scale": (
-        lambda scale, r90, width=424: width / r90,
-        "You divide pixels by arcsec. How many arcsec wide is the frame?",
-    ),
-    "scale divided": (
-        lambda scale, r90, width=424: width / scale / r90,
-        "Pixels divided by arcsec per pixel are no arcsec. How many arcsec wide is the frame?",
-    ),
-    "no R90": (
-        lambda scale, r90, width=424: width * scale,
-        "That is the side in arcsec. How many times does R90 fit into it?",
-    ),
-    "R90 in pixels": (
-        lambda scale, r90, width=424: r90 / scale,
-        "That is R90 in pixels. How many times does it fit into the frame?",
-    ),
-    "multiplied": (
-        lambda scale, r90, width=424: width * scale * r90,
-        "Its unit is arcsec times arcsec. Write down the unit of every quantity you use",
-    ),
-    "swapped": (
-        lambda scale, r90, width=424: width * r90 / scale,
-        "Which of the first two inputs is the pixel scale?",
-    ),
-    "one frame": (
-        lambda scale, r90, width=424: 8.48,
-        "8.48 is Galaxy Zoo 2's own framing; another pixel scale gives another",
-    ),
-    "whole": (
-        lambda scale, r90, width=424: width * scale // r90,
-        "You cut off what is behind the point. Is // the division you want?",
-    ),
-    "diagonal": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) * 2**0.5,
-        "That is the diagonal of the frame. Its side was asked for",
-    ),
-    "area": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) ** 2,
-        "That is an area, in units of R90 squared. The side was asked for",
-    ),
-}
+        "whole width counts"),
+    "twice": (lambda scale, r90, width=424: frame_in_r90(scale, r90, width) * 2,
+        "That is off by a factor 2. R90 is the unit that was asked for"),
+    "no pixel scale": (lambda scale, r90, width=424: width / r90,
+        "You divide pixels by arcsec. How many arcsec wide is the frame?"),
+    "scale divided": (lambda scale, r90, width=424: width / scale / r90,
+        "Pixels divided by arcsec per pixel are no arcsec. How many arcsec wide is the frame?"),
+    "no R90": (lambda scale, r90, width=424: width * scale,
+        "That is the side in arcsec. How many times does R90 fit into it?"),
+    "R90 in pixels": (lambda scale, r90, width=424: r90 / scale,
+        "That is R90 in pixels. How many times does it fit into the frame?"),
+    "multiplied": (lambda scale, r90, width=424: width * scale * r90,
+        "Its unit is arcsec times arcsec. Write down the unit of every quantity you use"),
+    "swapped": (lambda scale, r90, width=424: width * r90 / scale,
+        "Which of the first two inputs is the pixel scale?"),
+    "one frame": (lambda scale, r90, width=424: 8.48,
+        "8.48 is Galaxy Zoo 2's own framing; another pixel scale gives another"),
+    "whole": (lambda scale, r90, width=424: width * scale // r90,
+        "You cut off what is behind the point. Is // the division you want?"),
+    "diagonal": (lambda scale, r90, width=424: frame_in_r90(scale, r90, width) * 2**0.5,
+        "That is the diagonal of the frame. Its side was asked for"),
+    "area": (lambda scale, r90, width=424: frame_in_r90(scale, r90, width) ** 2,
+        "That is an area, in units of R90 squared. The side was asked for"),
+}  # fmt: skip
 
 
 def _check_frame(ask: Answer) -> str | None:
@@ -214,9 +183,6 @@ FRAME = Exercise(
         "units of R90, not rounded. For R90 = 8 arcsec, `frame_in_r90(0.4, 8)` is 21.2, more than "
         "twice Galaxy Zoo 2's, and `frame_in_r90(0.1, 8)` is 5.3."
     ),
-    stub='''def frame_in_r90(pixel_scale, petro_r90, width=424):
-    """Side of the frame in units of R90."""
-    ...''',
     hints=(
         "How many arcsec of sky does the frame span from left to right?",
         "'In units of R90' means: how many times does R90 fit into it?",
@@ -231,7 +197,7 @@ FRAME = Exercise(
 
 
 def rotation_matrix(angle_deg: float, flip: bool) -> np.ndarray:
-    """Matrix that mirrors left and right if ``flip``, then rotates; shape (2, 2)."""
+    """Matrix that mirrors left and right if flip, then rotates; shape (2, 2)."""
     cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     mirror = np.diag([-1.0 if flip else 1.0, 1.0])
     return np.array([[cos, -sin], [sin, cos]]) @ mirror
@@ -250,59 +216,37 @@ def _mirrored(before: np.ndarray | None, after: np.ndarray | None) -> Callable[.
 _X, _Y = np.diag([-1.0, 1.0]), np.diag([1.0, -1.0])
 ROTATION_MISTAKES: Mistakes = {
     "mirrored last": (_mirrored(None, _X), "Which comes first, the mirror or the turn?"),
-    "up and down": (
-        _mirrored(_Y, None),
-        "You mirror above and below. Left and right was asked for: which coordinate changes sign?",
-    ),
-    "up and down, last": (
-        _mirrored(None, _Y),
-        "You mirror above and below, and after turning. Left and right, and first, was asked for",
-    ),
-    "x and y": (
-        _mirrored(np.array([[0.0, 1.0], [1.0, 0.0]]), None),
-        "You exchange x and y. The mirror asked for changes the sign of x",
-    ),
-    "half turn": (
-        lambda angle, flip: rotation_matrix(angle + 180 * bool(flip), False),
+    "up and down": (_mirrored(_Y, None),
+        "You mirror above and below. Left and right was asked for: which coordinate changes sign?"),
+    "up and down, last": (_mirrored(None, _Y),
+        "You mirror above and below, and after turning. Left and right, and first, was asked for"),
+    "x and y": (_mirrored(np.array([[0.0, 1.0], [1.0, 0.0]]), None),
+        "You exchange x and y. The mirror asked for changes the sign of x"),
+    "half turn": (lambda angle, flip: rotation_matrix(angle + 180 * bool(flip), False),
         "The determinant is +1, that of a rotation. A mirror image cannot be had by turning: how "
-        "many axes may change sign?",
-    ),
-    "no flip": (
-        lambda angle, flip: rotation_matrix(angle, False),
-        "Your matrix is the same with and without flip",
-    ),
-    "always": (
-        lambda angle, flip: rotation_matrix(angle, True),
-        "Your matrix is the same with and without flip",
-    ),
-    "reversed": (
-        lambda angle, flip: rotation_matrix(angle, not flip),
-        "You mirror when flip is false",
-    ),
+        "many axes may change sign?"),
+    "no flip": (lambda angle, flip: rotation_matrix(angle, False),
+        "Your matrix is the same with and without flip"),
+    "always": (lambda angle, flip: rotation_matrix(angle, True),
+        "Your matrix is the same with and without flip"),
+    "reversed": (lambda angle, flip: rotation_matrix(angle, not flip),
+        "You mirror when flip is false"),
     "clockwise": (lambda angle, flip: rotation_matrix(-angle, flip), "In which sense do you turn?"),
-    "transposed": (
-        lambda angle, flip: rotation_matrix(angle, flip).T,
-        "Your matrix is transposed: in which sense does it turn a column (x, y)?",
-    ),
-    "radians": (
-        lambda angle, flip: rotation_matrix(np.degrees(angle), flip),
-        "In which unit is the angle given, and which unit does np.cos expect?",
-    ),
+    "transposed": (lambda angle, flip: rotation_matrix(angle, flip).T,
+        "Your matrix is transposed: in which sense does it turn a column (x, y)?"),
+    "radians": (lambda angle, flip: rotation_matrix(np.degrees(angle), flip),
+        "In which unit is the angle given, and which unit does np.cos expect?"),
     "both sines positive": (
         lambda angle, flip: (
             (rotation_matrix(angle, False) * [[1, -1], [1, 1]]) @ (_X if flip else np.eye(2))
         ),
-        "Where does north, (0, 1), go? One of the two sines has the wrong sign",
-    ),
+        "Where does north, (0, 1), go? One of the two sines has the wrong sign"),
     "sine and cosine swapped": (
         lambda angle, flip: rotation_matrix(90 - angle, False) @ (_X if flip else np.eye(2)),
-        "Sine and cosine have changed places",
-    ),
-    "whole degrees": (
-        lambda angle, flip: rotation_matrix(int(angle), flip),
-        "You cut the angle to whole degrees",
-    ),
-}
+        "Sine and cosine have changed places"),
+    "whole degrees": (lambda angle, flip: rotation_matrix(int(angle), flip),
+        "You cut the angle to whole degrees"),
+}  # fmt: skip
 
 
 def _check_rotation(ask: Answer) -> str | None:
@@ -355,9 +299,6 @@ ROTATION = Exercise(
         "up). Return the matrix that does both to a column vector `(x, y)`, shape `(2, 2)`: "
         "`rotation_matrix(90, False)` is `[[0, -1], [1, 0]]`."
     ),
-    stub='''def rotation_matrix(angle_deg, flip):
-    """Matrix that mirrors left and right if flip, then rotates; shape (2, 2)."""
-    ...''',
     hints=(
         "Where does (1, 0) go for 90 degrees, and where does (0, 1)? Those are the two columns.",
         "A rotation is [[cos, -sin], [sin, cos]], with the angle in radians.",

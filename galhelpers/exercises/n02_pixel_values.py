@@ -65,116 +65,71 @@ _EVERYTHING = _of(lambda images, is_train: images)
 _LEAK = "What would the test images tell the model, before it is tested on them?"
 STATISTICS_MISTAKES: Mistakes = {
     "with the test images": (_EVERYTHING, f"These are the statistics of all images. {_LEAK}"),
-    "mean with the test images": (
-        _one_of(0, _EVERYTHING),
-        f"Your mean is that of all images. {_LEAK}",
-    ),
-    "deviation with the test images": (
-        _one_of(1, _EVERYTHING),
-        f"Your deviation is that of all images. {_LEAK}",
-    ),
-    "the test images": (
-        _of(lambda images, is_train: images[~is_train]),
-        "These are the statistics of the test images alone. Which does True stand for?",
-    ),
-    "first images": (
-        _of(lambda images, is_train: images[: is_train.sum()]),
-        "You take the first images, as many as there are for training. is_train says which ones",
-    ),
-    "whole numbers as an index": (
-        _of(lambda images, is_train: images[is_train.astype(int)]),
+    "mean with the test images": (_one_of(0, _EVERYTHING),
+        f"Your mean is that of all images. {_LEAK}"),
+    "deviation with the test images": (_one_of(1, _EVERYTHING),
+        f"Your deviation is that of all images. {_LEAK}"),
+    "the test images": (_of(lambda images, is_train: images[~is_train]),
+        "These are the statistics of the test images alone. Which does True stand for?"),
+    "first images": (_of(lambda images, is_train: images[: is_train.sum()]),
+        "You take the first images, as many as there are for training. is_train says which ones"),
+    "whole numbers as an index": (_of(lambda images, is_train: images[is_train.astype(int)]),
         "An index of whole numbers 0 and 1 picks images 0 and 1, again and again. Use it as "
-        "booleans",
-    ),
-    "test images black": (
-        _of(lambda images, is_train: images * is_train[:, None, None, None]),
-        "Test images multiplied by 0 still count, as black ones. Leave them out",
-    ),
-    "variance": (
-        _unlike(std=lambda train: train.var(axis=(0, 2, 3))),
-        "Your deviations are variances. Which is the root of the other?",
-    ),
-    "root mean square": (
-        _unlike(std=lambda train: (train**2).mean(axis=(0, 2, 3)) ** 0.5),
-        "A deviation is measured from the mean, not from 0",
-    ),
-    "255 twice": (
-        _unlike(std=lambda train: train.std(axis=(0, 2, 3)) / 255),
-        "Your deviations were divided by 255 twice",
-    ),
-    "deviation 0 to 255": (
-        _unlike(std=lambda train: 255 * train.std(axis=(0, 2, 3))),
-        "The means are on the scale 0 to 1, the deviations on 0 to 255",
-    ),
+        "booleans"),
+    "test images black": (_of(lambda images, is_train: images * is_train[:, None, None, None]),
+        "Test images multiplied by 0 still count, as black ones. Leave them out"),
+    "variance": (_unlike(std=lambda train: train.var(axis=(0, 2, 3))),
+        "Your deviations are variances. Which is the root of the other?"),
+    "root mean square": (_unlike(std=lambda train: (train**2).mean(axis=(0, 2, 3)) ** 0.5),
+        "A deviation is measured from the mean, not from 0"),
+    "255 twice": (_unlike(std=lambda train: train.std(axis=(0, 2, 3)) / 255),
+        "Your deviations were divided by 255 twice"),
+    "deviation 0 to 255": (_unlike(std=lambda train: 255 * train.std(axis=(0, 2, 3))),
+        "The means are on the scale 0 to 1, the deviations on 0 to 255"),
     "0 to 255": (
         _unlike(
             lambda train: 255 * train.mean(axis=(0, 2, 3)),
             lambda train: 255 * train.std(axis=(0, 2, 3)),
         ),
-        "These are on the scale 0 to 255. Which scale were you asked for?",
-    ),
+        "These are on the scale 0 to 255. Which scale were you asked for?"),
     "256": (
         _unlike(
             lambda train: train.mean(axis=(0, 2, 3)) * 255 / 256,
             lambda train: train.std(axis=(0, 2, 3)) * 255 / 256,
         ),
-        "You divide by 256. The brightest pixel, 255, is to become 1",
-    ),
-    "swapped": (
-        lambda images, is_train: np.array(channel_statistics(images, is_train))[::-1],
-        "Mean and standard deviation have changed places",
-    ),
+        "You divide by 256. The brightest pixel, 255, is to become 1"),
+    "swapped": (lambda images, is_train: np.array(channel_statistics(images, is_train))[::-1],
+        "Mean and standard deviation have changed places"),
     "reversed channels": (
         lambda images, is_train: np.array(channel_statistics(images, is_train))[:, ::-1],
-        "The channels come in the reversed order",
-    ),
-    "median": (
-        _unlike(lambda train: np.median(train, axis=(0, 2, 3))),
-        "Your means are medians",
-    ),
+        "The channels come in the reversed order"),
+    "median": (_unlike(lambda train: np.median(train, axis=(0, 2, 3))), "Your means are medians"),
     "mean of the images' deviations": (
         _unlike(std=lambda train: train.std(axis=(2, 3)).mean(axis=0)),
         "Your standard deviation is the average of the images' own. It misses how much one image "
-        "differs from the next: use all their pixels together",
-    ),
+        "differs from the next: use all their pixels together"),
     "deviation of the images' means": (
         _unlike(std=lambda train: train.mean(axis=(2, 3)).std(axis=0)),
         "Your standard deviation is that of the images' means. It misses how much the pixels of "
-        "one image differ: use all their pixels together",
-    ),
-    "average over columns": (
-        _unlike(std=lambda train: train.std(axis=(0, 2)).mean(axis=1)),
-        "You average deviations of columns. Use all pixels together",
-    ),
-    "average over rows": (
-        _unlike(std=lambda train: train.std(axis=(0, 3)).mean(axis=1)),
-        "You average deviations of rows. Use all pixels together",
-    ),
-    "one for all channels": (
-        _unlike(lambda train: train.mean(), lambda train: train.std()),
-        "You give one number for all channels. Are red and blue light equally bright here?",
-    ),
-    "one mean for all channels": (
-        _unlike(lambda train: train.mean()),
-        "You give one mean for all channels. Are red and blue light equally bright here?",
-    ),
-    "one deviation for all channels": (
-        _unlike(std=lambda train: train.std()),
-        "You give one deviation for all channels",
-    ),
+        "one image differ: use all their pixels together"),
+    "average over columns": (_unlike(std=lambda train: train.std(axis=(0, 2)).mean(axis=1)),
+        "You average deviations of columns. Use all pixels together"),
+    "average over rows": (_unlike(std=lambda train: train.std(axis=(0, 3)).mean(axis=1)),
+        "You average deviations of rows. Use all pixels together"),
+    "one for all channels": (_unlike(lambda train: train.mean(), lambda train: train.std()),
+        "You give one number for all channels. Are red and blue light equally bright here?"),
+    "one mean for all channels": (_unlike(lambda train: train.mean()),
+        "You give one mean for all channels. Are red and blue light equally bright here?"),
+    "one deviation for all channels": (_unlike(std=lambda train: train.std()),
+        "You give one deviation for all channels"),
     "without black": (
         _unlike(lambda train: [train[:, c][train[:, c] > 0].mean() for c in range(3)]),
-        "Your means leave out the black pixels. All pixels count",
-    ),
-    "whole numbers": (
-        _of(lambda images, is_train: images[is_train] // 255 * 255),
-        "// cuts every pixel to 0 or 1. Is that the division you want?",
-    ),
-    "brightest pixel": (
-        _of(lambda images, is_train: images[is_train] * (255 / images.max())),
-        "You divide by the brightest pixel. On a scale for all images, 255 becomes 1",
-    ),
-}
+        "Your means leave out the black pixels. All pixels count"),
+    "whole numbers": (_of(lambda images, is_train: images[is_train] // 255 * 255),
+        "// cuts every pixel to 0 or 1. Is that the division you want?"),
+    "brightest pixel": (_of(lambda images, is_train: images[is_train] * (255 / images.max())),
+        "You divide by the brightest pixel. On a scale for all images, 255 becomes 1"),
+}  # fmt: skip
 
 
 def _galaxies(seed: int, n: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -232,9 +187,6 @@ STATISTICS = Exercise(
         "0.1%, so not rounded; for many pixels it does not matter whether the variance is divided "
         "by n or n - 1."
     ),
-    stub='''def channel_statistics(images, is_train):
-    """Mean and standard deviation of each channel, two arrays of shape (3,)."""
-    ...''',
     hints=(
         "First pick the training images: a boolean array can be an index.",
         "Which of the four axes must remain in the result, and which are averaged away?",
@@ -281,116 +233,73 @@ def _limited_where(chosen: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[
 
 _WHERE = "The limit is for pixels whose brightest band exceeds 1 after the stretch. "
 STRETCH_MISTAKES: Mistakes = {
-    "each band": (
-        lambda rgb, soft: np.minimum(np.arcsinh(rgb / soft), 1),
+    "each band": (lambda rgb, soft: np.minimum(np.arcsinh(rgb / soft), 1),
         "Each band gets a factor of its own, so colours change. One factor, from I, is for all "
-        "three",
-    ),
-    "each band, unlimited": (
-        lambda rgb, soft: np.arcsinh(rgb / soft),
+        "three"),
+    "each band, unlimited": (lambda rgb, soft: np.arcsinh(rgb / soft),
         "Each band gets a factor of its own, so colours change. One factor, from I, is for all "
-        "three",
-    ),
-    "too bright": (
-        _stretched(limit=lambda image, rgb: 1),
-        "A screen shows 0 to 1. What should happen to a pixel that is too bright?",
-    ),
-    "clipped": (
-        lambda rgb, soft: np.clip(_stretched(limit=lambda image, rgb: 1)(rgb, soft), 0, 1),
+        "three"),
+    "too bright": (_stretched(limit=lambda image, rgb: 1),
+        "A screen shows 0 to 1. What should happen to a pixel that is too bright?"),
+    "clipped": (lambda rgb, soft: np.clip(_stretched(limit=lambda image, rgb: 1)(rgb, soft), 0, 1),
         "A red star became yellow or white. Red alone was too bright; what should happen to the "
-        "other two bands?",
-    ),
-    "frame's maximum": (
-        _stretched(limit=lambda image, rgb: image.max()),
+        "other two bands?"),
+    "frame's maximum": (_stretched(limit=lambda image, rgb: image.max()),
         "Every pixel is divided by the brightest of the frame. Should a pixel depend on its "
-        "neighbours?",
-    ),
+        "neighbours?"),
     "frame's maximum, anywhere": (
         lambda rgb, soft: (
             (image := _stretched(limit=lambda image, rgb: 1)(rgb, soft)) / image.max()
         ),
         "Every pixel is divided by the brightest of the frame. Should a pixel depend on its "
-        "neighbours?",
-    ),
+        "neighbours?"),
     "frame's maximum where saturated": (
         _stretched(limit=lambda image, rgb: np.where(image.max(axis=0) > 1, image.max(), 1)),
         "A pixel that is too bright is divided by the brightest of the whole frame. Divide it by "
-        "its own brightest band",
-    ),
+        "its own brightest band"),
     "always": (
         lambda rgb, soft: (
             (image := _stretched(limit=lambda image, rgb: 1)(rgb, soft))
             / np.where(image.max(axis=0) == 0, 1, image.max(axis=0))
         ),
-        "Every pixel is divided by its brightest band. Faint pixels need no limit",
-    ),
-    "red only": (
-        _stretched(limit=lambda image, rgb: image[0]),
-        "You limit by red. A blue star is brightest in blue",
-    ),
-    "two bands": (
-        _stretched(limit=lambda image, rgb: np.maximum(image[0], image[1])),
-        "You leave blue out of the limit. A blue star is brightest in blue",
-    ),
-    "sum of bands": (
-        _stretched(limit=lambda image, rgb: image.sum(axis=0)),
-        f"{_WHERE}You divide by the sum of the three bands",
-    ),
-    "mean of bands": (
-        _stretched(limit=lambda image, rgb: image.mean(axis=0)),
-        f"{_WHERE}You divide by the mean of the three bands",
-    ),
-    "where I > 1": (
-        _stretched(limit=_limited_where(lambda image, rgb: rgb.mean(axis=0) > 1)),
-        f"{_WHERE}You limit where I exceeds 1 before",
-    ),
+        "Every pixel is divided by its brightest band. Faint pixels need no limit"),
+    "red only": (_stretched(limit=lambda image, rgb: image[0]),
+        "You limit by red. A blue star is brightest in blue"),
+    "two bands": (_stretched(limit=lambda image, rgb: np.maximum(image[0], image[1])),
+        "You leave blue out of the limit. A blue star is brightest in blue"),
+    "sum of bands": (_stretched(limit=lambda image, rgb: image.sum(axis=0)),
+        f"{_WHERE}You divide by the sum of the three bands"),
+    "mean of bands": (_stretched(limit=lambda image, rgb: image.mean(axis=0)),
+        f"{_WHERE}You divide by the mean of the three bands"),
+    "where I > 1": (_stretched(limit=_limited_where(lambda image, rgb: rgb.mean(axis=0) > 1)),
+        f"{_WHERE}You limit where I exceeds 1 before"),
     "where the stretched mean > 1": (
         _stretched(limit=_limited_where(lambda image, rgb: image.mean(axis=0) > 1)),
-        f"{_WHERE}You limit where the mean exceeds 1",
-    ),
+        f"{_WHERE}You limit where the mean exceeds 1"),
     "where the input > 1": (
         _stretched(limit=_limited_where(lambda image, rgb: rgb.max(axis=0) > 1)),
-        f"{_WHERE}You limit where a band exceeds 1 before",
-    ),
-    "where red > 1": (
-        _stretched(limit=_limited_where(lambda image, rgb: image[0] > 1)),
-        f"{_WHERE}You look at red only",
-    ),
-    "wrong axis": (
-        _stretched(limit=lambda image, rgb: image.max(axis=-1)[..., None]),
-        "You take the maximum along a row of the image. Along which axis are the bands?",
-    ),
-    "sum as intensity": (
-        _stretched(lambda rgb: rgb.sum(axis=0)),
-        "Your I is the sum of the three bands. Their mean was asked for",
-    ),
-    "maximum as intensity": (
-        _stretched(lambda rgb: rgb.max(axis=0)),
-        "Your I is the brightest of the three bands. Their mean was asked for",
-    ),
-    "frame's intensity": (
-        _stretched(lambda rgb: np.full(rgb.shape[1:], rgb.mean())),
-        "Your I is the mean of the whole frame. Each pixel has its own",
-    ),
-    "soft ignored": (
-        _stretched(soft=lambda soft: 0.1),
-        "You use 0.1 whatever `soft` is. It is an input",
-    ),
+        f"{_WHERE}You limit where a band exceeds 1 before"),
+    "where red > 1": (_stretched(limit=_limited_where(lambda image, rgb: image[0] > 1)),
+        f"{_WHERE}You look at red only"),
+    "wrong axis": (_stretched(limit=lambda image, rgb: image.max(axis=-1)[..., None]),
+        "You take the maximum along a row of the image. Along which axis are the bands?"),
+    "sum as intensity": (_stretched(lambda rgb: rgb.sum(axis=0)),
+        "Your I is the sum of the three bands. Their mean was asked for"),
+    "maximum as intensity": (_stretched(lambda rgb: rgb.max(axis=0)),
+        "Your I is the brightest of the three bands. Their mean was asked for"),
+    "frame's intensity": (_stretched(lambda rgb: np.full(rgb.shape[1:], rgb.mean())),
+        "Your I is the mean of the whole frame. Each pixel has its own"),
+    "soft ignored": (_stretched(soft=lambda soft: 0.1),
+        "You use 0.1 whatever `soft` is. It is an input"),
     "soft 1": (_stretched(soft=lambda soft: 1.0), "`soft` does not enter. It is an input"),
-    "soft inverted": (
-        _stretched(soft=lambda soft: 1 / soft),
-        "You multiply I by soft where I / soft was asked for",
-    ),
+    "soft inverted": (_stretched(soft=lambda soft: 1 / soft),
+        "You multiply I by soft where I / soft was asked for"),
     "logarithm": (_stretched(curve=np.log1p), "Your curve is a logarithm, not arcsinh"),
-    "linear": (
-        lambda rgb, soft: rgb / np.maximum(rgb.max(axis=0), 1),
-        "Nothing is stretched. Compare with the formula",
-    ),
-    "0 / 0": (
-        lambda rgb, soft: np.where(rgb.sum(axis=0) == 0, np.nan, stretch(rgb, soft)),
-        "Where I is 0, arcsinh(I / soft) / I is 0 / 0. What is its limit, and the pixel then?",
-    ),
-}
+    "linear": (lambda rgb, soft: rgb / np.maximum(rgb.max(axis=0), 1),
+        "Nothing is stretched. Compare with the formula"),
+    "0 / 0": (lambda rgb, soft: np.where(rgb.sum(axis=0) == 0, np.nan, stretch(rgb, soft)),
+        "Where I is 0, arcsinh(I / soft) / I is 0 / 0. What is its limit, and the pixel then?"),
+}  # fmt: skip
 
 
 def _frame(seed: int, height: int, width: int, stars: list[list[float]]) -> np.ndarray:
@@ -431,9 +340,6 @@ STRETCH = Exercise(
         "that pixel's three bands by it. Return the same shape, 0 to 1, right to 0.1%. For one "
         "pixel of (0.03, 0.01, 0.02) and soft 0.1 it is (0.298, 0.099, 0.199)."
     ),
-    stub='''def stretch(rgb, soft):
-    """Image for display, 0 to 1, shape (3, height, width)."""
-    ...''',
     hints=(
         "Work out `I` first: which axis is averaged, and what shape remains?",
         "One factor of shape (height, width) multiplies an array of shape (3, height, width).",

@@ -51,82 +51,52 @@ def _root_mean_square(errors: np.ndarray) -> Any:
 
 _ORDER = "In which order do you average and take the root?"
 RMSE_MISTAKES: Mistakes = {
-    "mean of roots": (
-        _unlike_rmse(_root_mean_square),
-        f"You average the roots of the batches. {_ORDER}",
-    ),
-    "weighted mean of roots": (
-        _unlike_rmse(_root_mean_square, len),
-        f"You average the roots of the batches, weighted by their galaxies. {_ORDER}",
-    ),
+    "mean of roots": (_unlike_rmse(_root_mean_square),
+        f"You average the roots of the batches. {_ORDER}"),
+    "weighted mean of roots": (_unlike_rmse(_root_mean_square, len),
+        f"You average the roots of the batches, weighted by their galaxies. {_ORDER}"),
     "batches weigh the same": (
         lambda batches: np.sqrt(_unlike_rmse(lambda errors: (errors**2).mean())(batches)),
         "A batch of 6 galaxies counts as much as one of 64. How much does each galaxy of a small "
-        "batch weigh?",
-    ),
-    "no root": (
-        lambda batches: rmse(batches) ** 2,
-        "That is the mean square. What is missing in a *root* mean square?",
-    ),
-    "sum over answers": (
-        lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1]),
-        "You add over the answers of a galaxy and average over galaxies. Mean of what?",
-    ),
-    "sum": (
-        lambda batches: np.sqrt((_errors(batches) ** 2).sum()),
-        "You add all squares. Their mean was asked for",
-    ),
-    "37 answers": (
-        lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1] / 37),
-        "You divide by 37 answers for each galaxy. How many are there?",
-    ),
-    "absolute": (
-        lambda batches: np.abs(_errors(batches)).mean(),
-        "That is the mean absolute error. Errors are squared before they are averaged",
-    ),
-    "for each answer": (
-        lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=0)).mean(),
+        "batch weigh?"),
+    "no root": (lambda batches: rmse(batches) ** 2,
+        "That is the mean square. What is missing in a *root* mean square?"),
+    "sum over answers": (lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1]),
+        "You add over the answers of a galaxy and average over galaxies. Mean of what?"),
+    "sum": (lambda batches: np.sqrt((_errors(batches) ** 2).sum()),
+        "You add all squares. Their mean was asked for"),
+    "37 answers": (lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1] / 37),
+        "You divide by 37 answers for each galaxy. How many are there?"),
+    "absolute": (lambda batches: np.abs(_errors(batches)).mean(),
+        "That is the mean absolute error. Errors are squared before they are averaged"),
+    "for each answer": (lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=0)).mean(),
         "You take a root for each answer and average the roots (as scikit-learn does for many "
-        f"outputs). {_ORDER}",
-    ),
-    "for each galaxy": (
-        lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=1)).mean(),
-        f"You take a root for each galaxy and average the roots. {_ORDER}",
-    ),
-    "deviation": (
-        lambda batches: _errors(batches).std(),
-        "That is the standard deviation of the errors: an error that all share is lost",
-    ),
-    "mean error": (
-        lambda batches: abs(_errors(batches).mean()),
-        "Errors of both signs cancel. Square each before you average",
-    ),
+        f"outputs). {_ORDER}"),
+    "for each galaxy": (lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=1)).mean(),
+        f"You take a root for each galaxy and average the roots. {_ORDER}"),
+    "deviation": (lambda batches: _errors(batches).std(),
+        "That is the standard deviation of the errors: an error that all share is lost"),
+    "mean error": (lambda batches: abs(_errors(batches).mean()),
+        "Errors of both signs cancel. Square each before you average"),
     "one less": (
         lambda batches: np.sqrt((_errors(batches) ** 2).sum() / (_errors(batches).size - 1)),
-        "You divide by one number less than there are",
-    ),
+        "You divide by one number less than there are"),
     "first batch": (lambda batches: rmse(batches[:1]), "That is the first batch alone"),
     "last batch": (lambda batches: rmse(batches[-1:]), "That is the last batch alone"),
-    "without the last batch": (
-        lambda batches: rmse(batches[:-1] or batches),
-        "You leave out the last batch",
-    ),
+    "without the last batch": (lambda batches: rmse(batches[:-1] or batches),
+        "You leave out the last batch"),
     "as large as the first": (
         lambda batches: np.sqrt(
             (_errors(batches) ** 2).sum() / (len(batches) * batches[0][1].size)
         ),
-        "You divide as if all batches were as large as the first",
-    ),
+        "You divide as if all batches were as large as the first"),
     "without the last answer": (
         lambda batches: rmse([(one[:, :-1], two[:, :-1]) for one, two in batches]),
-        "You leave out the last answer",
-    ),
-    "one answer": (
-        lambda batches: rmse([(one[:, :1], two[:, :1]) for one, two in batches]),
-        "You look at the first answer only",
-    ),
+        "You leave out the last answer"),
+    "one answer": (lambda batches: rmse([(one[:, :1], two[:, :1]) for one, two in batches]),
+        "You look at the first answer only"),
     "largest": (lambda batches: np.abs(_errors(batches)).max(), "That is the largest error"),
-}
+}  # fmt: skip
 
 
 def _check_rmse(ask: Answer) -> str | None:
@@ -170,9 +140,6 @@ RMSE = Exercise(
         "mean of all squared errors, over **all galaxies and all answers**: the same however the "
         "galaxies are batched. For one galaxy with the errors 0.3 and -0.4 it is 0.3536."
     ),
-    stub='''def rmse(batches):
-    """Root of the mean squared error over all galaxies and answers."""
-    ...''',
     hints=(
         "Which two quantities can be added up batch by batch without losing anything?",
         "Keep a running sum of squared errors, and a running count of the numbers in it.",

@@ -84,74 +84,47 @@ def _patience_back(losses: Sequence[float], patience: int) -> tuple[int, int]:
 
 STOP_MISTAKES: Mistakes = {
     "published rule": (_published, "two rises in a row, seen an epoch late, whatever the patience"),
-    "against the previous": (
-        _against_previous,
-        "you compare each loss with the one before it. Is that the best so far?",
-    ),
-    "never reset": (
-        _never_reset,
-        "you go on counting after a new best. How long does patience last?",
-    ),
-    "one late": (
-        lambda losses, patience: stop_epoch(losses, patience + 1),
-        "one epoch more than the patience allows. Which epoch is the first without progress?",
-    ),
+    "against the previous": (_against_previous,
+        "you compare each loss with the one before it. Is that the best so far?"),
+    "never reset": (_never_reset,
+        "you go on counting after a new best. How long does patience last?"),
+    "one late": (lambda losses, patience: stop_epoch(losses, patience + 1),
+        "one epoch more than the patience allows. Which epoch is the first without progress?"),
     "one early": (
         lambda losses, patience: stop_epoch(losses, patience - 1) if patience > 1 else (0, 0),
-        "one epoch before the patience is at an end",
-    ),
-    "ties are progress": (
-        _ties_are_progress,
-        "a loss equal to the best so far counts as progress for you. It is none",
-    ),
+        "one epoch before the patience is at an end"),
+    "ties are progress": (_ties_are_progress,
+        "a loss equal to the best so far counts as progress for you. It is none"),
     "rises in a row": (_rises, "you wait for rises in a row. A loss that zigzags never gives them"),
-    "against one epoch": (
-        _patience_back,
-        "you compare each loss with one loss, `patience` epochs before. Is that the best so far?",
-    ),
-    "never": (
-        lambda losses, patience: (len(losses) - 1, int(np.argmin(losses))),
-        "you never stop early",
-    ),
+    "against one epoch": (_patience_back,
+        "you compare each loss with one loss, `patience` epochs before. Is that the best so far?"),
+    "never": (lambda losses, patience: (len(losses) - 1, int(np.argmin(losses))),
+        "you never stop early"),
     "from the overall best": (
         lambda losses, patience: (
             min(int(np.argmin(losses)) + patience, len(losses) - 1),
             int(np.argmin(losses)),
         ),
-        "you count from the lowest loss of all epochs. Nobody knows the later ones while it trains",
-    ),
-    "largest is best": (
-        lambda losses, patience: stop_epoch([-loss for loss in losses], patience),
-        "you take the largest loss for the best",
-    ),
-    "patience fixed at 1": (
-        lambda losses, patience: stop_epoch(losses, 1),
-        "you stop as with patience 1, whatever it is",
-    ),
-    "patience fixed at 2": (
-        lambda losses, patience: stop_epoch(losses, 2),
-        "you stop as with patience 2, whatever it is",
-    ),
-    "patience fixed at 3": (
-        lambda losses, patience: stop_epoch(losses, 3),
-        "you stop as with patience 3, whatever it is",
-    ),
-    "counted from 1": (
-        lambda losses, patience: (stop_epoch(losses, patience)[0] + 1, 0),
-        "you count one epoch too many. The first epoch is number 0",
-    ),
-    "without the last": (
-        lambda losses, patience: stop_epoch(losses[:-1] or losses, patience),
-        "you leave out the last epoch",
-    ),
+        "you count from the lowest loss of all epochs. Nobody knows later ones while it trains"),
+    "largest is best": (lambda losses, patience: stop_epoch([-loss for loss in losses], patience),
+        "you take the largest loss for the best"),
+    "patience fixed at 1": (lambda losses, patience: stop_epoch(losses, 1),
+        "you stop as with patience 1, whatever it is"),
+    "patience fixed at 2": (lambda losses, patience: stop_epoch(losses, 2),
+        "you stop as with patience 2, whatever it is"),
+    "patience fixed at 3": (lambda losses, patience: stop_epoch(losses, 3),
+        "you stop as with patience 3, whatever it is"),
+    "counted from 1": (lambda losses, patience: (stop_epoch(losses, patience)[0] + 1, 0),
+        "you count one epoch too many. The first epoch is number 0"),
+    "without the last": (lambda losses, patience: stop_epoch(losses[:-1] or losses, patience),
+        "you leave out the last epoch"),
     "without the first": (
         lambda losses, patience: (
             stop_epoch(losses[1:], patience)[0] + 1 if len(losses) > 1 else 0,
             0,
         ),
-        "you leave out the first epoch, number 0. It may be the best",
-    ),
-}
+        "you leave out the first epoch, number 0. It may be the best"),
+}  # fmt: skip
 
 
 def _check_stop(ask: Answer) -> str | None:
@@ -219,9 +192,6 @@ STOP = Exercise(
         "it stops, and the first epoch with the lowest loss until then, whose weights you would "
         "keep. `stop_epoch([5, 3, 4, 3, 1], 2)` is `(3, 1)`."
     ),
-    stub='''def stop_epoch(validation_losses, patience):
-    """Epoch after which training stops, and the epoch of the weights to keep; both from 0."""
-    ...''',
     hints=(
         "Walk through the losses, and remember the best epoch so far.",
         "How many epochs have passed since the best one? A new best starts the count again.",
@@ -256,88 +226,54 @@ def _unlike_report(
 
 _PART = "Then the test set took part in the selection; what is left to measure the result with?"
 REPORT_MISTAKES: Mistakes = {
-    "best test": (
-        _unlike_report(lambda validation, test: test.argmax()),
-        f"You choose by the test score. {_PART}",
-    ),
+    "best test": (_unlike_report(lambda validation, test: test.argmax()),
+        f"You choose by the test score. {_PART}"),
     "best test, validation score": (
         _unlike_report(
             lambda validation, test: test.argmax(), lambda one, validation, test: validation[one]
         ),
-        "You choose by the test score, and publish the validation score: the two sets have changed "
-        "places",
-    ),
-    "validation score": (
-        _unlike_report(score=lambda one, validation, test: validation[one]),
+        "You choose by the test score, and publish the validation score: the two sets have "
+        "changed places"),
+    "validation score": (_unlike_report(score=lambda one, validation, test: validation[one]),
         "You publish the number that made the model the winner. Was it better, or luckier? Which "
-        "number had no part in the choice?",
-    ),
-    "best test score": (
-        _unlike_report(score=lambda one, validation, test: test.max()),
-        "You choose by validation, and publish another model's test score, the largest",
-    ),
-    "as a loss": (
-        _unlike_report(lambda validation, test: validation.argmin()),
-        "You choose the smallest score. Are these scores accuracies or losses?",
-    ),
-    "test as a loss": (
-        _unlike_report(lambda validation, test: test.argmin()),
-        f"You choose by the test score, the smallest. {_PART}",
-    ),
-    "sum": (
-        _unlike_report(lambda validation, test: (validation + test).argmax()),
-        f"You choose by both sets together. {_PART}",
-    ),
+        "number had no part in the choice?"),
+    "best test score": (_unlike_report(score=lambda one, validation, test: test.max()),
+        "You choose by validation, and publish another model's test score, the largest"),
+    "as a loss": (_unlike_report(lambda validation, test: validation.argmin()),
+        "You choose the smallest score. Are these scores accuracies or losses?"),
+    "test as a loss": (_unlike_report(lambda validation, test: test.argmin()),
+        f"You choose by the test score, the smallest. {_PART}"),
+    "sum": (_unlike_report(lambda validation, test: (validation + test).argmax()),
+        f"You choose by both sets together. {_PART}"),
     "worse of both": (
         _unlike_report(lambda validation, test: np.minimum(validation, test).argmax()),
-        f"You choose by both sets together. {_PART}",
-    ),
-    "smallest gap": (
-        _unlike_report(lambda validation, test: abs(validation - test).argmin()),
-        f"You choose by the difference of both sets. {_PART}",
-    ),
-    "mean test score": (
-        _unlike_report(score=lambda one, validation, test: test.mean()),
-        "You publish the mean over models. The chosen one has a score of its own",
-    ),
+        f"You choose by both sets together. {_PART}"),
+    "smallest gap": (_unlike_report(lambda validation, test: abs(validation - test).argmin()),
+        f"You choose by the difference of both sets. {_PART}"),
+    "mean test score": (_unlike_report(score=lambda one, validation, test: test.mean()),
+        "You publish the mean over models. The chosen one has a score of its own"),
     "mean of both": (
         _unlike_report(score=lambda one, validation, test: (test[one] + validation[one]) / 2),
-        "You publish the mean of both scores. One of the two took part in the choice",
-    ),
+        "You publish the mean of both scores. One of the two took part in the choice"),
     "smaller of both": (
         _unlike_report(score=lambda one, validation, test: min(test[one], validation[one])),
-        "You publish the smaller of both scores. One of the two took part in the choice",
-    ),
-    "difference": (
-        _unlike_report(score=lambda one, validation, test: validation[one] - test[one]),
-        "You publish a difference of two scores",
-    ),
-    "from 1": (
-        lambda validation, test: [validation.argmax() + 1, test[validation.argmax()]],
-        "Your score is right, and your index counts from 1. Python counts from 0",
-    ),
-    "swapped": (
-        lambda validation, test: [test[validation.argmax()], validation.argmax()],
-        "(index, score) was asked for, in this order",
-    ),
+        "You publish the smaller of both scores. One of the two took part in the choice"),
+    "difference": (_unlike_report(score=lambda one, validation, test: validation[one] - test[one]),
+        "You publish a difference of two scores"),
+    "from 1": (lambda validation, test: [validation.argmax() + 1, test[validation.argmax()]],
+        "Your score is right, and your index counts from 1. Python counts from 0"),
+    "swapped": (lambda validation, test: [test[validation.argmax()], validation.argmax()],
+        "(index, score) was asked for, in this order"),
     "first": (_unlike_report(lambda validation, test: 0), "You always choose the first model"),
-    "last": (
-        _unlike_report(lambda validation, test: len(test) - 1),
-        "You always choose the last model",
-    ),
-    "second": (
-        _unlike_report(lambda validation, test: np.argsort(validation)[-2]),
-        "You choose the second best on validation",
-    ),
-    "error": (
-        _unlike_report(score=lambda one, validation, test: 1 - test[one]),
-        "You publish the share that is wrong. The accuracy was asked for",
-    ),
-    "per cent": (
-        _unlike_report(score=lambda one, validation, test: 100 * test[one]),
-        "You publish a percentage. The score was asked for, as it is",
-    ),
-}
+    "last": (_unlike_report(lambda validation, test: len(test) - 1),
+        "You always choose the last model"),
+    "second": (_unlike_report(lambda validation, test: np.argsort(validation)[-2]),
+        "You choose the second best on validation"),
+    "error": (_unlike_report(score=lambda one, validation, test: 1 - test[one]),
+        "You publish the share that is wrong. The accuracy was asked for"),
+    "per cent": (_unlike_report(score=lambda one, validation, test: 100 * test[one]),
+        "You publish a percentage. The score was asked for, as it is"),
+}  # fmt: skip
 
 
 def _check_report(ask: Answer) -> str | None:
@@ -375,9 +311,6 @@ REPORT = Exercise(
         "Return `(chosen, score)`: the index from 0 of the model you would keep, and the score, as "
         "it is, that you would publish for it."
     ),
-    stub='''def report(validation_scores, test_scores):
-    """Index of the chosen model, and the score to publish for it."""
-    ...''',
     hints=(
         "Which of the two sets may take part in the choice?",
         "A number that took part in the choice is biased; which one did not?",
@@ -412,106 +345,69 @@ def _ready(
 
 
 PREPARE_MISTAKES: Mistakes = {
-    "only scaled": (
-        lambda train, images: images / 255,
-        "They are merely on the scale 0 to 1, not normalised",
-    ),
-    "-1 to 1": (
-        lambda train, images: images / 127.5 - 1,
-        "They are merely on the scale -1 to 1, not normalised",
-    ),
+    "only scaled": (lambda train, images: images / 255,
+        "They are merely on the scale 0 to 1, not normalised"),
+    "-1 to 1": (lambda train, images: images / 127.5 - 1,
+        "They are merely on the scale -1 to 1, not normalised"),
     "0 to 1 by extremes": (
         lambda train, images: (
             (images - _per_channel(train, "min"))
             / (_per_channel(train, "max") - _per_channel(train, "min"))
         ),
-        "They go from the smallest to the largest pixel. Mean 0 and deviation 1 was asked for",
-    ),
-    "own statistics": (
-        lambda train, images: make_prepare(images)(images),
+        "They go from the smallest to the largest pixel. Mean 0 and deviation 1 was asked for"),
+    "own statistics": (lambda train, images: make_prepare(images)(images),
         "Images are prepared by their own statistics, so an image alone differs from the same one "
-        "among others. Where do mean and deviation come from?",
-    ),
+        "among others. Where do mean and deviation come from?"),
     "each image": (
         lambda train, images: (
             (images - images.mean((1, 2, 3), keepdims=True)) / images.std((1, 2, 3), keepdims=True)
         ),
-        "Each image is prepared by its own statistics. Where do mean and deviation come from?",
-    ),
+        "Each image is prepared by its own statistics. Where do mean and deviation come from?"),
     "each image and channel": (
         lambda train, images: (
             (images - images.mean((2, 3), keepdims=True)) / images.std((2, 3), keepdims=True)
         ),
-        "Each image is prepared by its own statistics. Where do mean and deviation come from?",
-    ),
-    "all channels": (
-        _ready(lambda train: train.mean(), lambda train: train.std()),
-        "One mean and one deviation serve all channels. Statistics of each channel were asked for",
-    ),
-    "one mean": (
-        _ready(lambda train: train.mean()),
-        "One mean serves all channels. That of each channel was asked for",
-    ),
-    "one deviation": (
-        _ready(scale=lambda train: train.std()),
-        "One deviation serves all channels. That of each channel was asked for",
-    ),
-    "each pixel": (
-        lambda train, images: (images - train.mean(axis=0)) / train.std(axis=0),
-        "Each place in the image has statistics of its own. Which axes are averaged?",
-    ),
-    "mean only": (
-        _ready(scale=lambda train: 1.0),
-        "The mean is taken away, and the deviation is not 1 yet",
-    ),
-    "mean only, of 0 to 1": (
-        lambda train, images: (images - _per_channel(train, "mean")) / 255,
-        "The mean is taken away, and the deviation is not 1 yet",
-    ),
-    "deviation only": (
-        _ready(lambda train: 0.0),
-        "The deviation is 1, and the mean is not taken away",
-    ),
-    "variance": (
-        _ready(scale=lambda train: _per_channel(train, "var")),
-        "You divide by the variance. Which power of it has the unit of a pixel?",
-    ),
-    "images scaled, statistics not": (
-        _ready(before=255.0),
-        "Images and statistics are not on one scale. How often is 255 divided out?",
-    ),
+        "Each image is prepared by its own statistics. Where do mean and deviation come from?"),
+    "all channels": (_ready(lambda train: train.mean(), lambda train: train.std()),
+        "One mean and one deviation serve all channels. Statistics of each channel were asked for"),
+    "one mean": (_ready(lambda train: train.mean()),
+        "One mean serves all channels. That of each channel was asked for"),
+    "one deviation": (_ready(scale=lambda train: train.std()),
+        "One deviation serves all channels. That of each channel was asked for"),
+    "each pixel": (lambda train, images: (images - train.mean(axis=0)) / train.std(axis=0),
+        "Each place in the image has statistics of its own. Which axes are averaged?"),
+    "mean only": (_ready(scale=lambda train: 1.0),
+        "The mean is taken away, and the deviation is not 1 yet"),
+    "mean only, of 0 to 1": (lambda train, images: (images - _per_channel(train, "mean")) / 255,
+        "The mean is taken away, and the deviation is not 1 yet"),
+    "deviation only": (_ready(lambda train: 0.0),
+        "The deviation is 1, and the mean is not taken away"),
+    "variance": (_ready(scale=lambda train: _per_channel(train, "var")),
+        "You divide by the variance. Which power of it has the unit of a pixel?"),
+    "images scaled, statistics not": (_ready(before=255.0),
+        "Images and statistics are not on one scale. How often is 255 divided out?"),
     "statistics scaled, images not": (
         _ready(
             lambda train: _per_channel(train, "mean") / 255,
             lambda train: _per_channel(train, "std") / 255,
         ),
-        "Images and statistics are not on one scale. How often is 255 divided out?",
-    ),
+        "Images and statistics are not on one scale. How often is 255 divided out?"),
     "255 twice": (
         _ready(
             lambda train: _per_channel(train, "mean") / 255,
             lambda train: _per_channel(train, "std") / 255,
             255.0**2,
         ),
-        "Images and statistics are not on one scale. How often is 255 divided out?",
-    ),
-    "negative": (
-        lambda train, images: -make_prepare(train)(images),
-        "Bright became dark. Which is subtracted from which?",
-    ),
-    "whole numbers": (
-        lambda train, images: np.trunc(make_prepare(train)(images)),
-        "They are whole numbers. Floats were asked for",
-    ),
-    "mean of uint8": (
-        _ready(lambda train: np.trunc(_per_channel(train, "mean"))),
-        "The mean is cut to a whole number",
-    ),
-    "first image": (
-        lambda train, images: make_prepare(train[:1])(images),
-        "The statistics are those of the first training image alone",
-    ),
-}
+        "Images and statistics are not on one scale. How often is 255 divided out?"),
+    "negative": (lambda train, images: -make_prepare(train)(images),
+        "Bright became dark. Which is subtracted from which?"),
+    "whole numbers": (lambda train, images: np.trunc(make_prepare(train)(images)),
+        "They are whole numbers. Floats were asked for"),
+    "mean of uint8": (_ready(lambda train: np.trunc(_per_channel(train, "mean"))),
+        "The mean is cut to a whole number"),
+    "first image": (lambda train, images: make_prepare(train[:1])(images),
+        "The statistics are those of the first training image alone"),
+}  # fmt: skip
 
 
 def _check_prepare(ask: Answer) -> str | None:
@@ -589,9 +485,6 @@ PREPARE = Exercise(
         "(to 0.002; no channel is constant), and every other image, even one alone, goes through "
         "the very same map."
     ),
-    stub='''def make_prepare(train_images):
-    """Give the function that prepares any images for the network."""
-    ...''',
     hints=(
         "What must be measured once, when the function is made, and what happens at each call?",
         "A function defined inside another remembers the variables around it.",

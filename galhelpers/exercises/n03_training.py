@@ -61,7 +61,7 @@ def _weights(model: nn.Module) -> torch.Tensor:
 def train_one_epoch(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Pairs, loss_function: Loss
 ) -> None:
-    """Train ``model`` on every batch once."""
+    """Train the model on every batch once."""
     model.train()
     for images, targets in batches:
         optimizer.zero_grad()
@@ -241,9 +241,6 @@ EPOCH = Exercise(
         "arrives in. The gradient is that of this batch alone, though the model may arrive with "
         "gradients of an earlier one. All are torch objects; what you return is ignored."
     ),
-    stub='''def train_one_epoch(model, optimizer, batches, loss_function):
-    """Train the model on every batch once."""
-    ...''',
     hints=(
         "First the mode, then a loop: predict, compare, find the gradient, step.",
         "`loss.backward()` adds the new gradient to the stored one. Something must clear it first.",
@@ -347,9 +344,6 @@ SNAPSHOT = Exercise(
         "everything `model.load_state_dict()` needs to bring back the model as it is now, to the "
         "last digit, however much it is trained afterwards. Leave the model itself as it is."
     ),
-    stub='''def snapshot(model):
-    """Copy of all weights and buffers, unaffected by further training."""
-    ...''',
     hints=(
         "Take a snapshot, do one step of training, and compare: whose numbers are in it?",
         "The dictionary must be new, and so must be every tensor in it.",

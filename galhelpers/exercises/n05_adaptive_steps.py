@@ -127,9 +127,6 @@ HEUN = Exercise(
         "state at t + h, and Heun's answer minus Euler's, in the shape of `y`. Call `f` just "
         "twice. `heun_step(lambda t, y: y, 0.0, 1.0, 0.1)` gives `(1.105, 0.005)`."
     ),
-    stub='''def heun_step(f, t, y, h):
-    """State at t + h, and an estimate of the error: what Heun's step adds to Euler's."""
-    ...''',
     hints=(
         "Name the slopes: `k1 = f(t, y)`. Where does Euler's step along k1 end, and when?",
         "`k2 = f(t + h, y + h * k1)`; Heun's answer is y plus h times the mean of k1 and k2.",
@@ -257,9 +254,6 @@ NEXT = Exercise(
         "be negative, the tolerance as small as 1e-12. "
         "`next_step(0.1, 0.004, 0.001, 2)` gives `0.045`."
     ),
-    stub='''def next_step(h, error, tolerance, order):
-    """Length of the next step, from that of this one and its error."""
-    ...''',
     hints=(
         "If the error grows as h squared, which change of h makes it four times smaller?",
         "Solve error * factor ** order = tolerance for the factor, then take 0.9 of it.",

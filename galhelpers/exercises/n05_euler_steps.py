@@ -192,9 +192,6 @@ CHAIN = Exercise(
         "let gradients flow into `f` and back to `y0`. "
         "`euler_chain(lambda t, y: y, 1.0, 2)` gives `2.25`."
     ),
-    stub='''def euler_chain(f, y0, n):
-    """State at t = 1 after n equal Euler steps from y0 at t = 0; shape of y0."""
-    ...''',
     hints=(
         "How long is each of n equal steps from 0 to 1? At which times do they begin?",
         "A step follows the slope at its beginning: the new state is the old one plus its length "
@@ -255,40 +252,24 @@ def _exact(k: float, z0: float, steps: Sequence[float]) -> tuple[float, float]:
 
 
 GRADIENT_MISTAKES: Mistakes = {
-    "true solution": (
-        _exact,
-        "the gradient of the true solution. Whose loss was computed, its or Euler's?",
-    ),
-    "the loss": (
-        _back_with("the loss"),
-        "you start from L itself. What is the derivative of z(T)^2 by z(T)?",
-    ),
+    "true solution": (_exact,
+        "the gradient of the true solution. Whose loss was computed, its or Euler's?"),
+    "the loss": (_back_with("the loss"),
+        "you start from L itself. What is the derivative of z(T)^2 by z(T)?"),
     "no 2": (_back_with("no 2"), "half of it. What is the derivative of a square?"),
-    "solved backwards": (
-        _back_with("backwards"),
-        "states solved back from z(T). They were stored on the way: use them",
-    ),
-    "slope first": (
-        _back_with("slope first"),
-        "slope and state of one step's end. z + h k z begins at which z?",
-    ),
-    "one step": (
-        _back_with("one step"),
-        "the share of k in one step only. In how many does it take part?",
-    ),
-    "in forward order": (
-        _back_with("in forward order"),
-        "steps in forward order. Which one met the slope first?",
-    ),
-    "no length": (
-        _back_with("no length"),
-        "a share of k that does not know the step's length. What is z + h k z by k?",
-    ),
-    "swapped": (
-        lambda k, z0, steps: aca_gradient(k, z0, steps)[::-1],
-        "right numbers. In which order were the two asked for?",
-    ),
-}
+    "solved backwards": (_back_with("backwards"),
+        "states solved back from z(T). They were stored on the way: use them"),
+    "slope first": (_back_with("slope first"),
+        "slope and state of one step's end. z + h k z begins at which z?"),
+    "one step": (_back_with("one step"),
+        "the share of k in one step only. In how many does it take part?"),
+    "in forward order": (_back_with("in forward order"),
+        "steps in forward order. Which one met the slope first?"),
+    "no length": (_back_with("no length"),
+        "a share of k that does not know the step's length. What is z + h k z by k?"),
+    "swapped": (lambda k, z0, steps: aca_gradient(k, z0, steps)[::-1],
+        "right numbers. In which order were the two asked for?"),
+}  # fmt: skip
 
 
 def _check_gradient(ask: Answer) -> str | None:
@@ -335,9 +316,6 @@ GRADIENT = Exercise(
         "without autograd. Return `(dL/dz0, dL/dk)`, exact for the z(T) that was *computed*, not "
         "for the true solution. `aca_gradient(2.0, 3.0, [0.5])` gives `(24.0, 18.0)`."
     ),
-    stub='''def aca_gradient(k, z0, steps):
-    """Gradient of z(T)^2 by z0 and by k, back over the stored states of the Euler steps."""
-    ...''',
     hints=(
         "One step, new = z + h k z: what is the derivative of new by z, and by k?",
         "Carry the slope dL/dz backwards, from 2 z(T) at the end; each step multiplies it by "

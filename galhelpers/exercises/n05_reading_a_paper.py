@@ -54,35 +54,20 @@ def _one_against_rest(m: np.ndarray) -> float:
 
 
 MACRO_MISTAKES: Mistakes = {
-    "precision": (
-        lambda m: np.mean(np.diag(m) / m.sum(axis=0)),
-        "the mean precision: shares of what the network *called* by each name. What are the rows?",
-    ),
-    "against the rest": (
-        _one_against_rest,
-        "the mean of 'this class or not', which is high for any rare class, found or missed",
-    ),
-    "weighted": (
-        lambda m: np.average(_recalls(m), weights=m.sum(axis=1)),
-        "the overall share again. How much does a class count whose galaxies are few?",
-    ),
-    "median": (
-        lambda m: np.median(_recalls(m)),
-        "the median class, which no failure in one class can move",
-    ),
-    "F1": (
-        lambda m: np.mean(2 * np.diag(m) / (m.sum(axis=0) + m.sum(axis=1))),
-        "the mean F1, in which the columns take part. Recall looks along a row",
-    ),
-    "largest": (
-        lambda m: np.mean(m.max(axis=1) / m.sum(axis=1)),
-        "the mean of each row's largest cell. Does the right answer always win?",
-    ),
-    "sum": (
-        lambda m: np.sum(_recalls(m)),
-        "the sum over classes",
-    ),
-}
+    "precision": (lambda m: np.mean(np.diag(m) / m.sum(axis=0)),
+        "the mean precision: shares of what the network *called* by each name. What are the rows?"),
+    "against the rest": (_one_against_rest,
+        "the mean of 'this class or not', which is high for any rare class, found or missed"),
+    "weighted": (lambda m: np.average(_recalls(m), weights=m.sum(axis=1)),
+        "the overall share again. How much does a class count whose galaxies are few?"),
+    "median": (lambda m: np.median(_recalls(m)),
+        "the median class, which no failure in one class can move"),
+    "F1": (lambda m: np.mean(2 * np.diag(m) / (m.sum(axis=0) + m.sum(axis=1))),
+        "the mean F1, in which the columns take part. Recall looks along a row"),
+    "largest": (lambda m: np.mean(m.max(axis=1) / m.sum(axis=1)),
+        "the mean of each row's largest cell. Does the right answer always win?"),
+    "sum": (lambda m: np.sum(_recalls(m)), "the sum over classes"),
+}  # fmt: skip
 
 
 def _check_table(ask: Answer) -> str | None:
@@ -137,9 +122,6 @@ TABLE = Exercise(
         "classes of each one's recall, not rounded. "
         "`overall_and_macro([[8, 2], [1, 1]])` gives `(0.75, 0.65)`."
     ),
-    stub='''def overall_and_macro(matrix):
-    """Share of all galaxies that are right, and mean over classes of the share right."""
-    ...''',
     hints=(
         "Right galaxies stand on the diagonal: `np.diag(matrix)`.",
         "How many galaxies of each class were there? Add up the rows: `matrix.sum(axis=1)`.",
@@ -247,9 +229,6 @@ SURPRISE = Exercise(
         "observed minus expected, in standard deviations of such a mean, for each class. "
         "`surprise([2, 0], [2, 2], 2, 1)` gives `[1.73, -1.73]`."
     ),
-    stub='''def surprise(row_sums, class_sizes, n_test, n_splits):
-    """How many standard deviations each class lies from its expectation, shape (classes,)."""
-    ...''',
     hints=(
         "A class with the share p of all n galaxies is expected n_test p times in a test set.",
         "Drawing with putting back, the variance is n_test p (1 - p). Without, it is smaller by "
@@ -272,67 +251,42 @@ def selection_bonus(validation: np.ndarray, test: np.ndarray) -> float:
 
 
 BONUS_MISTAKES: Mistakes = {
-    "two sets": (
-        lambda v, t: float(np.mean(t.max(axis=1) - v.max(axis=1))),
-        "test against validation accuracy: one set may be the harder. Both should be test",
-    ),
-    "last epoch": (
-        lambda v, t: float(np.mean(t.max(axis=1) - t[:, -1])),
-        "the best epoch against the last. What was validation for?",
-    ),
-    "all pairs": (
-        lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.argmax(axis=1)])),
-        "every run at every run's epoch: test[:, chosen] is a table, print its shape",
-    ),
-    "one epoch": (
-        lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.mean(axis=0).argmax()])),
-        "one epoch for all runs. Each run stops where its own validation is best",
-    ),
-    "one run": (
-        lambda v, t: float(t.max() - t.flat[v.argmax()]),
-        "the best of all runs. The bonus is wanted in each run, then the mean",
-    ),
-    "sign": (
-        lambda v, t: -selection_bonus(v, t),
-        "less than nothing. Can a chosen epoch be better than the best?",
-    ),
-    "sum": (
-        lambda v, t: len(t) * selection_bonus(v, t),
-        "the sum over runs, which grows with their number",
-    ),
-    "lowest": (
-        lambda v, t: selection_bonus(-v, t),
-        "epochs with the *lowest* validation accuracy. Is it a loss?",
-    ),
-    "per cent": (
-        lambda v, t: 100 * selection_bonus(v, t),
-        "per cent, from accuracies that are shares",
-    ),
-    "swapped": (
-        lambda v, t: selection_bonus(t, v),
-        "the best *validation* accuracy, and its fall at the best test epoch: the other way round",
-    ),
+    "two sets": (lambda v, t: float(np.mean(t.max(axis=1) - v.max(axis=1))),
+        "test against validation accuracy: one set may be the harder. Both should be test"),
+    "last epoch": (lambda v, t: float(np.mean(t.max(axis=1) - t[:, -1])),
+        "the best epoch against the last. What was validation for?"),
+    "all pairs": (lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.argmax(axis=1)])),
+        "every run at every run's epoch: test[:, chosen] is a table, print its shape"),
+    "one epoch": (lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.mean(axis=0).argmax()])),
+        "one epoch for all runs. Each run stops where its own validation is best"),
+    "one run": (lambda v, t: float(t.max() - t.flat[v.argmax()]),
+        "the best of all runs. The bonus is wanted in each run, then the mean"),
+    "sign": (lambda v, t: -selection_bonus(v, t),
+        "less than nothing. Can a chosen epoch be better than the best?"),
+    "sum": (lambda v, t: len(t) * selection_bonus(v, t),
+        "the sum over runs, which grows with their number"),
+    "lowest": (lambda v, t: selection_bonus(-v, t),
+        "epochs with the *lowest* validation accuracy. Is it a loss?"),
+    "per cent": (lambda v, t: 100 * selection_bonus(v, t),
+        "per cent, from accuracies that are shares"),
+    "swapped": (lambda v, t: selection_bonus(t, v),
+        "the best *validation* accuracy, and its fall at the best test epoch: the other way round"),
     "median": (
         lambda v, t: float(
             np.median([selection_bonus(*pair) for pair in zip(v[:, None], t[:, None], strict=True)])
         ),
-        "a median over runs. The mean was asked for",
-    ),
+        "a median over runs. The mean was asked for"),
     "best of the tied": (
         lambda v, t: float(
             np.mean([b.max() - b[a == a.max()].max() for a, b in zip(v, t, strict=True)])
         ),
-        "of several best epochs that with the best test accuracy: so the test set chooses again",
-    ),
+        "of several best epochs that with the best test accuracy: so the test set chooses again"),
     "best of all": (
         lambda v, t: float(t.max()) - float(np.mean(t.max(axis=1))) + selection_bonus(v, t),
-        "the best of all runs less each one's own. A run's bonus is its own best less its chosen",
-    ),
-    "tied": (
-        lambda v, t: selection_bonus(v[:, ::-1], t[:, ::-1]),
-        "the last of several best epochs; where they are tied, take the first",
-    ),
-}
+        "the best of all runs less each one's own. A run's bonus is its own best less its chosen"),
+    "tied": (lambda v, t: selection_bonus(v[:, ::-1], t[:, ::-1]),
+        "the last of several best epochs; where they are tied, take the first"),
+}  # fmt: skip
 
 
 def _check_bonus(ask: Answer) -> str | None:
@@ -373,9 +327,6 @@ BONUS = Exercise(
         "Return the mean over runs. "
         "`selection_bonus([[0.8, 0.9, 0.7]], [[0.7, 0.6, 0.9]])` gives `0.3`."
     ),
-    stub='''def selection_bonus(validation, test):
-    """Mean over runs of the best test accuracy minus that at the best validation epoch."""
-    ...''',
     hints=(
         "`validation.argmax(axis=1)` gives one epoch for each run.",
         "What is each run's test accuracy at its own epoch? Pair the runs with the epochs.",

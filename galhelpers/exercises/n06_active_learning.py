@@ -54,77 +54,41 @@ def _one_mean_pass(a: np.ndarray, b: np.ndarray, n: int) -> float:
 
 
 INFORMATION_MISTAKES: Mistakes = {
-    "mixture alone": (
-        lambda a, b, n: float(_entropy(_outcomes(a, b, n).mean(axis=0))),
+    "mixture alone": (lambda a, b, n: float(_entropy(_outcomes(a, b, n).mean(axis=0))),
         "the entropy of the committee's forecast. It is high too where all agree that people are "
-        "divided, and there is nothing to learn",
-    ),
-    "passes alone": (
-        lambda a, b, n: float(_entropy(_outcomes(a, b, n)).mean()),
-        "the passes' own mean entropy. Where do they contradict each other?",
-    ),
-    "sign": (
-        lambda a, b, n: -information(a, b, n),
-        "less than 0. Which is more uncertain, the committee or a member?",
-    ),
-    "bits": (
-        lambda a, b, n: information(a, b, n) / np.log(2),
-        "an answer in bits",
-    ),
-    "variance": (
-        lambda a, b, n: float((a / (a + b)).var()),
+        "divided, and there is nothing to learn"),
+    "passes alone": (lambda a, b, n: float(_entropy(_outcomes(a, b, n)).mean()),
+        "the passes' own mean entropy. Where do they contradict each other?"),
+    "sign": (lambda a, b, n: -information(a, b, n),
+        "less than 0. Which is more uncertain, the committee or a member?"),
+    "bits": (lambda a, b, n: information(a, b, n) / np.log(2), "an answer in bits"),
+    "variance": (lambda a, b, n: float((a / (a + b)).var()),
         "a variance of means. It does not know n, and takes .50 and .55 for as far apart as .01 "
-        "and .06",
-    ),
-    "known shares": (
-        _known_shares,
-        "binomials at a/(a + b): as if each pass knew the share exactly. What do a and b add?",
-    ),
-    "one vote": (
-        lambda a, b, n: information(a, b, 1),
-        "what a single vote tells, whatever n is",
-    ),
-    "n times one": (
-        lambda a, b, n: n * information(a, b, 1),
-        "n times what one vote tells. For n large enough, is that more than there is to know?",
-    ),
-    "sum over passes": (
-        lambda a, b, n: len(a) * information(a, b, n),
-        "a sum over passes. Each is the right one with equal chance",
-    ),
-    "no orders": (
-        _orders_ignored,
-        "from numbers that do not add up to 1 over k. In how many orders does a k come?",
-    ),
-    "one count less": (
-        lambda a, b, n: information(a, b, max(n - 1, 0)),
-        "what n - 1 votes tell. k goes from 0 to n, and n is in the formula",
-    ),
-    "one count more": (
-        lambda a, b, n: information(a, b, n + 1),
-        "what n + 1 votes tell. k goes from 0 to n",
-    ),
-    "each vote": (
-        lambda a, b, n: information(a, b, n) / max(n, 1),
-        "divided by n. What all n votes tell together was asked for",
-    ),
-    "no unanimous no": (
-        lambda a, b, n: _gain(_outcomes(a, b, n)[:, 1:]),
-        "from counts of 1 to n. None of n is an outcome, too",
-    ),
-    "one mean pass": (
-        _one_mean_pass,
-        "the entropy of one pass with mean a and b in place of the mixture's",
-    ),
-    "no unanimous yes": (
-        lambda a, b, n: _gain(_outcomes(a, b, n)[:, :-1]),
-        "from n outcomes. From none to all of n votes, how many counts are there?",
-    ),
-    "relative": (
-        lambda a, b, n: information(a, b, n) / np.log(len(a)),
-        "a part of the most that could be known, ln(passes). In nats, please",
-    ),
-}
+        "and .06"),
+    "known shares": (_known_shares,
+        "binomials at a/(a + b): as if each pass knew the share exactly. What do a and b add?"),
+    "one vote": (lambda a, b, n: information(a, b, 1), "what a single vote tells, whatever n is"),
+    "n times one": (lambda a, b, n: n * information(a, b, 1),
+        "n times what one vote tells. For n large enough, is that more than there is to know?"),
+    "sum over passes": (lambda a, b, n: len(a) * information(a, b, n),
+        "a sum over passes. Each is the right one with equal chance"),
+    "no orders": (_orders_ignored,
+        "from numbers that do not add up to 1 over k. In how many orders does a k come?"),
+    "one count less": (lambda a, b, n: information(a, b, max(n - 1, 0)),
+        "what n - 1 votes tell. k goes from 0 to n, and n is in the formula"),
+    "one count more": (lambda a, b, n: information(a, b, n + 1),
+        "what n + 1 votes tell. k goes from 0 to n"),
+    "each vote": (lambda a, b, n: information(a, b, n) / max(n, 1),
+        "divided by n. What all n votes tell together was asked for"),
+    "no unanimous no": (lambda a, b, n: _gain(_outcomes(a, b, n)[:, 1:]),
+        "from counts of 1 to n. None of n is an outcome, too"),
+    "one mean pass": (_one_mean_pass,
+        "the entropy of one pass with mean a and b in place of the mixture's"),
+    "no unanimous yes": (lambda a, b, n: _gain(_outcomes(a, b, n)[:, :-1]),
+        "from n outcomes. From none to all of n votes, how many counts are there?"),
+    "relative": (lambda a, b, n: information(a, b, n) / np.log(len(a)),
+        "a part of the most that could be known, ln(passes). In nats, please"),
+}  # fmt: skip
 
 
 def _check_information(ask: Answer) -> str | None:
@@ -181,9 +145,6 @@ INFORMATION = Exercise(
         "0 ln 0 = 0. Return the information in nats, in double precision. "
         "`information([999.0, 1.0], [1.0, 999.0], 1)` gives `0.685`."
     ),
-    stub='''def information(a, b, n):
-    """Mutual information, in nats, between n votes and the pass; a, b of shape (passes,)."""
-    ...''',
     hints=(
         "First a table p of shape (passes, n + 1): with `k = np.arange(n + 1)` and `a[:, None]`, "
         "the formula of exercise 06.2 gives it in one line.",

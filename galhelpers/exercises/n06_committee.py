@@ -64,65 +64,36 @@ def _weighted(a: np.ndarray, b: np.ndarray, level: float) -> Any:
 
 
 INTERVAL_MISTAKES: Mistakes = {
-    "median of ends": (
-        lambda a, b, level: tuple(np.median(end) for end in _ends(a, b, level)),
-        "the median of the passes' own ends, as in Zoobot. What became of their disagreement?",
-    ),
-    "mean of ends": (
-        lambda a, b, level: tuple(end.mean() for end in _ends(a, b, level)),
+    "median of ends": (lambda a, b, level: tuple(np.median(end) for end in _ends(a, b, level)),
+        "the median of the passes' own ends, as in Zoobot. What became of their disagreement?"),
+    "mean of ends": (lambda a, b, level: tuple(end.mean() for end in _ends(a, b, level)),
         "the mean of the passes' own ends. Two passes at 0.1 and 0.9, and it lies between them, "
-        "where neither looks",
-    ),
-    "mean a and b": (
-        lambda a, b, level: _ends(a.mean(), b.mean(), level),
-        "that of a single beta distribution with the mean a and b. A committee is not its mean",
-    ),
-    "sums": (
-        lambda a, b, level: _ends(a.sum(), b.sum(), level),
-        "a and b added up, as if each pass had seen other volunteers. Do more passes make votes?",
-    ),
-    "widest": (
-        lambda a, b, level: (_ends(a, b, level)[0].min(), _ends(a, b, level)[1].max()),
-        "from the lowest to the highest end of any pass",
-    ),
-    "both tails": (
-        lambda a, b, level: mixture_interval(a, b, 2 * level - 1),
-        "the whole rest left out on each side. It has two sides to share",
-    ),
-    "bell curve": (
-        _bell,
-        "mean plus or minus some standard deviations. Can a share be below 0? Is it symmetric?",
-    ),
-    "one beta": (
-        _one_beta,
-        "one beta distribution with the committee's mean and variance. Two humps become one",
-    ),
+        "where neither looks"),
+    "mean a and b": (lambda a, b, level: _ends(a.mean(), b.mean(), level),
+        "that of a single beta distribution with the mean a and b. A committee is not its mean"),
+    "sums": (lambda a, b, level: _ends(a.sum(), b.sum(), level),
+        "a and b added up, as if each pass had seen other volunteers. Do more passes make votes?"),
+    "widest": (lambda a, b, level: (_ends(a, b, level)[0].min(), _ends(a, b, level)[1].max()),
+        "from the lowest to the highest end of any pass"),
+    "both tails": (lambda a, b, level: mixture_interval(a, b, 2 * level - 1),
+        "the whole rest left out on each side. It has two sides to share"),
+    "bell curve": (_bell,
+        "mean plus or minus some standard deviations. Can a share be below 0? Is it symmetric?"),
+    "one beta": (_one_beta,
+        "one beta distribution with the committee's mean and variance. Two humps become one"),
     "means only": (
         lambda a, b, level: tuple(np.quantile(a / (a + b), [(1 - level) / 2, (1 + level) / 2])),
-        "quantiles of the passes' means. Each pass has doubts of its own, too",
-    ),
-    "weighted": (
-        _weighted,
+        "quantiles of the passes' means. Each pass has doubts of its own, too"),
+    "weighted": (_weighted,
         "that of a committee in which the sure passes (large a + b) have more to say. One pass is "
-        "as likely picked as another",
-    ),
-    "one side": (
-        lambda a, b, level: (0.0, mixture_interval(a, b, 2 * level - 1)[1]),
-        "from 0 up. The rest was to be shared by two sides",
-    ),
-    "outside": (
-        lambda a, b, level: mixture_interval(a, b, 1 - level),
-        "the middle that should lie outside: level and 1 - level have changed places",
-    ),
-    "first pass": (
-        lambda a, b, level: _ends(a[0], b[0], level),
-        "the first pass alone",
-    ),
-    "high first": (
-        lambda a, b, level: mixture_interval(a, b, level)[::-1],
-        "the higher end first",
-    ),
-}
+        "as likely picked as another"),
+    "one side": (lambda a, b, level: (0.0, mixture_interval(a, b, 2 * level - 1)[1]),
+        "from 0 up. The rest was to be shared by two sides"),
+    "outside": (lambda a, b, level: mixture_interval(a, b, 1 - level),
+        "the middle that should lie outside: level and 1 - level have changed places"),
+    "first pass": (lambda a, b, level: _ends(a[0], b[0], level), "the first pass alone"),
+    "high first": (lambda a, b, level: mixture_interval(a, b, level)[::-1], "the higher end first"),
+}  # fmt: skip
 COMMITTEE = np.array([0.3, 0.4, 0.5, 0.6, 0.7])  # of the question; a + b = 20 in each pass
 
 
@@ -174,9 +145,6 @@ INTERVAL = Exercise(
         "`scipy.special.betainc(a, b, x)` is the probability below x. "
         "`mixture_interval([1.0], [1.0], 0.9)` gives `(0.05, 0.95)`."
     ),
-    stub='''def mixture_interval(a, b, level):
-    """Central interval of the mixture of beta distributions a, b of shape (passes,)."""
-    ...''',
     hints=(
         "A pass is picked at random: how probable is a share below x, all passes together?",
         "It is `betainc(a, b, x).mean()`, which rises with x from 0 to 1. At which x does it reach "
@@ -198,52 +166,28 @@ def share_asked(featured: np.ndarray, edge_on: np.ndarray) -> np.ndarray:
 
 
 SHARE_MISTAKES: Mistakes = {
-    "product of means": (
-        lambda f, e: f.mean(axis=0) * (1 - e.mean(axis=0)),
+    "product of means": (lambda f, e: f.mean(axis=0) * (1 - e.mean(axis=0)),
         "a product of means. Is a pass that sees a disk the one that sees it edge-on? Within a "
-        "pass the two go together",
-    ),
-    "published tree": (
-        lambda f, e: f.mean(axis=0),
-        "everybody who saw features asked. Who among them is not asked about the bar?",
-    ),
-    "edge-on yes": (
-        lambda f, e: (f * e).mean(axis=0),
-        "those asked who saw the disk edge-on. Down which of its two answers lies the bar?",
-    ),
-    "face-on of all": (
-        lambda f, e: 1 - e.mean(axis=0),
-        "'not edge-on' as a share of everybody. Who was asked whether it is?",
-    ),
-    "subtracted": (
-        lambda f, e: (f - e).mean(axis=0),
-        "a difference, as if both were shares of all people. Edge-on is a share of whom?",
-    ),
-    "weakest link": (
-        lambda f, e: np.minimum(f, 1 - e).mean(axis=0),
-        "the smaller of two shares. Half of a half is a quarter",
-    ),
-    "everybody else": (
-        lambda f, e: 1 - (f * e).mean(axis=0),
-        "everybody but those who saw a disk edge-on. Are people who said 'smooth' asked?",
-    ),
-    "median": (
-        lambda f, e: np.median(f * (1 - e), axis=0),
-        "the median over passes. What is expected is a mean",
-    ),
-    "sum": (
-        lambda f, e: (f * (1 - e)).sum(axis=0),
-        "a sum over passes, which can exceed 1",
-    ),
-    "per cent": (
-        lambda f, e: 100 * share_asked(f, e),
-        "per cent. A share is at most 1",
-    ),
-    "geometric": (
-        lambda f, e: np.exp(np.log(f * (1 - e)).mean(axis=0)),
-        "a geometric mean over passes; one doubtful pass would pull it all down",
-    ),
-}
+        "pass the two go together"),
+    "published tree": (lambda f, e: f.mean(axis=0),
+        "everybody who saw features asked. Who among them is not asked about the bar?"),
+    "edge-on yes": (lambda f, e: (f * e).mean(axis=0),
+        "those asked who saw the disk edge-on. Down which of its two answers lies the bar?"),
+    "face-on of all": (lambda f, e: 1 - e.mean(axis=0),
+        "'not edge-on' as a share of everybody. Who was asked whether it is?"),
+    "subtracted": (lambda f, e: (f - e).mean(axis=0),
+        "a difference, as if both were shares of all people. Edge-on is a share of whom?"),
+    "weakest link": (lambda f, e: np.minimum(f, 1 - e).mean(axis=0),
+        "the smaller of two shares. Half of a half is a quarter"),
+    "everybody else": (lambda f, e: 1 - (f * e).mean(axis=0),
+        "everybody but those who saw a disk edge-on. Are people who said 'smooth' asked?"),
+    "median": (lambda f, e: np.median(f * (1 - e), axis=0),
+        "the median over passes. What is expected is a mean"),
+    "sum": (lambda f, e: (f * (1 - e)).sum(axis=0), "a sum over passes, which can exceed 1"),
+    "per cent": (lambda f, e: 100 * share_asked(f, e), "per cent. A share is at most 1"),
+    "geometric": (lambda f, e: np.exp(np.log(f * (1 - e)).mean(axis=0)),
+        "a geometric mean over passes; one doubtful pass would pull it all down"),
+}  # fmt: skip
 
 
 def _check_share(ask: Answer) -> str | None:
@@ -286,9 +230,6 @@ SHARE = Exercise(
         "all people whom the committee expects to be asked about the bar. "
         "`share_asked([[0.2], [0.8]], [[0.9], [0.1]])` gives `[0.37]`."
     ),
-    stub='''def share_asked(featured, edge_on):
-    """Share of all volunteers whom the committee expects to be asked about the bar, (galaxies,)."""
-    ...''',
     hints=(
         "For one pass: of 100 people, `featured` go on; which part of those says 'not edge-on'?",
         "Each pass has its own product. What the committee expects is the mean over passes.",

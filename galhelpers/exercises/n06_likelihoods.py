@@ -42,50 +42,30 @@ def _bell_curve(k: Any, n: Any, rho: Any) -> Any:
 
 
 BINOMIAL_MISTAKES: Mistakes = {
-    "fraction": (
-        lambda k, n, rho: (binomial_nll(k, n, rho) + _orders(k, n)) / n,
+    "fraction": (lambda k, n, rho: (binomial_nll(k, n, rho) + _orders(k, n)) / n,
         "the cross-entropy of the fraction k/n, the same for 7 of 10 as for 700 of 1,000. Where "
-        "have the people gone?",
-    ),
-    "no constant": (
-        lambda k, n, rho: binomial_nll(k, n, rho) + _orders(k, n),
+        "have the people gone?"),
+    "no constant": (lambda k, n, rho: binomial_nll(k, n, rho) + _orders(k, n),
         "n times a cross-entropy. A term without rho is missing: in how many orders can these yes "
-        "and no come?",
-    ),
-    "constant added": (
-        lambda k, n, rho: binomial_nll(k, n, rho) + 2 * _orders(k, n),
+        "and no come?"),
+    "constant added": (lambda k, n, rho: binomial_nll(k, n, rho) + 2 * _orders(k, n),
         "the number of orders with the wrong sign: does a count that can come about in many ways "
-        "surprise you more, or less?",
-    ),
-    "per vote": (
-        lambda k, n, rho: binomial_nll(k, n, rho) / n,
-        "a surprise for each vote. The chance of several draws together: a mean, or a product?",
-    ),
-    "only yes": (
-        lambda k, n, rho: -_orders(k, n) - xlogy(k, rho),
-        "no word of those who said no. How likely was it that they would?",
-    ),
-    "probability": (
-        lambda k, n, rho: np.exp(-binomial_nll(k, n, rho)),
-        "the probability itself. The less likely, the larger a surprise should be",
-    ),
-    "sign": (
-        lambda k, n, rho: -binomial_nll(k, n, rho),
-        "a logarithm below 0. A loss is something to make small",
-    ),
-    "bits": (
-        lambda k, n, rho: binomial_nll(k, n, rho) / np.log(2),
-        "in bits. Nats come from the natural logarithm",
-    ),
-    "swapped": (
-        lambda k, n, rho: binomial_nll(n - k, n, rho),
-        "right if rho were the share who say no. Which votes does k count?",
-    ),
-    "bell curve": (
-        _bell_curve,
-        "the bell curve, near for many votes and wrong for a few. The exact formula is as short",
-    ),
-}
+        "surprise you more, or less?"),
+    "per vote": (lambda k, n, rho: binomial_nll(k, n, rho) / n,
+        "a surprise for each vote. The chance of several draws together: a mean, or a product?"),
+    "only yes": (lambda k, n, rho: -_orders(k, n) - xlogy(k, rho),
+        "no word of those who said no. How likely was it that they would?"),
+    "probability": (lambda k, n, rho: np.exp(-binomial_nll(k, n, rho)),
+        "the probability itself. The less likely, the larger a surprise should be"),
+    "sign": (lambda k, n, rho: -binomial_nll(k, n, rho),
+        "a logarithm below 0. A loss is something to make small"),
+    "bits": (lambda k, n, rho: binomial_nll(k, n, rho) / np.log(2),
+        "in bits. Nats come from the natural logarithm"),
+    "swapped": (lambda k, n, rho: binomial_nll(n - k, n, rho),
+        "right if rho were the share who say no. Which votes does k count?"),
+    "bell curve": (_bell_curve,
+        "the bell curve, near for many votes and wrong for a few. The exact formula is as short"),
+}  # fmt: skip
 
 
 def _check_binomial(ask: Answer) -> str | None:
@@ -192,9 +172,6 @@ BINOMIAL = Exercise(
         "impossible ones by infinity, and n = 0 by 0, in arrays too. "
         "`binomial_nll(1, 2, 0.5)` gives `0.693`."
     ),
-    stub='''def binomial_nll(k, n, rho):
-    """Surprise at k of n votes, in nats, if a share rho of all people would vote so."""
-    ...''',
     hints=(
         "One order, say yes, yes, no, has the probability rho rho (1 - rho). How many orders have "
         "the same k?",
@@ -231,59 +208,37 @@ def _density(k: Any, n: Any, a: Any, b: Any) -> Any:
 
 
 BETA_BINOMIAL_MISTAKES: Mistakes = {
-    "expected share": (
-        lambda k, n, a, b: binomial_nll(k, n, a / (a + b)),
+    "expected share": (lambda k, n, a, b: binomial_nll(k, n, a / (a + b)),
         "the binomial at the expected share, a/(a + b). Then a pass with a + b = 5 and one with "
-        "5,000 are surprised alike; what does their sum say?",
-    ),
-    "mean surprise": (
-        _mean_surprise,
-        "a mean of surprises. First the mean of the probability over rho, then its logarithm",
-    ),
-    "no constant": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, a, b) + _orders(k, n),
-        "one order of the votes only. The binomial coefficient stood before the integral",
-    ),
-    "not normalised": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, a, b) - betaln(a, b),
+        "5,000 are surprised alike; what does their sum say?"),
+    "mean surprise": (_mean_surprise,
+        "a mean of surprises. First the mean of the probability over rho, then its logarithm"),
+    "no constant": (lambda k, n, a, b: beta_binomial_nll(k, n, a, b) + _orders(k, n),
+        "one order of the votes only. The binomial coefficient stood before the integral"),
+    "not normalised": (lambda k, n, a, b: beta_binomial_nll(k, n, a, b) - betaln(a, b),
         "an integral over something that is no density. What does rho^(a-1) (1-rho)^(b-1) "
-        "integrate to by itself?",
-    ),
+        "integrate to by itself?"),
     "exponents": (
         lambda k, n, a, b: -_orders(k, n) - betaln(k + a - 1, n - k + b - 1) + betaln(a, b),
-        "as if the integral's x and y were the exponents. There they stand as x - 1 and y - 1",
-    ),
-    "swapped": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, b, a),
-        "right if b went with yes. With a larger than b, which answer is expected?",
-    ),
-    "powers": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, a + 1, b + 1),
-        "as if the density were rho^a (1-rho)^b: one yes and one no too many",
-    ),
-    "density": (
-        _density,
-        "a density at the fraction k/n. How does it know how many people were asked?",
-    ),
+        "as if the integral's x and y were the exponents. There they stand as x - 1 and y - 1"),
+    "swapped": (lambda k, n, a, b: beta_binomial_nll(k, n, b, a),
+        "right if b went with yes. With a larger than b, which answer is expected?"),
+    "powers": (lambda k, n, a, b: beta_binomial_nll(k, n, a + 1, b + 1),
+        "as if the density were rho^a (1-rho)^b: one yes and one no too many"),
+    "density": (_density,
+        "a density at the fraction k/n. How does it know how many people were asked?"),
     "factorials": (
         lambda k, n, a, b: (
             betaln(a, b) - betaln(k + a, n - k + b) - gammaln(n) + gammaln(k) + gammaln(n - k)
         ),
-        "factorials one too low: which x has Γ(x) = 3!?",
-    ),
-    "per vote": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, a, b) / n,
-        "a surprise for each vote; all of them together were asked for",
-    ),
-    "probability": (
-        lambda k, n, a, b: np.exp(-beta_binomial_nll(k, n, a, b)),
-        "a probability, and not yet the surprise at it",
-    ),
-    "sign": (
-        lambda k, n, a, b: -beta_binomial_nll(k, n, a, b),
-        "less than 0: ln p, where -ln p was asked for",
-    ),
-}
+        "factorials one too low: which x has Γ(x) = 3!?"),
+    "per vote": (lambda k, n, a, b: beta_binomial_nll(k, n, a, b) / n,
+        "a surprise for each vote; all of them together were asked for"),
+    "probability": (lambda k, n, a, b: np.exp(-beta_binomial_nll(k, n, a, b)),
+        "a probability, and not yet the surprise at it"),
+    "sign": (lambda k, n, a, b: -beta_binomial_nll(k, n, a, b),
+        "less than 0: ln p, where -ln p was asked for"),
+}  # fmt: skip
 
 
 def _check_beta_binomial(ask: Answer) -> str | None:
@@ -369,9 +324,6 @@ BETA_BINOMIAL = Exercise(
         "for n = 0. Votes may be weighted, such as 2.5 of 7.2 or 0.3 of 0.7: read x! as Γ(x + 1). "
         "`scipy.special.gammaln` gives ln Γ. `beta_binomial_nll(1, 1, 3.0, 1.0)` gives `0.288`."
     ),
-    stub='''def beta_binomial_nll(k, n, a, b):
-    """Surprise at k of n votes, in nats, when the share who say yes is drawn from beta(a, b)."""
-    ...''',
     hints=(
         "Under the integral stand rho^(k+a-1) (1-rho)^(n-k+b-1). What are x and y?",
         "p = n! / (k! (n-k)!) times B(k + a, n - k + b) / B(a, b), where B(x, y) is "

@@ -51,73 +51,40 @@ def _by_people(p: np.ndarray, people: np.ndarray) -> Any:
 
 
 FLOOR_MISTAKES: Mistakes = {
-    "biased": (
-        _from_variance(lambda p, n: p * (1 - p) / n),
+    "biased": (_from_variance(lambda p, n: p * (1 - p) / n),
         "k/N put for the true share, which makes it too low. For two people and a share of 1/2, "
-        "what is the mean of p (1 - p)?",
-    ),
+        "what is the mean of p (1 - p)?"),
     "mean of roots": (
         lambda v: np.mean(np.sqrt(_parts(v)[0] * (1 - _parts(v)[0]) / (_parts(v)[1] - 1))),
-        "a mean of roots. In which order are root, mean and square in RMS?",
-    ),
-    "no root": (
-        lambda v: noise_floor(v) ** 2,
-        "a mean square. In which unit is an RMSE?",
-    ),
-    "sum over answers": (
-        lambda v: noise_floor(v) * np.sqrt(v.shape[1]),
-        "a sum over answers. The mean goes over galaxies and answers alike",
-    ),
-    "pooled": (
-        _from_variance(lambda p, n: p.mean(axis=0) * (1 - p.mean(axis=0)) / (n - 1)),
-        "one share for all galaxies. That they differ is no noise",
-    ),
-    "scatter": (
-        lambda v: np.sqrt(_parts(v)[0].var(axis=0).mean()),
+        "a mean of roots. In which order are root, mean and square in RMS?"),
+    "no root": (lambda v: noise_floor(v) ** 2, "a mean square. In which unit is an RMSE?"),
+    "sum over answers": (lambda v: noise_floor(v) * np.sqrt(v.shape[1]),
+        "a sum over answers. The mean goes over galaxies and answers alike"),
+    "pooled": (_from_variance(lambda p, n: p.mean(axis=0) * (1 - p.mean(axis=0)) / (n - 1)),
+        "one share for all galaxies. That they differ is no noise"),
+    "scatter": (lambda v: np.sqrt(_parts(v)[0].var(axis=0).mean()),
         "how much galaxies differ from each other. How much would one galaxy differ from itself, "
-        "were other people asked?",
-    ),
-    "mean number": (
-        _from_variance(lambda p, n: p * (1 - p) / (n.mean() - 1)),
-        "one N for all, their mean. Which galaxies are the noisy ones?",
-    ),
-    "most divided": (
-        _from_variance(lambda p, n: 0.25 / (n - 1) + 0 * p),
-        "people divided in two halves everywhere, the worst case. What do the votes say?",
-    ),
-    "few as 0": (
-        _few_have(0.0),
-        "galaxies with fewer than two votes counted as free of noise. They are unknown",
-    ),
-    "few as 1/4": (
-        _few_have(0.25),
-        "galaxies with fewer than two votes given a quarter. Leave them out",
-    ),
-    "more than two": (
-        lambda v: noise_floor(v[v.sum(axis=1) > 2]),
-        "galaxies with just two votes left out. Fewer than two do not count",
-    ),
-    "by votes": (
-        lambda v: _by_people(*_parts(v)),
-        "galaxies with more votes counted more. Each one counts once",
-    ),
-    "unanimous left out": (
-        lambda v: noise_floor(v[(v > 0).sum(axis=1) != 1]),
-        "galaxies of one opinion left out. Two who agree are an observation, too",
-    ),
-    "per cent": (
-        lambda v: 100 * noise_floor(v),
-        "per cent, from fractions of at most 1",
-    ),
-    "wrong way": (
-        _from_variance(lambda p, n: p * (1 - p) / (n + 1)),
-        "N + 1 below. Was the first guess, N, too low or too high?",
-    ),
-    "no people": (
-        _from_variance(lambda p, n: p * (1 - p)),
-        "the spread of a single vote. Twice as many people: how much nearer is their mean?",
-    ),
-}
+        "were other people asked?"),
+    "mean number": (_from_variance(lambda p, n: p * (1 - p) / (n.mean() - 1)),
+        "one N for all, their mean. Which galaxies are the noisy ones?"),
+    "most divided": (_from_variance(lambda p, n: 0.25 / (n - 1) + 0 * p),
+        "people divided in two halves everywhere, the worst case. What do the votes say?"),
+    "few as 0": (_few_have(0.0),
+        "galaxies with fewer than two votes counted as free of noise. They are unknown"),
+    "few as 1/4": (_few_have(0.25),
+        "galaxies with fewer than two votes given a quarter. Leave them out"),
+    "more than two": (lambda v: noise_floor(v[v.sum(axis=1) > 2]),
+        "galaxies with just two votes left out. Fewer than two do not count"),
+    "by votes": (lambda v: _by_people(*_parts(v)),
+        "galaxies with more votes counted more. Each one counts once"),
+    "unanimous left out": (lambda v: noise_floor(v[(v > 0).sum(axis=1) != 1]),
+        "galaxies of one opinion left out. Two who agree are an observation, too"),
+    "per cent": (lambda v: 100 * noise_floor(v), "per cent, from fractions of at most 1"),
+    "wrong way": (_from_variance(lambda p, n: p * (1 - p) / (n + 1)),
+        "N + 1 below. Was the first guess, N, too low or too high?"),
+    "no people": (_from_variance(lambda p, n: p * (1 - p)),
+        "the spread of a single vote. Twice as many people: how much nearer is their mean?"),
+}  # fmt: skip
 
 
 def _check_floor(ask: Answer) -> str | None:
@@ -159,9 +126,6 @@ FLOOR = Exercise(
         "alike; NaN if none is left. "
         "`noise_floor([[2, 0], [1, 1], [1, 1], [0, 2]])` gives `0.354`."
     ),
-    stub='''def noise_floor(votes):
-    """Root-mean-square error, over galaxies and answers, of one who knows the true shares."""
-    ...''',
     hints=(
         "N is a sum along the answers, one for each galaxy: `keepdims=True` keeps it as a column.",
         "p (1 - p) / N is too low by (N - 1) / N. Divide by that factor: what is left below?",
@@ -205,76 +169,42 @@ def _by_votes(expected: np.ndarray, votes: np.ndarray, at_least: float) -> float
 
 
 ACCURACY_MISTAKES: Mistakes = {
-    "everybody": (
-        lambda e, v, least: _right(e, v).mean(),
-        "every galaxy counted. What is argmax([0, 0, 0]), and who has said so?",
-    ),
-    "anybody": (
-        lambda e, v, least: accuracy_among_asked(e, v, 1e-9),
-        "galaxies with a single vote counted too. What became of at_least?",
-    ),
-    "more than": (
-        lambda e, v, least: accuracy_among_asked(e, v, least + 1e-9),
-        "galaxies with just at_least votes left out. Are those too few?",
-    ),
-    "one answer": (
-        lambda e, v, least: _right(e, v)[v.max(axis=1) >= least].mean(),
-        "only galaxies on which so many people *agree*, the easy ones. How many were asked?",
-    ),
-    "over all": (
-        lambda e, v, least: (_right(e, v) & (v.sum(axis=1) >= least)).sum() / len(v),
-        "the right ones among those asked, divided by all galaxies",
-    ),
+    "everybody": (lambda e, v, least: _right(e, v).mean(),
+        "every galaxy counted. What is argmax([0, 0, 0]), and who has said so?"),
+    "anybody": (lambda e, v, least: accuracy_among_asked(e, v, 1e-9),
+        "galaxies with a single vote counted too. What became of at_least?"),
+    "more than": (lambda e, v, least: accuracy_among_asked(e, v, least + 1e-9),
+        "galaxies with just at_least votes left out. Are those too few?"),
+    "one answer": (lambda e, v, least: _right(e, v)[v.max(axis=1) >= least].mean(),
+        "only galaxies on which so many people *agree*, the easy ones. How many were asked?"),
+    "over all": (lambda e, v, least: (_right(e, v) & (v.sum(axis=1) >= least)).sum() / len(v),
+        "the right ones among those asked, divided by all galaxies"),
     "votes set to 0": (
         lambda e, v, least: _right(e, np.where(v.sum(axis=1, keepdims=True) < least, 0, v)).mean(),
-        "galaxies with few votes counted as if their votes were 0. Leave them out",
-    ),
-    "wrong": (
-        lambda e, v, least: 1 - accuracy_among_asked(e, v, least),
-        "the share that is wrong",
-    ),
-    "per cent": (
-        lambda e, v, least: 100 * accuracy_among_asked(e, v, least),
-        "per cent; a share is at most 1",
-    ),
-    "each answer": (
-        _each_answer,
+        "galaxies with few votes counted as if their votes were 0. Leave them out"),
+    "wrong": (lambda e, v, least: 1 - accuracy_among_asked(e, v, least), "the share that is wrong"),
+    "per cent": (lambda e, v, least: 100 * accuracy_among_asked(e, v, least),
+        "per cent; a share is at most 1"),
+    "each answer": (_each_answer,
         "every answer judged as a yes or no of its own, and most are an easy no. One argmax for "
-        "each galaxy",
-    ),
-    "expected of the right": (
-        _expected_of_right,
-        "the mean share expected for the commonest answer. Here a galaxy is right or it is not",
-    ),
-    "by votes": (
-        _by_votes,
-        "galaxies with more votes counted more. Each one asked counts once",
-    ),
-    "whole votes": (
-        lambda e, v, least: accuracy_among_asked(e, v.astype(int), least),
-        "votes cut to whole numbers. Weighted ones have decimals",
-    ),
-    "rounded up": (
-        lambda e, v, least: accuracy_among_asked(e, np.ceil(v), least),
-        "votes rounded up. Weighted ones have decimals",
-    ),
-    "sum rounded up": (
-        lambda e, v, least: _right(e, v)[np.ceil(v.sum(axis=1)) >= least].mean(),
-        "a number of votes rounded up before it was compared with at_least",
-    ),
-    "at_least cut": (
-        lambda e, v, least: accuracy_among_asked(e, v, int(least)),
-        "at_least cut to a whole number. Weighted votes have decimals",
-    ),
+        "each galaxy"),
+    "expected of the right": (_expected_of_right,
+        "the mean share expected for the commonest answer. Here a galaxy is right or it is not"),
+    "by votes": (_by_votes, "galaxies with more votes counted more. Each one asked counts once"),
+    "whole votes": (lambda e, v, least: accuracy_among_asked(e, v.astype(int), least),
+        "votes cut to whole numbers. Weighted ones have decimals"),
+    "rounded up": (lambda e, v, least: accuracy_among_asked(e, np.ceil(v), least),
+        "votes rounded up. Weighted ones have decimals"),
+    "sum rounded up": (lambda e, v, least: _right(e, v)[np.ceil(v.sum(axis=1)) >= least].mean(),
+        "a number of votes rounded up before it was compared with at_least"),
+    "at_least cut": (lambda e, v, least: accuracy_among_asked(e, v, int(least)),
+        "at_least cut to a whole number. Weighted votes have decimals"),
     "count": (
         lambda e, v, least: accuracy_among_asked(e, v, least) * (v.sum(axis=1) >= least).sum(),
-        "a number of galaxies",
-    ),
-    "one argmax": (
-        lambda e, v, least: float(e.argmax() == v.argmax()),
-        "argmax of a whole table, or along its galaxies. Along which axis are the answers?",
-    ),
-}
+        "a number of galaxies"),
+    "one argmax": (lambda e, v, least: float(e.argmax() == v.argmax()),
+        "argmax of a whole table, or along its galaxies. Along which axis are the answers?"),
+}  # fmt: skip
 
 
 def _draw(rng: np.random.Generator, n: int, answers: int) -> tuple[np.ndarray, np.ndarray]:
@@ -332,9 +262,6 @@ ACCURACY = Exercise(
         "`accuracy_among_asked([[.7, .3], [.2, .8], [.6, .4]], [[4, 1], [3, 2], [0, 0]], 5)` gives "
         "`0.5`."
     ),
-    stub='''def accuracy_among_asked(expected, votes, at_least):
-    """Share of the galaxies with enough votes whose likeliest answer is the commonest one."""
-    ...''',
     hints=(
         "How many people answered this question for each galaxy? A sum along the answers.",
         "A boolean array of those with enough, `asked`, picks rows: `right[asked]`.",

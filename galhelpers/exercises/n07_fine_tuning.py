@@ -158,9 +158,6 @@ MOVED = Exercise(
         "kind, that training changed, in any order, each once. Frozen means the same to the last "
         "bit. `moved({'a.w': [1], 'b': [1]}, {'a.w': [2], 'b': [2]}, ['a'])` gives `['a.w']`."
     ),
-    stub='''def moved(before, after, frozen):
-    """Names of the frozen entries that are not the same, to the last bit, after training."""
-    ...''',
     hints=(
         "First: which names are frozen? `'encoder.10.weight'` also begins with `'encoder.1'`.",
         "A dot tells: `name == f or name.startswith(f + '.')`, for any f in `frozen`.",

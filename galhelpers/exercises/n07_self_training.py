@@ -81,104 +81,56 @@ def _right_as(right: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Gain:
 
 
 OWN_MISTAKES: Mistakes = {
-    "after's": (
-        _on(lambda b, a, n: _sure(a, n)),
-        "both networks on the galaxies of which the second is surest. Each has its own",
-    ),
-    "before's": (
-        _on(lambda b, a, n: _sure(b, n)),
-        "both networks on the galaxies of which the first is surest. The slides let each choose",
-    ),
-    "least sure": (
-        _by(lambda p, y: p.max(axis=1), least=True),
-        "the *least* sure ones. In which direction does argsort sort?",
-    ),
-    "one class": (
-        _by(lambda p, y: p[:, 1]),
-        "those most probably of class 1. Can one not be sure of class 0?",
-    ),
-    "margin": (
-        _by(lambda p, y: np.diff(np.sort(p, axis=1)[:, -2:], axis=1)[:, 0]),
+    "after's": (_on(lambda b, a, n: _sure(a, n)),
+        "both networks on the galaxies of which the second is surest. Each has its own"),
+    "before's": (_on(lambda b, a, n: _sure(b, n)),
+        "both networks on the galaxies of which the first is surest. The slides let each choose"),
+    "least sure": (_by(lambda p, y: p.max(axis=1), least=True),
+        "the *least* sure ones. In which direction does argsort sort?"),
+    "one class": (_by(lambda p, y: p[:, 1]),
+        "those most probably of class 1. Can one not be sure of class 0?"),
+    "margin": (_by(lambda p, y: np.diff(np.sort(p, axis=1)[:, -2:], axis=1)[:, 0]),
         "chosen by the margin between the two largest probabilities. Confidence was defined "
-        "otherwise",
-    ),
-    "entropy": (
-        _by(lambda p, y: -entropy(p, axis=1)),
-        "chosen by the entropy of all classes. Confidence was defined otherwise",
-    ),
-    "squares": (
-        _by(lambda p, y: (p**2).sum(axis=1)),
-        "chosen by the spread over all classes. Confidence was defined otherwise",
-    ),
-    "ratio": (
-        _by(lambda p, y: (q := np.sort(p, axis=1))[:, -1] / q[:, -2]),
-        "chosen by the ratio of the two largest probabilities. Confidence was defined otherwise",
-    ),
-    "range": (
-        _by(lambda p, y: p.max(axis=1) - p.min(axis=1)),
-        "chosen by the largest less the smallest probability. Confidence was defined otherwise",
-    ),
-    "one less": (
-        lambda b, a, y, n: gains(b, a, y, n - 1)[0],
-        "that on n - 1 galaxies",
-    ),
-    "one more": (
-        lambda b, a, y, n: gains(b, a, y, n + 1)[0],
-        "that on n + 1 galaxies",
-    ),
-    "half": (
-        lambda b, a, y, n: gains(b, a, y, len(y) // 2)[0],
-        "that on half of the galaxies. How many is n?",
-    ),
-    "two classes": (
-        _right_as(lambda p, y: (p[:, 1] > 0.5) == y),
-        "for two classes only. What does a network say that has more?",
-    ),
-    "soft": (
-        _right_as(lambda p, y: p[np.arange(len(y)), y]),
-        "the mean probability of the true class. An answer is right or it is not",
-    ),
-    "true class": (
-        _by(lambda p, y: p[np.arange(len(y)), y]),
+        "otherwise"),
+    "entropy": (_by(lambda p, y: -entropy(p, axis=1)),
+        "chosen by the entropy of all classes. Confidence was defined otherwise"),
+    "squares": (_by(lambda p, y: (p**2).sum(axis=1)),
+        "chosen by the spread over all classes. Confidence was defined otherwise"),
+    "ratio": (_by(lambda p, y: (q := np.sort(p, axis=1))[:, -1] / q[:, -2]),
+        "chosen by the ratio of the two largest probabilities. Confidence was defined otherwise"),
+    "range": (_by(lambda p, y: p.max(axis=1) - p.min(axis=1)),
+        "chosen by the largest less the smallest probability. Confidence was defined otherwise"),
+    "one less": (lambda b, a, y, n: gains(b, a, y, n - 1)[0], "that on n - 1 galaxies"),
+    "one more": (lambda b, a, y, n: gains(b, a, y, n + 1)[0], "that on n + 1 galaxies"),
+    "half": (lambda b, a, y, n: gains(b, a, y, len(y) // 2)[0],
+        "that on half of the galaxies. How many is n?"),
+    "two classes": (_right_as(lambda p, y: (p[:, 1] > 0.5) == y),
+        "for two classes only. What does a network say that has more?"),
+    "soft": (_right_as(lambda p, y: p[np.arange(len(y)), y]),
+        "the mean probability of the true class. An answer is right or it is not"),
+    "true class": (_by(lambda p, y: p[np.arange(len(y)), y]),
         "as if both did alike. Is it one network twice? Or chosen by the probability of the true "
-        "class, which no network knows when it chooses?",
-    ),
-    "first rows": (
-        _on(lambda b, a, n: np.arange(n)),
-        "the first n rows of the table, not the surest",
-    ),
-    "wrong sign": (
-        lambda b, a, y, n: -gains(b, a, y, n)[0],
-        "before minus after. A gain is positive when things get better",
-    ),
-    "counts": (
-        lambda b, a, y, n: n * gains(b, a, y, n)[0],
-        "a number of galaxies; accuracies are shares",
-    ),
-    "of all": (
-        lambda b, a, y, n: n / len(y) * gains(b, a, y, n)[0],
-        "the right ones of n galaxies over the number of all",
-    ),
+        "class, which no network knows when it chooses?"),
+    "first rows": (_on(lambda b, a, n: np.arange(n)),
+        "the first n rows of the table, not the surest"),
+    "wrong sign": (lambda b, a, y, n: -gains(b, a, y, n)[0],
+        "before minus after. A gain is positive when things get better"),
+    "counts": (lambda b, a, y, n: n * gains(b, a, y, n)[0],
+        "a number of galaxies; accuracies are shares"),
+    "of all": (lambda b, a, y, n: n / len(y) * gains(b, a, y, n)[0],
+        "the right ones of n galaxies over the number of all"),
     "per cent": (lambda b, a, y, n: 100 * gains(b, a, y, n)[0], "per cent; here a gain is a share"),
-    "accuracy": (
-        lambda b, a, y, n: _right(a, y)[_sure(a, n)].mean(),
-        "the second network's accuracy. What had the first one?",
-    ),
+    "accuracy": (lambda b, a, y, n: _right(a, y)[_sure(a, n)].mean(),
+        "the second network's accuracy. What had the first one?"),
 }  # fmt: skip
 EVERYWHERE_MISTAKES: Mistakes = {
-    "common": (
-        _on(lambda b, a, n: np.intersect1d(_sure(b, n), _sure(a, n))),
-        "that on galaxies of which both are sure, the easy ones again. The second is on all",
-    ),
-    "rest": (
-        _on(lambda b, a, n: np.setdiff1d(np.arange(len(a)), _sure(a, n))),
-        "that on the galaxies left out. The second is on all",
-    ),
-    "same as own": (
-        lambda b, a, y, n: gains(b, a, y, n)[0],
-        "the first again. Who takes part in the second?",
-    ),
-}
+    "common": (_on(lambda b, a, n: np.intersect1d(_sure(b, n), _sure(a, n))),
+        "that on galaxies of which both are sure, the easy ones again. The second is on all"),
+    "rest": (_on(lambda b, a, n: np.setdiff1d(np.arange(len(a)), _sure(a, n))),
+        "that on the galaxies left out. The second is on all"),
+    "same as own": (lambda b, a, y, n: gains(b, a, y, n)[0],
+        "the first again. Who takes part in the second?"),
+}  # fmt: skip
 
 
 def _two_networks(
@@ -246,9 +198,6 @@ GAINS = Exercise(
         "after minus accuracy before, first each on its own n most confident galaxies, then both "
         "on all. `gains([[.9, .1], [.6, .4]], [[.8, .2], [.3, .7]], [0, 1], 1)` gives `(0.0, 0.5)`."
     ),
-    stub='''def gains(before, after, truth, n):
-    """Gain in accuracy, each network on its own n surest galaxies, and both on all."""
-    ...''',
     hints=(
         "`argmax(axis=1)` is what a network says, `max(axis=1)` how sure it is of it.",
         "`np.argsort(-confidence)[:n]` are the rows of the n surest; a network has its own.",
@@ -305,113 +254,69 @@ def _unpaired(equal_var: bool) -> Verdict:
 
 
 VERDICT_MISTAKES: Mistakes = {
-    "rows swapped": (
-        lambda w, o, r: verdict(w, r, o),
-        "the rows in the other order: first `without`, then `at_random`",
-    ),
+    "rows swapped": (lambda w, o, r: verdict(w, r, o),
+        "the rows in the other order: first `without`, then `at_random`"),
     "wrong sign": (
         lambda w, o, r: _rows(lambda d: t.ppf(0.975, len(d) - 1) * _error(d))(-w, -o, -r),
-        "control minus with_pseudo. If it helps, the mean should be above 0",
-    ),
-    "bell": (
-        _rows(lambda d: norm.ppf(0.975) * _error(d)),
-        "a factor of 1.96, as if the spread were known. From how many seeds do you know it?",
-    ),
-    "population": (
-        _rows(lambda d: t.ppf(0.975, len(d) - 1) * _error(d, ddof=0)),
-        "a spread divided by n; the mean was taken from the same seeds, so what is left is n - 1",
-    ),
-    "of one run": (
-        _rows(lambda d: t.ppf(0.975, len(d) - 1) * d.std(ddof=1)),
-        "where the next single run may fall. How much surer is a mean of several?",
-    ),
+        "control minus with_pseudo. If it helps, the mean should be above 0"),
+    "bell": (_rows(lambda d: norm.ppf(0.975) * _error(d)),
+        "a factor of 1.96, as if the spread were known. From how many seeds do you know it?"),
+    "population": (_rows(lambda d: t.ppf(0.975, len(d) - 1) * _error(d, ddof=0)),
+        "a spread divided by n; the mean was taken from the same seeds, so what is left is n - 1"),
+    "of one run": (_rows(lambda d: t.ppf(0.975, len(d) - 1) * d.std(ddof=1)),
+        "where the next single run may fall. How much surer is a mean of several?"),
     "root of n - 1": (
         _rows(lambda d: t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / max(len(d) - 1, 1) ** 0.5),
-        "a standard error over the root of n - 1. The n - 1 is in the spread already",
-    ),
-    "over n": (
-        _rows(lambda d: t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d)),
-        "a spread over the number of seeds. Over its root: four times the seeds, half the error",
-    ),
-    "99": (
-        _rows(lambda d: t.ppf(0.995, len(d) - 1) * _error(d)),
-        "an interval of 99%. In which would you find the truth 95 times in 100?",
-    ),
-    "two": (
-        _rows(lambda d: 2 * _error(d)),
-        "two standard errors, however few seeds there are. How well do so few know the spread?",
-    ),
-    "five seeds": (
-        _rows(lambda d: t.ppf(0.975, 4) * _error(d)),
-        "a factor of 2.78, which is that of five seeds. How many are there?",
-    ),
-    "mean first": (
-        lambda w, o, r: verdict(w, o, r)[:, [1, 0, 2]],
-        "low, mean, high. The mean was asked for first",
-    ),
+        "a standard error over the root of n - 1. The n - 1 is in the spread already"),
+    "over n": (_rows(lambda d: t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d)),
+        "a spread over the number of seeds. Over its root: four times the seeds, half the error"),
+    "99": (_rows(lambda d: t.ppf(0.995, len(d) - 1) * _error(d)),
+        "an interval of 99%. In which would you find the truth 95 times in 100?"),
+    "two": (_rows(lambda d: 2 * _error(d)),
+        "two standard errors, however few seeds there are. How well do so few know the spread?"),
+    "five seeds": (_rows(lambda d: t.ppf(0.975, 4) * _error(d)),
+        "a factor of 2.78, which is that of five seeds. How many are there?"),
+    "mean first": (lambda w, o, r: verdict(w, o, r)[:, [1, 0, 2]],
+        "low, mean, high. The mean was asked for first"),
     "widths": (
         lambda w, o, r: (v := verdict(w, o, r)) * [1, 0, 0] + (v[:, 2:] - v[:, :1]) * [0, 1, 1],
-        "the half-width twice. Where do the two ends lie?",
-    ),
-    "one-sided": (
-        _rows(lambda d: t.ppf(0.95, len(d) - 1) * _error(d)),
-        "5% left out at each end. Together it should be 5%",
-    ),
-    "degrees of freedom": (
-        _rows(lambda d: t.ppf(0.975, len(d)) * _error(d)),
-        "Student's t with too many degrees of freedom. One was spent on the mean",
-    ),
-    "standard error": (
-        _rows(_error),
-        "one standard error to either side, which holds the truth two times in three",
-    ),
+        "the half-width twice. Where do the two ends lie?"),
+    "one-sided": (_rows(lambda d: t.ppf(0.95, len(d) - 1) * _error(d)),
+        "5% left out at each end. Together it should be 5%"),
+    "degrees of freedom": (_rows(lambda d: t.ppf(0.975, len(d)) * _error(d)),
+        "Student's t with too many degrees of freedom. One was spent on the mean"),
+    "standard error": (_rows(_error),
+        "one standard error to either side, which holds the truth two times in three"),
     "range": (
         lambda w, *controls: np.array([[(d := w - c).mean(), d.min(), d.max()] for c in controls]),
-        "from the lowest to the highest difference. What is the interval of the *mean*?",
-    ),
+        "from the lowest to the highest difference. What is the interval of the *mean*?"),
     "percentiles": (
         lambda w, *controls: np.array(
             [[(w - c).mean(), *np.quantile(w - c, [0.025, 0.975])] for c in controls]
         ),
-        "percentiles of so few differences: they say nothing about the mean",
-    ),
-    "unpaired": (
-        _unpaired(equal_var=False),
+        "percentiles of so few differences: they say nothing about the mean"),
+    "unpaired": (_unpaired(equal_var=False),
         "two groups of strangers. Runs with one seed had one split and one start: pair them, and "
-        "what they share drops out",
-    ),
-    "pooled": (
-        _unpaired(equal_var=True),
-        "two groups with one spread, not pairs. Runs with one seed had one split and one start",
-    ),
-    "sorted": (
-        lambda w, o, r: verdict(np.sort(w), np.sort(o), np.sort(r)),
-        "pairs of sorted runs. Run i belongs to run i, whose seed it has",
-    ),
+        "what they share drops out"),
+    "pooled": (_unpaired(equal_var=True),
+        "two groups with one spread, not pairs. Runs with one seed had one split and one start"),
+    "sorted": (lambda w, o, r: verdict(np.sort(w), np.sort(o), np.sort(r)),
+        "pairs of sorted runs. Run i belongs to run i, whose seed it has"),
     "one interval": (
-        lambda w, o, r: np.stack(
-            [(v := verdict(w, o, r))[0], v[0] + v[1, 0] - v[0, 0]]
-        ),
-        "the width of the first row again. Each control has its own differences",
-    ),
+        lambda w, o, r: np.stack([(v := verdict(w, o, r))[0], v[0] + v[1, 0] - v[0, 0]]),
+        "the width of the first row again. Each control has its own differences"),
     "median": (
         lambda w, *others: np.array([[np.median(w - c), *verdict(w, c, c)[0, 1:]] for c in others]),
-        "a median in the middle. The interval is one of the mean",
-    ),
+        "a median in the middle. The interval is one of the mean"),
     "best seed": (
         lambda w, *controls: np.array(
             [(v := verdict(w, c, c)[0]) + (w.max() - c.max() - v[0]) for c in controls]
         ),
-        "the best seed of each arm compared. Luck has no mean",
-    ),
-    "high first": (
-        lambda w, o, r: verdict(w, o, r)[:, [0, 2, 1]],
-        "the higher end before the lower",
-    ),
-    "half-width": (
-        lambda w, o, r: (v := verdict(w, o, r)) - [0, 1, 1] * v[:, :1],
-        "ends that are counted from the mean. Where do they lie?",
-    ),
+        "the best seed of each arm compared. Luck has no mean"),
+    "high first": (lambda w, o, r: verdict(w, o, r)[:, [0, 2, 1]],
+        "the higher end before the lower"),
+    "half-width": (lambda w, o, r: (v := verdict(w, o, r)) - [0, 1, 1] * v[:, :1],
+        "ends that are counted from the mean. Where do they lie?"),
     "per cent": (lambda w, o, r: 100 * verdict(w, o, r), "per cent, from accuracies below 1"),
 }  # fmt: skip
 
@@ -463,9 +368,6 @@ VERDICT = Exercise(
         "`verdict([.9, .94], [.8, .9], [.9, .9])` gives "
         "`[[0.07, -0.311, 0.451], [0.02, -0.234, 0.274]]`."
     ),
-    stub='''def verdict(with_pseudo, without, at_random):
-    """Mean gain over each control, with its 95% interval: rows (mean, low, high), shape (2, 3)."""
-    ...''',
     hints=(
         "Paired: first one difference for each seed, then only those differences matter.",
         "The standard error of their mean is `std(ddof=1)` over the root of the number of seeds.",

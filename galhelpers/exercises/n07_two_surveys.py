@@ -32,93 +32,49 @@ def same_frame(
 
 
 CROP_MISTAKES: Mistakes = {
-    "same pixels": (
-        lambda n, s: np.repeat(n.min(axis=1, keepdims=True), len(s), axis=1),
-        "the same number of pixels in each survey. How much sky is in one pixel of each?",
-    ),
-    "no crop": (
-        lambda n, s: n,
-        "the whole cutout everywhere, so a galaxy is larger in one survey than in the other",
-    ),
-    "largest field": (
-        lambda n, s: (n * s).max(axis=1, keepdims=True) / s,
-        "the field of the widest cutout, for which the others would need pixels they never had",
-    ),
-    "one field": (
-        lambda n, s: (n * s).min() / s + 0 * n,
-        "one field for all galaxies, that of the tightest cutout of any. Each may have its own",
-    ),
-    "first survey": (
-        lambda n, s: (n * s)[:, :1] / s,
-        "the first survey's field everywhere, though another cutout may show less",
-    ),
-    "mean field": (
-        lambda n, s: (n * s).mean(axis=1, keepdims=True) / s,
-        "the mean of the fields. Does every cutout reach so far?",
-    ),
-    "multiplied": (
-        lambda n, s: (n * s).min(axis=1, keepdims=True) * s,
-        "arcsec times arcsec per pixel. Which unit has that?",
-    ),
-    "in arcsec": (
-        lambda n, s: (n * s).min(axis=1, keepdims=True) + 0 * n,
-        "the field in arcsec. How many pixels is it in each survey?",
-    ),
-    "by area": (
-        lambda n, s: n * np.sqrt((n * s).min(axis=1, keepdims=True) / (n * s)),
-        "a part of the area. Crops and fields are sides here",
-    ),
-    "last survey": (
-        lambda n, s: (n * s)[:, -1:] / s,
-        "the last survey's field everywhere, though another cutout may show less",
-    ),
-    "fewest pixels": (
-        lambda n, s: np.take_along_axis(n * s, n.argmin(axis=1)[:, None], axis=1) / s,
-        "the field of the cutout with the fewest pixels. How much sky is in one pixel of each?",
-    ),
-    "cut pixels": (
-        lambda n, s: np.floor((n * s).min(axis=1, keepdims=True) / s),
-        "pixels cut to whole numbers, so the fields differ again a little",
-    ),
-    "whole pixels": (
-        lambda n, s: np.rint((n * s).min(axis=1, keepdims=True) / s),
-        "whole pixels, so the fields differ again a little. Resampling copes with fractions",
-    ),
-}
+    "same pixels": (lambda n, s: np.repeat(n.min(axis=1, keepdims=True), len(s), axis=1),
+        "the same number of pixels in each survey. How much sky is in one pixel of each?"),
+    "no crop": (lambda n, s: n,
+        "the whole cutout everywhere, so a galaxy is larger in one survey than in the other"),
+    "largest field": (lambda n, s: (n * s).max(axis=1, keepdims=True) / s,
+        "the field of the widest cutout, for which the others would need pixels they never had"),
+    "one field": (lambda n, s: (n * s).min() / s + 0 * n,
+        "one field for all galaxies, that of the tightest cutout of any. Each may have its own"),
+    "first survey": (lambda n, s: (n * s)[:, :1] / s,
+        "the first survey's field everywhere, though another cutout may show less"),
+    "mean field": (lambda n, s: (n * s).mean(axis=1, keepdims=True) / s,
+        "the mean of the fields. Does every cutout reach so far?"),
+    "multiplied": (lambda n, s: (n * s).min(axis=1, keepdims=True) * s,
+        "arcsec times arcsec per pixel. Which unit has that?"),
+    "in arcsec": (lambda n, s: (n * s).min(axis=1, keepdims=True) + 0 * n,
+        "the field in arcsec. How many pixels is it in each survey?"),
+    "by area": (lambda n, s: n * np.sqrt((n * s).min(axis=1, keepdims=True) / (n * s)),
+        "a part of the area. Crops and fields are sides here"),
+    "last survey": (lambda n, s: (n * s)[:, -1:] / s,
+        "the last survey's field everywhere, though another cutout may show less"),
+    "fewest pixels": (lambda n, s: np.take_along_axis(n * s, n.argmin(axis=1)[:, None], axis=1) / s,
+        "the field of the cutout with the fewest pixels. How much sky is in one pixel of each?"),
+    "cut pixels": (lambda n, s: np.floor((n * s).min(axis=1, keepdims=True) / s),
+        "pixels cut to whole numbers, so the fields differ again a little"),
+    "whole pixels": (lambda n, s: np.rint((n * s).min(axis=1, keepdims=True) / s),
+        "whole pixels, so the fields differ again a little. Resampling copes with fractions"),
+}  # fmt: skip
 ZOOM_MISTAKES: Mistakes = {
-    "inverse": (
-        lambda n, crops, to: crops / to,
-        "small where a few pixels must become many. A zoom of 2 makes twice the pixels",
-    ),
-    "of the cutout": (
-        lambda n, crops, to: to / n,
-        "that of the whole cutout. What is left after the crop?",
-    ),
-    "rounded": (
-        lambda n, crops, to: np.round(to / crops, 2),
-        "a rounded one",
-    ),
-    "typed in": (
-        lambda n, crops, to: 64 / crops,
-        "for 64 pixels, whatever n_pixels is",
-    ),
-    "only smaller": (
-        lambda n, crops, to: np.minimum(to / crops, 1),
-        "never above 1. Few pixels must become many",
-    ),
-    "one for all": (
-        lambda n, crops, to: to / crops[:, :1] + 0 * crops,
-        "that of the galaxy's first cutout",
-    ),
-    "area": (
-        lambda n, crops, to: (to / crops) ** 2,
-        "a factor of areas. Along a side it is smaller",
-    ),
-    "pixels": (
-        lambda n, crops, to: to + 0 * crops,
-        "the number of pixels after resampling. By which factor did they become more, or fewer?",
-    ),
-}
+    "inverse": (lambda n, crops, to: crops / to,
+        "small where a few pixels must become many. A zoom of 2 makes twice the pixels"),
+    "of the cutout": (lambda n, crops, to: to / n,
+        "that of the whole cutout. What is left after the crop?"),
+    "rounded": (lambda n, crops, to: np.round(to / crops, 2), "a rounded one"),
+    "typed in": (lambda n, crops, to: 64 / crops, "for 64 pixels, whatever n_pixels is"),
+    "only smaller": (lambda n, crops, to: np.minimum(to / crops, 1),
+        "never above 1. Few pixels must become many"),
+    "one for all": (lambda n, crops, to: to / crops[:, :1] + 0 * crops,
+        "that of the galaxy's first cutout"),
+    "area": (lambda n, crops, to: (to / crops) ** 2,
+        "a factor of areas. Along a side it is smaller"),
+    "pixels": (lambda n, crops, to: to + 0 * crops,
+        "the number of pixels after resampling. By which factor did they become more, or fewer?"),
+}  # fmt: skip
 
 
 def _frame_cases() -> list[tuple[str, np.ndarray, np.ndarray, int]]:
@@ -193,9 +149,6 @@ FRAME = Exercise(
         "to `n_pixels`; neither rounded. "
         "`same_frame([[100, 50]], [0.4, 0.2], 20)` gives `([[25, 50]], [[0.8, 0.4]])`."
     ),
-    stub='''def same_frame(sides, scales, n_pixels):
-    """Pixels to keep of each cutout, and the zoom to n_pixels; both (galaxies, surveys)."""
-    ...''',
     hints=(
         "Pixels times arcsec per pixel: the field of each cutout. Compare fields, never pixels.",
         "The widest field that *all* cutouts of a galaxy show is that of its tightest one: a "
@@ -276,110 +229,66 @@ def _row_by_row(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
 
 
 LEAK_MISTAKES: Mistakes = {
-    "kept": (
-        lambda train, test, r: ~leaked(train, test, r),
-        "the rows to keep. Those to leave out should be True",
-    ),
-    "every row": (
-        lambda train, test, r: np.ones(len(test), dtype=bool),
-        "every row. A nearest neighbour there always is; how near is it?",
-    ),
-    "no row": (
-        lambda train, test, r: np.zeros(len(test), dtype=bool),
+    "kept": (lambda train, test, r: ~leaked(train, test, r),
+        "the rows to keep. Those to leave out should be True"),
+    "every row": (lambda train, test, r: np.ones(len(test), dtype=bool),
+        "every row. A nearest neighbour there always is; how near is it?"),
+    "no row": (lambda train, test, r: np.zeros(len(test), dtype=bool),
         "no row at all, though some are a small part of the radius away. One training galaxy is "
-        "enough: any, not all",
-    ),
-    "same numbers": (
-        lambda train, test, r: (test[:, None] == train).all(axis=2).any(axis=1),
-        "only equal numbers. Do two surveys measure one position to the last digit?",
-    ),
-    "degrees": (
-        lambda train, test, r: _within(train, test, 3600 * r),
-        "matches within degrees. In which unit is the radius?",
-    ),
-    "radians": (
-        lambda train, test, r: _within(train, test, np.degrees(r)),
-        "matches within 57 radii: an angle or a chord in radians, taken for degrees",
-    ),
-    "minutes": (
-        lambda train, test, r: _within(train, test, 60 * r),
-        "matches within minutes of arc; a second is a 3600th of a degree",
-    ),
-    "row by row": (
-        _row_by_row,
-        "row i of one against row i of the other. Are two catalogs in the same order?",
-    ),
-    "in declination": (
-        lambda train, test, r: (abs(_offsets(train, test)[1]) <= r).any(axis=1),
-        "all that is at the same declination. A whole circle of sky is",
-    ),
+        "enough: any, not all"),
+    "same numbers": (lambda train, test, r: (test[:, None] == train).all(axis=2).any(axis=1),
+        "only equal numbers. Do two surveys measure one position to the last digit?"),
+    "degrees": (lambda train, test, r: _within(train, test, 3600 * r),
+        "matches within degrees. In which unit is the radius?"),
+    "radians": (lambda train, test, r: _within(train, test, np.degrees(r)),
+        "matches within 57 radii: an angle or a chord in radians, taken for degrees"),
+    "minutes": (lambda train, test, r: _within(train, test, 60 * r),
+        "matches within minutes of arc; a second is a 3600th of a degree"),
+    "row by row": (_row_by_row,
+        "row i of one against row i of the other. Are two catalogs in the same order?"),
+    "in declination": (lambda train, test, r: (abs(_offsets(train, test)[1]) <= r).any(axis=1),
+        "all that is at the same declination. A whole circle of sky is"),
     "square": (
         lambda train, test, r: ((abs((o := _offsets(train, test))[0]) <= r) & (abs(o[1]) <= r)).any(
             axis=1
         ),
-        "a square in place of a circle: how far is its corner?",
-    ),
-    "grid": (
-        _on_a_grid,
+        "a square in place of a circle: how far is its corner?"),
+    "grid": (_on_a_grid,
         "cells of a grid, it seems. A pair can be near, and the line between two cells run "
-        "between them",
-    ),
-    "nearest only": (
-        _nearest_only,
-        "one test row at most for each training galaxy. The test set may hold it twice",
-    ),
-    "nearest in declination": (
-        _nearest_by(lambda east, north: north),
+        "between them"),
+    "nearest only": (_nearest_only,
+        "one test row at most for each training galaxy. The test set may hold it twice"),
+    "nearest in declination": (_nearest_by(lambda east, north: north),
         "rows by one training galaxy each, the nearest in *declination*. A stranger at the same "
-        "one hides the partner",
-    ),
-    "nearest in RA": (
-        _nearest_by(lambda east, north: east),
+        "one hides the partner"),
+    "nearest in RA": (_nearest_by(lambda east, north: east),
         "rows by one training galaxy each, the nearest in *RA*. A stranger at the same one hides "
-        "the partner",
-    ),
-    "nearest in degrees": (
-        _nearest_by(np.hypot, cosine="none"),
+        "the partner"),
+    "nearest in degrees": (_nearest_by(np.hypot, cosine="none"),
         "rows by one training galaxy each, the nearest without the cosine. Another may be within "
-        "the radius",
-    ),
-    "nearest by sum": (
-        _nearest_by(np.add),
+        "the radius"),
+    "nearest by sum": (_nearest_by(np.add),
         "rows by one training galaxy each, the nearest by the sum of both offsets. Another may be "
-        "within the radius",
-    ),
-    "arc cosine": (
-        _arc_cosine,
+        "within the radius"),
+    "arc cosine": (_arc_cosine,
         "rows by an arc cosine: for one position twice it gets a number just above 1, and gives "
-        "NaN, which is not within anything",
-    ),
-    "map": (
-        _on_a_map,
+        "NaN, which is not within anything"),
+    "map": (_on_a_map,
         "rows by RA times its own cosine. Far from RA 0 a small step in declination moves that "
-        "product, too: first the difference, then the cosine",
-    ),
-    "no cosine": (
-        lambda train, test, r: _within(train, test, r, cosine="none"),
-        "degrees of RA taken for degrees of sky. How long are they far from the equator?",
-    ),
-    "cosine of degrees": (
-        lambda train, test, r: _within(train, test, r, cosine="degrees"),
-        "an odd cosine. Which unit does np.cos expect?",
-    ),
-    "no wrap": (
-        lambda train, test, r: _within(train, test, r, wrap=False),
-        "no pair on either side of RA 0. How far is 359.9999 from 0.0001?",
-    ),
+        "product, too: first the difference, then the cosine"),
+    "no cosine": (lambda train, test, r: _within(train, test, r, cosine="none"),
+        "degrees of RA taken for degrees of sky. How long are they far from the equator?"),
+    "cosine of degrees": (lambda train, test, r: _within(train, test, r, cosine="degrees"),
+        "an odd cosine. Which unit does np.cos expect?"),
+    "no wrap": (lambda train, test, r: _within(train, test, r, wrap=False),
+        "no pair on either side of RA 0. How far is 359.9999 from 0.0001?"),
     "single precision": (
         lambda train, test, r: _within(train.astype(np.float32), test.astype(np.float32), r),
-        "coordinates in single precision, whose steps at RA 300 are a tenth of an arcsec",
-    ),
-    "half": (
-        lambda train, test, r: leaked(train, test, r / 2),
-        "pairs within half the radius only",
-    ),
+        "coordinates in single precision, whose steps at RA 300 are a tenth of an arcsec"),
+    "half": (lambda train, test, r: leaked(train, test, r / 2),
+        "pairs within half the radius only"),
     "twice": (lambda train, test, r: leaked(train, test, 2 * r), "pairs up to twice the radius"),
-}
+}  # fmt: skip
 
 
 def _catalogs(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray, np.ndarray]:
@@ -472,9 +381,6 @@ LEAK = Exercise(
         "the sphere, none just on its edge; RA 359.9999 lies beside RA 0.0001). "
         "`leaked([[10.0, 0.0]], [[10.0, 0.0002], [11.0, 0.0]], 1.0)` gives `[True, False]`."
     ),
-    stub='''def leaked(train, test, radius):
-    """Mark each test row within radius arcsec of any training galaxy, shape (n_test,)."""
-    ...''',
     hints=(
         "This is exercise 01.3 for all pairs: `test[:, None, 0] - train[:, 0]` is a table "
         "(n_test, n_train).",
