@@ -446,6 +446,30 @@ def close(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-6) -> bool:
 Mistakes = Mapping[str, tuple[Callable[..., Any], str]]
 
 
+def edited(solution: Callable[..., Any], mistakes: Mapping[str, str]) -> Mistakes:
+    """Make mistakes out of a solution.
+
+    Parameters
+    ----------
+    mistakes
+        What is written in place of what, ``"max => min"``, several separated by ``"; "`` -> what to
+        say to the learner.
+    """
+    return {edit: (_with_edit(solution, edit), words) for edit, words in mistakes.items()}
+
+
+def _with_edit(solution: Callable[..., Any], edit: str) -> Callable[..., Any]:
+    head, doc, body = inspect.getsource(solution).split('"""', 2)
+    for change in edit.split("; "):
+        old, new = change.split(" => ")
+        if old not in body:
+            raise ValueError(f"the solution has no {old!r}")
+        body = body.replace(old, new)
+    names: dict[str, Any] = {}  # apart from the globals, so that an edit can call the solution
+    exec(f'{head}"""{doc}"""{body}', dict(solution.__globals__), names)  # noqa: S102 - both texts are of this package
+    return names[solution.__name__]
+
+
 def name_mistake(
     got: Any, inputs: tuple[Any, ...], mistakes: Mistakes, rtol: float = 1e-4, atol: float = 1e-6
 ) -> str | None:
@@ -466,7 +490,8 @@ def compare(
     cases: Mapping[str, tuple[Any, ...]],
     mistakes: Mistakes,
     what: str,
-    read: Callable[[Any], Any] | None = None,
+    parts: Sequence[str] = (),
+    otherwise: str = "",
     rtol: float = 1e-4,
     atol: float = 1e-6,
 ) -> str | None:
@@ -481,33 +506,42 @@ def compare(
         What the inputs are, in words -> inputs, for the function and for the ``reference``.
     what
         Answer that was expected, in words.
-    read
-        Turns what the function gave into numbers or raises `NotYet`; default is a number or an
-        array of the reference's shape.
+    parts
+        Names of the answer's parts, which are alike in shape; default is a single number or array.
+    otherwise
+        What to say when no mistake is known.
     """
+
+    def leads_here(mistake: Callable[..., Any]) -> bool:
+        made = (_attempt(mistake, inputs) for inputs in cases.values())
+        return all(close(*two, rtol, atol) for two in zip(got, made, strict=True))
+
     right = [np.asarray(reference(*inputs), float) for inputs in cases.values()]
-    got = []
-    for (seen, inputs), one in zip(cases.items(), right, strict=True):
-        value = ask(*inputs, seen=seen)
-        given = (
-            read(value)
-            if read
-            else as_array(value, one.shape, f"{what}, here {one.shape} for {seen}", finite=False)
-            if one.ndim
-            else as_number(value, what, finite=False)
-        )
-        got.append(np.asarray(given, float))
+    got = [
+        _read(ask(*inputs, seen=seen), one.shape, what, parts, seen)
+        for (seen, inputs), one in zip(cases.items(), right, strict=True)
+    ]
     same = [close(*two, rtol, atol) for two in zip(got, right, strict=True)]
     if all(same):
         return None
     first = same.index(False)
-    diagnosis = _told(list(cases)[first], got[first], right[first])
-    for function, message in mistakes.values():
-        made = (_attempt(function, inputs) for inputs in cases.values())
-        if all(close(*two, rtol, atol) for two in zip(got, made, strict=True)):
-            return f"{diagnosis}. {message}"
-    common = _common_mistake(got, right, rtol, atol)
-    return f"{diagnosis}. {common}" if common else diagnosis
+    diagnosis = _told(list(cases)[first], got[first], right[first], parts)
+    if parts and all(close(g[::-1], r, rtol, atol) for g, r in zip(got, right, strict=True)):
+        return f"{diagnosis}. The parts are right, in the other order: {what}"
+    words = next((words for how, words in mistakes.values() if leads_here(how)), "")
+    words = words or _common_mistake(got, right, rtol, atol) or otherwise
+    return f"{diagnosis}{': ' if words[:1].islower() else '. '}{words}" if words else diagnosis
+
+
+def _read(
+    value: Any, shape: tuple[int, ...], what: str, parts: Sequence[str], seen: str
+) -> np.ndarray:
+    if parts:
+        items = as_items(value, len(parts), what)
+        return np.array([_read(item, shape[1:], what, (), seen) for item in items])
+    if shape:
+        return as_array(value, shape, f"{what}, here {shape} for {seen}", finite=False)
+    return np.array(as_number(value, what, finite=False))
 
 
 def _attempt(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
@@ -517,15 +551,15 @@ def _attempt(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
         return np.zeros((0, 0, 0))
 
 
-def _told(seen: str, got: Any, right: Any) -> str:
+def _told(seen: str, got: Any, right: Any, parts: Sequence[str]) -> str:
     """Show one answer beside the right one: numbers, or the place where they differ most."""
-    if got.shape != right.shape:
-        return f"for {seen}, you give shape {got.shape}, and {right.shape} is right"
     place = ""
     if right.ndim:
         off = np.abs(np.nan_to_num(got, nan=np.inf) - right)
-        index = tuple(int(i) for i in np.unravel_index(int(off.argmax()), right.shape))
-        place, got, right = f" at {list(index)}", got[index], right[index]
+        index = [int(i) for i in np.unravel_index(int(off.argmax()), right.shape)]
+        got, right = got[tuple(index)], right[tuple(index)]
+        place = f" as the {parts[index.pop(0)]}" if parts else ""
+        place += f" at {index}" if index else ""
     got, right = (0.0 if abs(one) < 1e-12 else float(one) for one in (got, right))
     digits = next((d for d in (4, 6, 9) if f"{got:.{d}g}" != f"{right:.{d}g}"), 15)
     return f"for {seen}, you give {got:.{digits}g}{place}, where {right:.{digits}g} is right"
@@ -537,6 +571,8 @@ def _common_mistake(
     if any(g.shape != r.shape for g, r in zip(got, right, strict=True)):
         return None
     given, wanted = (np.concatenate([one.ravel() for one in side]) for side in (got, right))
+    if np.isnan(given[~np.isnan(wanted)]).any():
+        return "It comes from 0 / 0, from the mean of nothing, or from another nan"
     for decimals in range(5):
         if close(given, wanted.round(decimals), atol=1e-9):
             return f"You round to {decimals or 'no'} decimal{'s' * (decimals != 1)}; give them all"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare, edited
 
 Batches = list[tuple[np.ndarray, np.ndarray]]
 
@@ -177,116 +177,62 @@ GALAXY_ZOO: Tree = (
 )
 
 
-def _unlike_accuracy(flaw: str) -> Callable[..., np.ndarray]:
-    """Give the reference with one flaw."""
-
-    def hits(out: np.ndarray, true: np.ndarray, whole: tuple[np.ndarray, np.ndarray]) -> Any:
-        if flaw == "smallest":
-            return out.argmin(1) == true.argmin(1)
-        if flaw == "all answers":
-            return whole[0].argmax(1) == whole[1].argmax(1)
-        if flaw == "more than half":
-            return ((out > 0.5) == (true > 0.5)).all(1)
-        if flaw == "one arg-max":
-            return np.full(len(out), out.argmax() == true.argmax())
-        return out.argmax(1) == true.argmax(1)
-
-    def was_asked(outputs: np.ndarray, labels: np.ndarray, q: int, sizes: Any, parent: Any) -> Any:
-        start = sum(sizes[:q])
-        if flaw == "root cut" and parent is None:
-            return labels[:, start : start + sizes[q]].max(1) >= 0.5
-        if parent is None or (flaw == "zero is none" and not parent) or flaw == "everybody":
-            return np.ones(len(labels), bool)
-        if flaw == "own answers":
-            return labels[:, start : start + sizes[q]].sum(1) >= 0.5
-        if flaw == "question number":
-            return labels[:, sizes.index(sizes[q])] >= 0.5
-        yes, forecast = labels[:, parent], outputs[:, parent]
-        rules = {
-            "more than": yes > 0.5,
-            "anybody": yes > 0,
-            "0.6": yes >= 0.6,
-            "by the model": forecast >= 0.5,
-            "by either": (yes >= 0.5) | (forecast >= 0.5),
-            "by both": (yes >= 0.5) & (forecast >= 0.5),
-        }
-        return rules.get(flaw, yes >= 0.5)
-
-    def answer(batches: Batches, sizes: Sequence[int], parents: Sequence[int | None]) -> np.ndarray:
-        if flaw == "last batch":
-            batches = batches[-1:]
-        if flaw == "first batch":
-            batches = batches[:1]
-        right, asked = np.zeros((2, len(batches), len(sizes)))
-        for b, (outputs, labels) in enumerate(batches):
-            for q, (n, parent) in enumerate(zip(sizes, parents, strict=True)):
-                start = q if flaw == "offset" else sum(sizes[:q])
-                end = start + n + {"one more": 1, "one less": -(n > 2)}.get(flaw, 0)
-                hit = hits(outputs[:, start:end], labels[:, start:end], (outputs, labels))
-                mask = was_asked(outputs, labels, q, list(sizes), parent)
-                right[b, q] = hit.sum() if flaw == "hits not masked" else (hit & mask).sum()
-                asked[b, q] = len(mask) if flaw == "divided by all" else mask.sum()
-        with np.errstate(all="ignore"):
-            if flaw == "number of batches":
-                return right.sum(0) / len(batches)
-            if flaw == "mean of batches":
-                return (right / asked).mean(0)
-            if flaw == "mean of known batches":
-                known = asked > 0
-                return np.where(known, right / np.maximum(asked, 1), 0).sum(0) / known.sum(0)
-            share = right.sum(0) / asked.sum(0)
-            if flaw == "one more asked":
-                return right.sum(0) / (asked.sum(0) + 1)
-            if flaw == "pooled":
-                return np.full(len(sizes), right.sum() / asked.sum())
-            ends: dict[str, Any] = {
-                "count": right.sum(0),
-                "error": 1 - share,
-                "per cent": 100 * share,
-                "zero": np.nan_to_num(share),
-                "one": np.nan_to_num(share, nan=1.0),
-            }
-            return ends.get(flaw, share)
-
-    return answer
-
-
-_FLAWS = {
-    "one arg-max": "How many numbers does the arg-max give for a batch? Print its shape",
-    "offset": "Which columns did each question read? Question q does not start at column q",
-    "number of batches": "A count is divided by the number of batches. A share of what?",
-    "everybody": "You score all galaxies. Those who were not asked question q have no answer to it",
-    "divided by all": "You divide by all galaxies, and count only those asked as right",
-    "hits not masked": "You count as right galaxies that were not asked",
-    "by the model": "Who was asked: by the volunteers' path or the model's?",
-    "by either": "The model has no say in who was asked",
-    "by both": "The model has no say in who was asked",
-    "more than": "A parent fraction of exactly 0.5 is enough",
-    "anybody": "You count galaxies whose question a single volunteer was asked. Half was asked for",
-    "0.6": "A parent fraction of 0.5 to 0.6 is enough",
-    "root cut": "A question without a parent was asked of everybody",
-    "zero is none": "Column 0 is a parent as well; only None stands for no parent",
-    "own answers": "Who was asked stands in the parent's column, not in the question's own answers",
-    "mean of batches": "You average over batches. Does each galaxy weigh the same?",
-    "mean of known batches": "You average over batches. Does each galaxy weigh the same?",
-    "first batch": "That is the first batch alone",
-    "last batch": "That is the last batch alone. Where do the sums start?",
-    "one more": "A question reads one column too many",
-    "one less": "A question reads one column too few",
-    "all answers": "Your arg-max runs over the answers of all questions together",
-    "smallest": "You compare the least likely answers",
-    "more than half": "The answer of a question is its largest fraction, not one above 0.5",
-    "one more asked": "You divide by one galaxy more than were asked",
-    "pooled": "One accuracy for all questions together; one for each was asked for",
-    "count": "Those are counts. Shares of the galaxies asked were asked for",
-    "error": "Those are the shares that are wrong",
-    "per cent": "Those are percentages. A share lies between 0 and 1",
-    "zero": "Nobody was asked there, and the accuracy is 0. Is that known? nan was asked for",
-    "one": "Nobody was asked there, and the accuracy is 1. Is that known? nan was asked for",
-}
-ACCURACY_MISTAKES: Mistakes = {
-    flaw: (_unlike_accuracy(flaw), message) for flaw, message in _FLAWS.items()
-}
+ACCURACY_MISTAKES = edited(get_accuracy, {
+    "argmax(axis=1) => argmax()":
+        "How many numbers does the arg-max give for a batch? Print its shape",
+    "slice(start, start + n) => slice(q, q + n)":
+        "Which columns did each question read? Question q does not start at column q",
+    "correct, asked, out => correct, len(batches), out; asked > 0 => asked >= 0":
+        "A count is divided by the number of batches. A share of what?",
+    "if parent is None else => if True else":
+        "You score all galaxies. Those who were not asked question q have no answer to it",
+    "asked[q] += was_asked.sum() => asked[q] += len(labels)":
+        "You divide by all galaxies, and count only those asked as right",
+    "(right & was_asked) => right": "You count as right galaxies that were not asked",
+    "else labels[:, parent] => else outputs[:, parent]":
+        "Who was asked: by the volunteers' path or the model's?",
+    "else labels[:, parent] => else np.maximum(outputs, labels)[:, parent]":
+        "The model has no say in who was asked",
+    "else labels[:, parent] => else np.minimum(outputs, labels)[:, parent]":
+        "The model has no say in who was asked",
+    ">= 0.5 => > 0.5": "A parent fraction of exactly 0.5 is enough",
+    ">= 0.5 => > 0":
+        "You count galaxies whose question a single volunteer was asked. Half was asked for",
+    ">= 0.5 => >= 0.6": "A parent fraction of 0.5 to 0.6 is enough",
+    "np.ones(len(labels), bool) if => labels[:, start : start + n].max(axis=1) >= 0.5 if":
+        "A question without a parent was asked of everybody",
+    "parent is None => not parent":
+        "Column 0 is a parent as well; only None stands for no parent",
+    "labels[:, parent] => labels[:, start : start + n].sum(axis=1)":
+        "Who was asked stands in the parent's column, not in the question's own answers",
+    "+= (right & was_asked).sum() => += (right & was_asked).sum() / was_asked.sum() / len(batches)"
+    "; correct, asked, out => correct, 1, out; asked > 0 => asked >= 0":
+        "You average over batches. Does each galaxy weigh the same?",
+    "+= (right & was_asked).sum() => += (right & was_asked).sum() / max(was_asked.sum(), 1)"
+    "; += was_asked.sum() => += was_asked.any()":
+        "You average over batches. Does each galaxy weigh the same?",
+    "in batches: => in batches[:1]:": "That is the first batch alone",
+    "in batches: => in batches[-1:]:": "That is the last batch alone. Where do the sums start?",
+    "start + n) => start + n + 1)": "A question reads one column too many",
+    "start + n) => start + n - (n > 2))": "A question reads one column too few",
+    "[:, answers] => [:, :]": "Your arg-max runs over the answers of all questions together",
+    "argmax => argmin": "You compare the least likely answers",
+    "outputs[:, answers].argmax(axis=1) == labels[:, answers].argmax(axis=1) => "
+    "((outputs[:, answers] > 0.5) == (labels[:, answers] > 0.5)).all(axis=1)":
+        "The answer of a question is its largest fraction, not one above 0.5",
+    "correct, asked, out => correct, asked + 1, out; asked > 0 => asked >= 0":
+        "You divide by one galaxy more than were asked",
+    "correct, asked, out => correct.sum(), asked.sum(), out; asked > 0 => asked >= 0":
+        "One accuracy for all questions together; one for each was asked for",
+    "correct, asked, out => correct, 1, out; asked > 0 => asked >= 0":
+        "Those are counts. Shares of the galaxies asked were asked for",
+    "return => return 1 -": "Those are the shares that are wrong",
+    "return => return 100 *": "Those are percentages. A share lies between 0 and 1",
+    "np.nan => 0.0":
+        "Nobody was asked there, and the accuracy is 0. Is that known? nan was asked for",
+    "np.nan => 1.0":
+        "Nobody was asked there, and the accuracy is 1. Is that known? nan was asked for",
+})  # fmt: skip
 
 
 def _accuracy_cases() -> dict[str, tuple[Any, ...]]:
