@@ -1,7 +1,5 @@
 """Exercises of notebook 01: vote fractions, class selection, positions on the sky."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from galhelpers.exercises.exercise import (
@@ -12,6 +10,7 @@ from galhelpers.exercises.exercise import (
     as_number,
     close,
     compare,
+    edited,
 )
 
 # 01.1 --------------------------------------------------------------------------------------------
@@ -207,76 +206,38 @@ def separation(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
     return 3600 * np.hypot(east, dec2 - dec1)
 
 
-def _unlike_separation(
-    unit: float = 3600, cosine: Callable[[float, float], float] | None = None, wrap: str = "first"
-) -> Callable[..., float]:
-    def answer(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
-        east, shrink = ra2 - ra1, np.cos(np.radians((dec1 + dec2) / 2))
-        if cosine is not None:
-            shrink = cosine(dec1, dec2)
-        if wrap == "first":
-            east = (east + 180) % 360 - 180
-        elif wrap == "positive":
-            east %= 360
-        elif wrap == "absolute":
-            east = abs(east) % 360
-        elif wrap == "too large":
-            east = east - 360 if east > 180 else east
-        elif wrap == "too small":
-            east = east + 360 if east < -180 else east
-        east = east * shrink
-        if wrap == "last":
-            east = (east + 180) % 360 - 180
-        return float(unit * np.hypot(east, dec2 - dec1))
-
-    return answer
-
-
-def _offsets(ra1: float, dec1: float, ra2: float, dec2: float) -> tuple[float, float]:
-    return separation(ra1, dec1, ra2, dec1), separation(ra1, dec1, ra1, dec2)
-
-
 _NO_WRAP = "Where does RA start again?"
-SEPARATION_MISTAKES: Mistakes = {
-    "in degrees": (_unlike_separation(1), "In which unit is that?"),
-    "in arcmin": (_unlike_separation(60), "In which unit is that? A degree has 3600 arcsec"),
-    "no cosine": (_unlike_separation(cosine=lambda *dec: 1.0),
-        "That is as on the equator. Do meridians stay as far apart?"),
-    "cosine of degrees": (_unlike_separation(cosine=lambda one, two: np.cos(one)),
-        "What unit of angle does np.cos expect?"),
-    "sine": (_unlike_separation(cosine=lambda one, two: np.sin(np.radians(one))),
-        "At the equator you let an RA difference shrink to nothing. Is that where meridians meet?"),
-    "no wrap": (_unlike_separation(wrap="no"), _NO_WRAP),
-    "positive": (_unlike_separation(wrap="positive"),
-        f"{_NO_WRAP} A small step to the west must not become nearly 360 degrees"),
-    "absolute": (_unlike_separation(wrap="absolute"), _NO_WRAP),
-    "too large": (_unlike_separation(wrap="too large"), f"{_NO_WRAP} Try it in both directions"),
-    "too small": (_unlike_separation(wrap="too small"), f"{_NO_WRAP} Try it in both directions"),
-    "wrapped last": (_unlike_separation(wrap="last"),
+_WRAP, _COS = "(ra2 - ra1 + 180) % 360 - 180 => ", "np.cos(np.radians((dec1 + dec2) / 2)) => "
+_HYPOT = "np.hypot(east, dec2 - dec1) => "
+SEPARATION_MISTAKES = edited(separation, {
+    "3600 => 1": "In which unit is that?",
+    "3600 => 60": "In which unit is that? A degree has 3600 arcsec",
+    f"{_COS}1": "That is as on the equator. Do meridians stay as far apart?",
+    "np.radians => ": "What unit of angle does np.cos expect?",
+    "cos => sin":
+        "At the equator you let an RA difference shrink to nothing. Is that where meridians meet?",
+    f"{_WRAP}ra2 - ra1": _NO_WRAP,
+    f"{_WRAP}(ra2 - ra1) % 360":
+        f"{_NO_WRAP} A small step to the west must not become nearly 360 degrees",
+    f"{_WRAP}abs(ra2 - ra1) % 360": _NO_WRAP,
+    f"{_WRAP}ra2 - ra1 - 360 * (ra2 - ra1 > 180)": f"{_NO_WRAP} Try it in both directions",
+    f"{_WRAP}ra2 - ra1 + 360 * (ra2 - ra1 < -180)": f"{_NO_WRAP} Try it in both directions",
+    f"{_WRAP}ra2 - ra1; (east, => ((east + 180) % 360 - 180,":
         "You bring the RA difference into -180 to 180 after it has shrunk with the cosine. Away "
-        "from the equator 360 degrees are then no full turn"),
-    "negative above 180": (
-        lambda ra1, dec1, ra2, dec2: _unlike_separation(wrap="no")(
-            ra1 - 360 * (ra1 > 180), dec1, ra2 - 360 * (ra2 > 180), dec2
-        ),
+        "from the equator 360 degrees are then no full turn",
+    f"{_WRAP}ra2 - 360 * (ra2 > 180) - ra1 + 360 * (ra1 > 180)":
         "You take 360 from an RA above 180, which tears neighbours apart at 180. Bring the "
-        "difference into -180 to 180"),
-    "sum of offsets": (lambda *position: sum(_offsets(*position)),
-        "How do two perpendicular offsets add up?"),
-    "larger offset": (lambda *position: max(_offsets(*position)),
-        "How do two perpendicular offsets add up?"),
-    "squared": (lambda *position: separation(*position) ** 2, "Is a root missing?"),
-    "only RA": (lambda *position: _offsets(*position)[0], "The declinations differ as well"),
-    "only Dec": (lambda *position: _offsets(*position)[1], "The right ascensions differ as well"),
-    "all shrunk": (
-        lambda ra1, dec1, ra2, dec2: (
-            _unlike_separation(cosine=lambda *dec: 1.0)(ra1, dec1, ra2, dec2)
-            * np.cos(np.radians(dec1))
-        ),
-        "Which of the two offsets shrinks towards the poles? A degree of declination does not"),
-    "without signs": (lambda ra1, dec1, ra2, dec2: separation(ra1, abs(dec1), ra2, abs(dec2)),
-        "Two declinations lie on different sides of the equator there"),
-}  # fmt: skip
+        "difference into -180 to 180",
+    f"{_HYPOT}(abs(east) + abs(dec2 - dec1))": "How do two perpendicular offsets add up?",
+    f"{_HYPOT}max(abs(east), abs(dec2 - dec1))": "How do two perpendicular offsets add up?",
+    f"{_HYPOT}3600 * (east**2 + (dec2 - dec1) ** 2)": "Is a root missing?",
+    f"{_HYPOT}abs(east)": "The declinations differ as well",
+    f"{_HYPOT}abs(dec2 - dec1)": "The right ascensions differ as well",
+    f"{_COS}1; 3600 => 3600 * np.cos(np.radians(dec1))":
+        "Which of the two offsets shrinks towards the poles? A degree of declination does not",
+    "dec2 - dec1 => abs(dec2) - abs(dec1)":
+        "Two declinations lie on different sides of the equator there",
+})  # fmt: skip
 
 
 def _positions() -> dict[str, tuple[float, float, float, float]]:

@@ -11,6 +11,7 @@ from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
     NotYet,
+    as_array,
     compare,
     describe,
     edited,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from galhelpers.exercises.exercise import Answer, Exercise, NotYet, describe
+from galhelpers.exercises.exercise import Answer, Exercise, NotYet, describe, edited
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Pairs = Iterable[tuple[torch.Tensor, torch.Tensor]]
@@ -87,66 +87,32 @@ class _Heard:
         return _lopsided(outputs, targets)
 
 
-def _unlike_epoch(flaw: str) -> Callable[..., None]:
-    """Give plain training with one flaw."""
-
-    def train(model: nn.Module, optimizer: Any, batches: Any, loss_function: Loss) -> None:
-        model.train()
-        if flaw == "frozen":
-            for part in model.modules():
-                if isinstance(part, nn.BatchNorm1d):
-                    part.eval()
-        if flaw == "cleared once":
-            optimizer.zero_grad()
-        if flaw == "reversed":
-            batches = batches[::-1]
-        for i, (images, targets) in enumerate(batches):
-            if flaw == "first batch again":
-                images, targets = batches[0]
-            if flaw not in ("never cleared", "cleared once", "cleared after") and not (
-                flaw == "first not cleared" and i == 0
-            ):
-                optimizer.zero_grad()
-            loss = loss_function(model(images), targets)
-            if flaw == "other loss":
-                loss = nn.functional.mse_loss(model.eval()(images), targets)
-            factor = {"larger": 2.0, "smaller": 1 / len(images), "negative": -1.0}.get(flaw, 1.0)
-            (factor * loss).backward()
-            if flaw == "clipped":
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            if flaw == "other rate":
-                optimizer.param_groups[0]["lr"] = 0.01
-            optimizer.step()
-            if flaw == "cleared after":
-                optimizer.zero_grad()
-
-    return train
-
-
 _STALE = "The model arrived with gradients from before, and they entered your first step. "
-EPOCH_MISTAKES = {
-    "never cleared": (
-        "the second step used the gradients of the first batch as well. backward() adds to what "
-        "is there; nothing had taken the old ones away"
-    ),
-    "cleared once": (
-        "the second step used the gradients of the first batch as well. backward() adds to what "
-        "is there; you clear it once, before the loop"
-    ),
-    "cleared after": (
+_ADDED = (
+    "the second step used the gradients of the first batch as well. backward() adds to what is "
+)
+EPOCH_MISTAKES = edited(train_one_epoch, {
+    "optimizer.zero_grad() => pass": f"{_ADDED}there; nothing had taken the old ones away",
+    "optimizer.zero_grad() => pass; model.train() => model.train(), optimizer.zero_grad()":
+        f"{_ADDED}there; you clear it once, before the loop",
+    "optimizer.zero_grad() => pass; optimizer.step() => optimizer.step(), optimizer.zero_grad()":
         f"{_STALE}Clear them before each backward(), not only after a step, so that the gradient "
-        "is that of this batch alone"
-    ),
-    "first not cleared": f"{_STALE}Clear them before each backward()",
-    "negative": "the steps go up the gradient. Which sign has the loss?",
-    "larger": "each step is twice as long as it should be: the loss counts twice",
-    "smaller": "you divide the loss by the number of images; loss_function has averaged already",
-    "clipped": "you shorten gradients. Nobody asked for it",
-    "other rate": "you set a learning rate. The optimiser comes with its own",
-    "first batch again": "every step used the first batch",
-    "reversed": "you went through the batches backwards. Their own order was asked for",
-    "frozen": "the batch normalisation stayed in evaluation mode",
-}
+        "is that of this batch alone",
+    "optimizer.zero_grad() => images is batches[0][0] or optimizer.zero_grad()":
+        f"{_STALE}Clear them before each backward()",
+    "loss. => (-loss).": "the steps go up the gradient. Which sign has the loss?",
+    "loss. => (2 * loss).": "each step is twice as long as it should be: the loss counts twice",
+    "loss. => (loss / len(images)).":
+        "you divide the loss by the number of images; loss_function has averaged already",
+    "optimizer.step() => nn.utils.clip_grad_norm_(model.parameters(), 1.0), optimizer.step()":
+        "you shorten gradients. Nobody asked for it",
+    "model.train() => model.train(), optimizer.param_groups[0].update(lr=0.01)":
+        "you set a learning rate. The optimiser comes with its own",
+    "(model(images), targets) => (model(batches[0][0]), batches[0][1])":
+        "every step used the first batch",
+    "in batches => in batches[::-1]":
+        "you went through the batches backwards. Their own order was asked for",
+})  # fmt: skip
 
 
 def _check_epoch(ask: Answer) -> str | None:
@@ -203,8 +169,8 @@ def _check_epoch(ask: Answer) -> str | None:
     right, optimizer_right = after(train_one_epoch, _lopsided)
     if torch.allclose(got, _weights(right), atol=1e-6):
         return _side_effects(model, right, optimizer, optimizer_right)
-    for flaw, message in EPOCH_MISTAKES.items():
-        if torch.allclose(got, _weights(after(_unlike_epoch(flaw), _lopsided)[0]), atol=1e-6):
+    for mistake, message in EPOCH_MISTAKES.values():
+        if torch.allclose(got, _weights(after(mistake, _lopsided)[0]), atol=1e-6):
             return message
     moved, wanted = (float((one - start).norm()) for one in (got, _weights(right)))
     return (

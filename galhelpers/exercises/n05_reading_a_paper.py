@@ -1,17 +1,16 @@
 """Exercises of notebook 05 on reading a paper: Gupta, Srijith & Desai 2022."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
     Mistakes,
-    as_array,
     as_items,
     as_number,
     close,
+    compare,
+    edited,
     name_mistake,
 )
 
@@ -145,73 +144,48 @@ def surprise(
     return (row_sums - n_test * share) / np.sqrt(variance / n_splits)
 
 
-def _surprise_with(flaw: str) -> Callable[..., np.ndarray]:
-    def wrong(rows: np.ndarray, sizes: np.ndarray, n_test: int, n_splits: int) -> np.ndarray:
-        n = sizes.sum()
-        share = sizes / n
-        if flaw == "sum of rows":
-            n_test = rows.sum()
-        expected = n_test / len(sizes) if flaw == "equal classes" else n_test * share
-        variance = n_test * share * (1 - share)
-        if flaw == "Poisson":
-            variance = n_test * share
-        elif flaw == "one by one":
-            variance = n_test * share * (n - n_test) / n
-        elif flaw != "binomial":
-            variance = variance * (n - n_test) / (n if flaw == "n" else n - 1)
-        apart = expected - rows if flaw == "sign" else rows - expected
-        if flaw == "variance":
-            return apart / (variance / n_splits)
-        one = apart / np.sqrt(variance)
-        one = one * {"one split": 1, "no root": n_splits, "wider": n_splits**-0.5}.get(
-            flaw, n_splits**0.5
-        )
-        return abs(one) if flaw == "no sign" else one
-
-    return wrong
-
-
-SURPRISE_MISTAKES: Mistakes = {
-    flaw: (_surprise_with(flaw), message)
-    for flaw, message in {
-        "one split": "as far out for several splits as for one: how far does their mean stray?",
-        "no root": "n_splits times as far out as for one: does a mean of ten stray a tenth as far?",
-        "wider": "nearer for several splits than for one. Is a mean of ten less certain than one?",
-        "variance": "differences in units of a variance. A deviation is counted in galaxies",
-        "binomial": "a binomial spread, as if galaxies were put back. One drawn cannot come again",
-        "Poisson": "a Poisson spread; but n_test is fixed, so a class more is another class less",
-        "n": "a spread that is slightly too small: (n - n_test) / n, or over n - 1?",
-        "sign": "expected minus observed. Too many galaxies of a class should be positive",
-        "no sign": "no minus signs, though some classes have too few galaxies",
-        "sum of rows": "row sums added up for n_test. Rows may be cut, or a batch dropped: "
-        "n_test is given",
-        "one by one": "a spread as if each galaxy of a class were drawn for itself; but n_test is "
-        "fixed, and a class more is another class less",
-        "equal classes": "classes of one size expected. How many in a thousand are cigar-shaped?",
-    }.items()
-}
+_SPREAD = " * (1 - share) * (n - n_test) / (n - 1) => "
+SURPRISE_MISTAKES = edited(surprise, {
+    "variance / n_splits => variance":
+        "as far out for several splits as for one: how far does their mean stray?",
+    "/ np.sqrt(variance / n_splits) => / np.sqrt(variance) * n_splits":
+        "n_splits times as far out as for one: does a mean of ten stray a tenth as far?",
+    "variance / n_splits => variance * n_splits":
+        "nearer for several splits than for one. Is a mean of ten less certain than one?",
+    "np.sqrt( => (": "differences in units of a variance. A deviation is counted in galaxies",
+    f"{_SPREAD} * (1 - share)":
+        "a binomial spread, as if galaxies were put back. One drawn cannot come again",
+    _SPREAD: "a Poisson spread; but n_test is fixed, so a class more is another class less",
+    "(n - 1) => n": "a spread that is slightly too small: (n - n_test) / n, or over n - 1?",
+    "row_sums - n_test * share => n_test * share - row_sums":
+        "expected minus observed. Too many galaxies of a class should be positive",
+    "return ( => return abs(": "no minus signs, though some classes have too few galaxies",
+    "n_test => row_sums.sum()":
+        "row sums added up for n_test. Rows may be cut, or a batch dropped: n_test is given",
+    f"{_SPREAD} * (n - n_test) / n":
+        "a spread as if each galaxy of a class were drawn for itself; but n_test is fixed, and a "
+        "class more is another class less",
+    "- n_test * share => - n_test / len(share)":
+        "classes of one size expected. How many in a thousand are cigar-shaped?",
+})  # fmt: skip
 
 
 def _check_surprise(ask: Answer) -> str | None:
     node, resnet = (np.sum(TABLES[name], axis=1) for name in ("NODE", "ResNet"))
     few = np.array([2.75, 10.5, 6.25]), np.array([12, 20, 8])  # means of counts, not whole
     two = np.array([52.5, 40.0]), np.array([300, 200])
-    for seen, case in {
+    cases = {
         "2.75, 10.5 and 6.25 of 12, 20 and 8 galaxies, 4 splits": (*few, 20, 4),
         "NODE's row sums and 10 splits": (node, CLASS_SIZES, N_TEST, 10),
         "ResNet's row sums and 1 split": (resnet, CLASS_SIZES, N_TEST, 1),
         "52.5 and 40 of 300 and 200 galaxies, 2 splits": (*two, 100, 2),
-    }.items():
-        shape = case[0].shape
-        seen = f"{seen}, n_test = {case[2]:,}"
-        got = as_array(ask(*case, seen=seen), shape, f"one number for each class, shape {shape}")
-        if not close(got, surprise(*case), rtol=1e-5):
-            return f"for {seen} you give {got.round(2).tolist()}: " + (
-                name_mistake(got, case, SURPRISE_MISTAKES)
-                or "try four galaxies, two of each class, two of them tested. Of the six pairs one "
-                "has 0 of a class, four have 1, one has 2: the standard deviation is 0.577"
-            )
-    return None
+    }
+    return compare(
+        ask, surprise, {f"{seen}, n_test = {case[2]:,}": case for seen, case in cases.items()},
+        SURPRISE_MISTAKES, "one number for each class, shape (classes,)", rtol=1e-5,
+        otherwise="try four galaxies, two of each class, two of them tested. Of the six pairs one "
+        "has 0 of a class, four have 1, one has 2: the standard deviation is 0.577",
+    )  # fmt: skip
 
 
 SURPRISE = Exercise(
@@ -291,6 +265,7 @@ BONUS_MISTAKES: Mistakes = {
 
 def _check_bonus(ask: Answer) -> str | None:
     rng = np.random.default_rng(57)
+    cases = {}
     for runs, epochs, decimals, noise in (
         (4, 15, 5, 0.01),
         (10, 6, 5, 0.01),
@@ -301,15 +276,12 @@ def _check_bonus(ask: Answer) -> str | None:
         learned = 0.92 - 0.4 * np.exp(-np.arange(epochs) / 2)
         validation, test = learned + rng.normal(0, noise, (2, runs, epochs))
         case = (validation - 0.01).round(decimals), test.round(5)
-        seen = f"{runs} runs of {epochs} epochs"
-        got = as_number(ask(*case, seen=seen), "one number, the mean excess")
-        if not close(got, selection_bonus(*case)):
-            return f"for {seen} you give {got:.4f}: " + (
-                name_mistake(got, case, BONUS_MISTAKES)
-                or "take one run with validation 0.8, 0.9, 0.7 and test 0.7, 0.6, 0.9: its best "
-                "test accuracy, 0.9, less that at the epoch with the best validation, 0.6"
-            )
-    return None
+        cases[f"{runs} runs of {epochs} epochs"] = case
+    return compare(
+        ask, selection_bonus, cases, BONUS_MISTAKES, "one number, the mean excess",
+        otherwise="take one run with validation 0.8, 0.9, 0.7 and test 0.7, 0.6, 0.9: its best "
+        "test accuracy, 0.9, less that at the epoch with the best validation, 0.6",
+    )  # fmt: skip
 
 
 BONUS = Exercise(

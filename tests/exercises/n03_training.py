@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from galhelpers.exercises.n03_training import EPOCH_MISTAKES, _unlike_epoch, train_one_epoch
+from galhelpers.exercises.n03_training import EPOCH_MISTAKES, train_one_epoch
 
 
 def _epoch(flaw):
@@ -100,12 +100,14 @@ def _emptied(model):
     return kept
 
 
+def _frozen_statistics(model, optimizer, batches, loss_function):
+    model.net[1].train = lambda mode=True: model.net[1]
+    model.net[1].training = False
+    train_one_epoch(model, optimizer, batches, loss_function)
+
+
 WRONG = {
-    "03.3": {
-        flaw: (_unlike_epoch(flaw), message)
-        for flaw, message in EPOCH_MISTAKES.items()
-        if flaw != "frozen"
-    }
+    "03.3": EPOCH_MISTAKES
     | {
         flaw: (_epoch(flaw), fragment)
         for flaw, fragment in {
@@ -131,7 +133,7 @@ WRONG = {
         "one step for all": (_one_step_for_all, "made 1 steps"),
         "rate set at the end": (_rate_set_at_the_end, "another learning rate than before"),
         "statistics emptied": (_statistics_emptied, "running_mean"),
-        "frozen statistics": (_unlike_epoch("frozen"), "parts of it were not"),
+        "frozen statistics": (_frozen_statistics, "parts of it were not"),
     },
     "03.4": {
         "live": (lambda model: model.state_dict(), "hands out the live tensors"),

@@ -138,7 +138,8 @@ WRONG = {
             lambda k, z0, steps: (2 * _end(k, z0, steps) ** 2 / z0, aca_gradient(k, z0, steps)[1]),
             "raised ZeroDivisionError",
         ),
-        "no chain rule": (_without_chain_rule, "has another dL/dz0"),
+        "no chain rule": (_without_chain_rule, "as the dL/dz0"),
+        "swapped": (lambda *x: aca_gradient(*x)[::-1], "in the other order"),
         "one derivative": (lambda k, z0, steps: aca_gradient(k, z0, steps)[0], "expected two"),
     },
 }

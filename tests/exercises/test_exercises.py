@@ -263,7 +263,7 @@ def test_the_auc_of_the_course_is_that_of_the_exercise():
         (
             "05.4",
             lambda k, z0, steps: (find("05.4").reference(k, z0, steps)[0], 1.0),
-            "has another dL/dk",
+            "as the dL/dk",
         ),
         (
             "05.4",  # needs no states, but divides by the factor that takes one to 0
