@@ -470,20 +470,6 @@ def _with_edit(solution: Callable[..., Any], edit: str) -> Callable[..., Any]:
     return names[solution.__name__]
 
 
-def name_mistake(
-    got: Any, inputs: tuple[Any, ...], mistakes: Mistakes, rtol: float = 1e-4, atol: float = 1e-6
-) -> str | None:
-    """Say which typical mistake leads from the inputs to a wrong answer.
-
-    The functions of ``mistakes`` are given ``inputs``, as the learner's was. The message of the
-    first that returns ``got``, a number or an array, is the diagnosis; None when none does.
-    """
-    for function, message in mistakes.values():
-        if close(got, function(*inputs), rtol, atol):
-            return message
-    return None
-
-
 def compare(
     ask: Answer,
     reference: Callable[..., Any],
@@ -509,12 +495,21 @@ def compare(
     parts
         Names of the answer's parts, which are alike in shape; default is a single number or array.
     otherwise
-        What to say when no mistake is known.
+        What to say when none of ``mistakes`` is known.
     """
 
+    def alike(one: list[Any], other: list[Any]) -> bool:
+        return all(close(*two, rtol, atol) for two in zip(one, other, strict=True))
+
     def leads_here(mistake: Callable[..., Any]) -> bool:
-        made = (_attempt(mistake, inputs) for inputs in cases.values())
-        return all(close(*two, rtol, atol) for two in zip(got, made, strict=True))
+        made = [_attempt(mistake, inputs) for inputs in cases.values()]
+        if not parts or any(m.shape != r.shape for m, r in zip(made, right, strict=True)):
+            return alike(got, made)
+        # A part that the mistake leaves right may be wrong in a way of its own.
+        columns = [
+            [[one[i] for one in all] for all in (got, made, right)] for i in range(len(parts))
+        ]
+        return all(alike(g, m) or alike(m, r) for g, m, r in columns)
 
     right = [np.asarray(reference(*inputs), float) for inputs in cases.values()]
     got = [
@@ -526,11 +521,32 @@ def compare(
         return None
     first = same.index(False)
     diagnosis = _told(list(cases)[first], got[first], right[first], parts)
-    if parts and all(close(g[::-1], r, rtol, atol) for g, r in zip(got, right, strict=True)):
+    if parts and alike([one[::-1] for one in got], right):
         return f"{diagnosis}. The parts are right, in the other order: {what}"
-    words = next((words for how, words in mistakes.values() if leads_here(how)), "")
-    words = words or _common_mistake(got, right, rtol, atol) or otherwise
-    return f"{diagnosis}{': ' if words[:1].islower() else '. '}{words}" if words else diagnosis
+    named = next((words for how, words in mistakes.values() if leads_here(how)), None)
+    for words in [named] if named else [_common_mistake(got, right, rtol, atol), otherwise]:
+        if words:
+            diagnosis += f"{': ' if words[0].islower() else '. '}{words}"
+    return diagnosis
+
+
+def compare_in_turn(
+    ask: Answer,
+    reference: Callable[..., Any],
+    groups: Mapping[str, Mapping[str, tuple[Any, ...]]],
+    mistakes: Mistakes,
+    what: str,
+    **how: Any,
+) -> str | None:
+    """Ask for groups of cases, ``{otherwise: cases}``, until an answer is wrong; see `compare`.
+
+    The mistakes are looked for in the first group, whose cases tell them apart.
+    """
+    for otherwise, cases in groups.items():
+        if told := compare(ask, reference, cases, mistakes, what, otherwise=otherwise, **how):
+            return told
+        mistakes = {}
+    return None
 
 
 def _read(
@@ -555,7 +571,8 @@ def _told(seen: str, got: Any, right: Any, parts: Sequence[str]) -> str:
     """Show one answer beside the right one: numbers, or the place where they differ most."""
     place = ""
     if right.ndim:
-        off = np.abs(np.nan_to_num(got, nan=np.inf) - right)
+        off = np.nan_to_num(np.abs(got - right), nan=np.inf)
+        off[np.isclose(got, right, rtol=1e-9, atol=0, equal_nan=True)] = 0
         index = [int(i) for i in np.unravel_index(int(off.argmax()), right.shape)]
         got, right = got[tuple(index)], right[tuple(index)]
         place = f" as the {parts[index.pop(0)]}" if parts else ""
@@ -580,12 +597,14 @@ def _common_mistake(
         return "You cut off what is behind the point"
     if len(given) > 1 and np.ptp(given) == 0 and np.ptp(wanted) > 0:
         return "You give the same whatever the input"
+    if len(given) == 1 or not np.isfinite([given, wanted]).all():
+        return None
     nonzero = np.abs(wanted) > atol
     factors = given[nonzero] / wanted[nonzero]
     one = factors[:1].sum()
     if one and close(factors, np.full_like(factors, one)) and close(given, one * wanted):
         return f"All your numbers are {one:.4g} times what they should be"
-    if len(given) > 1 and close(given - wanted, np.full_like(given, given[0] - wanted[0])):
+    if close(given - wanted, np.full_like(given, given[0] - wanted[0])):
         return f"All your numbers are {given[0] - wanted[0]:+.4g} off"
     return None
 

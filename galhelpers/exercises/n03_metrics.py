@@ -3,7 +3,7 @@
 Each repairs a flaw of the published Kaggle notebook (see the package's docstring).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,32 +31,15 @@ def _errors(batches: Batches) -> np.ndarray:
     return np.concatenate([predicted - true for predicted, true in batches])
 
 
-def _unlike_rmse(
-    per_batch: Callable[[np.ndarray], Any], weights: Callable[[np.ndarray], Any] = lambda _: 1.0
-) -> Callable[[Batches], Any]:
-    """Give a weighted mean over batches of what is computed from the errors of each."""
-
-    def answer(batches: Batches) -> Any:
-        errors = [predicted - true for predicted, true in batches]
-        return np.average(
-            [per_batch(one) for one in errors], weights=[weights(one) for one in errors]
-        )
-
-    return answer
-
-
-def _root_mean_square(errors: np.ndarray) -> Any:
-    return np.sqrt((errors**2).mean())
-
-
 _ORDER = "In which order do you average and take the root?"
 RMSE_MISTAKES: Mistakes = {
-    "mean of roots": (_unlike_rmse(_root_mean_square),
+    "mean of roots": (lambda batches: np.mean([rmse([one]) for one in batches]),
         f"You average the roots of the batches. {_ORDER}"),
-    "weighted mean of roots": (_unlike_rmse(_root_mean_square, len),
+    "weighted mean of roots": (
+        lambda b: np.average([rmse([one]) for one in b], weights=[len(one[0]) for one in b]),
         f"You average the roots of the batches, weighted by their galaxies. {_ORDER}"),
     "batches weigh the same": (
-        lambda batches: np.sqrt(_unlike_rmse(lambda errors: (errors**2).mean())(batches)),
+        lambda batches: np.sqrt(np.mean([rmse([one]) ** 2 for one in batches])),
         "A batch of 6 galaxies counts as much as one of 64. How much does each galaxy of a small "
         "batch weigh?"),
     "no root": (lambda batches: rmse(batches) ** 2,
@@ -86,9 +69,8 @@ RMSE_MISTAKES: Mistakes = {
     "without the last batch": (lambda batches: rmse(batches[:-1] or batches),
         "You leave out the last batch"),
     "as large as the first": (
-        lambda batches: np.sqrt(
-            (_errors(batches) ** 2).sum() / (len(batches) * batches[0][1].size)
-        ),
+        lambda batches: rmse(batches)
+        * np.sqrt(_errors(batches).size / len(batches) / batches[0][1].size),
         "You divide as if all batches were as large as the first"),
     "without the last answer": (
         lambda batches: rmse([(one[:, :-1], two[:, :-1]) for one, two in batches]),

@@ -223,7 +223,8 @@ def aca_gradient(k: float, z0: float, steps: Sequence[float]) -> tuple[float, fl
 
 _BACK = "for h, z in zip(reversed(steps), reversed(states[:-1]), strict=True):"
 GRADIENT_MISTAKES = edited(aca_gradient, {
-    "slope, by_k\n => 2 * (end := z0 * np.exp(k * sum(steps))) ** 2 / z0, 2 * sum(steps) * end**2\n":
+    "return slope, by_k => end = z0 * np.exp(k * sum(steps))\n    "
+    "return 2 * end**2 / z0, 2 * sum(steps) * end**2":
         "the gradient of the true solution. Whose loss was computed, its or Euler's?",
     "2 * states[-1] => states[-1] ** 2":
         "you start from L itself. What is the derivative of z(T)^2 by z(T)?",

@@ -6,12 +6,8 @@ from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
     Mistakes,
-    as_items,
-    as_number,
-    close,
     compare,
     edited,
-    name_mistake,
 )
 
 # Tables 1 to 3: mean confusion matrices, rows the volunteers' class, columns the network's, both
@@ -42,35 +38,30 @@ def overall_and_macro(matrix: np.ndarray) -> tuple[float, float]:
     return right.sum() / matrix.sum(), np.mean(right / matrix.sum(axis=1))
 
 
-def _recalls(m: np.ndarray) -> np.ndarray:
-    return np.diag(m) / m.sum(axis=1)
-
-
-def _one_against_rest(m: np.ndarray) -> float:
-    right = np.diag(m)
-    wrong = m.sum(axis=0) + m.sum(axis=1) - 2 * right
-    return float(1 - np.mean(wrong / m.sum()))
-
-
-MACRO_MISTAKES: Mistakes = {
-    "precision": (lambda m: np.mean(np.diag(m) / m.sum(axis=0)),
-        "the mean precision: shares of what the network *called* by each name. What are the rows?"),
-    "against the rest": (_one_against_rest,
-        "the mean of 'this class or not', which is high for any rare class, found or missed"),
-    "weighted": (lambda m: np.average(_recalls(m), weights=m.sum(axis=1)),
-        "the overall share again. How much does a class count whose galaxies are few?"),
-    "median": (lambda m: np.median(_recalls(m)),
-        "the median class, which no failure in one class can move"),
-    "F1": (lambda m: np.mean(2 * np.diag(m) / (m.sum(axis=0) + m.sum(axis=1))),
-        "the mean F1, in which the columns take part. Recall looks along a row"),
-    "largest": (lambda m: np.mean(m.max(axis=1) / m.sum(axis=1)),
-        "the mean of each row's largest cell. Does the right answer always win?"),
-    "sum": (lambda m: np.sum(_recalls(m)), "the sum over classes"),
-}  # fmt: skip
+_MACRO = "right / matrix.sum(axis=1)"
+MACRO_MISTAKES = edited(overall_and_macro, {
+    "axis=1 => axis=0":
+        "the mean precision: shares of what the network *called* by each name. What are the rows?",
+    f"np.mean({_MACRO}) => "
+    "1 - np.mean((matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * right) / matrix.sum())":
+        "the mean of 'this class or not', which is high for any rare class, found or missed",
+    f"np.mean({_MACRO}) => right.sum() / matrix.sum()":
+        "the overall share again. How much does a class count whose galaxies are few?",
+    "np.mean => np.median": "the median class, which no failure in one class can move",
+    f"{_MACRO} => 2 * right / (matrix.sum(axis=0) + matrix.sum(axis=1))":
+        "the mean F1, in which the columns take part. Recall looks along a row",
+    f"{_MACRO} => matrix.max(axis=1) / matrix.sum(axis=1)":
+        "the mean of each row's largest cell. Does the right answer always win?",
+    "np.mean => np.sum": "the sum over classes",
+    "right.sum() / matrix.sum(), => right.sum() / N_TEST,":
+        "right galaxies over 2,879, of which not all are in the table. What do you know of the "
+        "others?",
+    "right.sum() / matrix.sum(), => 100 * right.sum() / matrix.sum(), 100 *":
+        "a percentage; a share is at most 1",
+})  # fmt: skip
 
 
 def _check_table(ask: Answer) -> str | None:
-    what = "two numbers, (overall, macro)"
     rng = np.random.default_rng(55)
     tables = {f"Table {i}, {name}": np.array(TABLES[name]) for i, name in enumerate(TABLES, 1)}
     tables["a matrix of three classes"] = rng.integers(1, 40, (3, 3)) + np.diag([500, 60, 7])
@@ -78,31 +69,14 @@ def _check_table(ask: Answer) -> str | None:
     tables["a matrix of four classes"] = np.array(
         [[90, 3, 1, 0], [5, 0, 4, 0], [2, 2, 7, 0], [1, 0, 1, 0]]
     )
-    for seen, matrix in tables.items():
-        items = as_items(ask(matrix, seen=seen), 2, what)
-        overall, macro = (as_number(item, what) for item in items)
-        right = overall_and_macro(matrix)
-        if close([macro, overall], right, rtol=1e-5):
-            return f"for {seen} both numbers are right, in the other order"
-        if close(overall, np.diag(matrix).sum() / N_TEST):
-            return (
-                f"for {seen} {overall:.4f} of 2,879 galaxies are right, but only "
-                f"{matrix.sum():,} are in the table. What do you know of the others?"
-            )
-        if close(overall, right[0] * 100):
-            return f"for {seen} you give {overall:.1f}, a percentage; a share is at most 1"
-        if not close(overall, right[0], rtol=1e-5):
-            return (
-                f"for {seen} your overall share is {overall:.4f}. Where do the galaxies stand that "
-                "are right, and how many are there altogether?"
-            )
-        if not close(macro, right[1], rtol=1e-5):
-            return f"for {seen} your second number, {macro:.4f}, is " + (
-                name_mistake(macro, (matrix,), MACRO_MISTAKES)
-                or "not that mean. One share for each row first: [[8, 2], [1, 1]] has 0.8 and 0.5; "
-                "then a plain mean of those, 0.65"
-            )
-    return None
+    cases = {seen: (matrix,) for seen, matrix in tables.items()}
+    return compare(
+        ask, overall_and_macro, cases, MACRO_MISTAKES,
+        what="two numbers, (overall, macro)", parts=("overall share", "macro mean"),
+        otherwise="where do the galaxies stand that are right, and how many are there altogether? "
+        "Then one share for each row: [[8, 2], [1, 1]] has 0.8 and 0.5, and a plain mean of those, "
+        "0.65", rtol=1e-5,
+    )  # fmt: skip
 
 
 TABLE = Exercise(

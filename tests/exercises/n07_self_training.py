@@ -8,28 +8,15 @@ import torch
 from scipy.stats import t, ttest_rel
 
 from galhelpers.exercises.n07_self_training import (
-    EVERYWHERE_MISTAKES,
-    OWN_MISTAKES,
+    GAINS_MISTAKES,
     VERDICT_MISTAKES,
     gains,
     verdict,
 )
 
 WRONG = {
-    "07.3": {
-        name: (lambda b, a, y, n, rule=rule: (rule(b, a, y, n), gains(b, a, y, n)[1]), message)
-        for name, (rule, message) in OWN_MISTAKES.items()
-    }
+    "07.3": GAINS_MISTAKES
     | {
-        "both sure": (
-            lambda b, a, y, n: (gains(b, a, y, n)[0], EVERYWHERE_MISTAKES["common"][0](b, a, y, n)),
-            "of which both are sure",
-        ),
-        "left out": (
-            lambda b, a, y, n: (gains(b, a, y, n)[0], EVERYWHERE_MISTAKES["rest"][0](b, a, y, n)),
-            "on the galaxies left out",
-        ),
-        "twice": (lambda b, a, y, n: (gains(b, a, y, n)[0],) * 2, "the first again"),
         "everywhere's sign": (
             lambda b, a, y, n: (gains(b, a, y, n)[0], -gains(b, a, y, n)[1]),
             "share of all galaxies",
