@@ -24,7 +24,7 @@ def information(a: np.ndarray, b: np.ndarray, n: int) -> float:
     return xlogy(p, p).sum(axis=1).mean() - xlogy(mean, mean).sum()
 
 
-INFORMATION_MISTAKES: Mistakes = edited(information, {
+INFORMATION_MISTAKES: Mistakes = {**edited(information, {
     "return xlogy(p, p).sum(axis=1).mean() => return 0":
         "the entropy of the committee's forecast. It is high too where all agree that people are "
         "divided, and there is nothing to learn",
@@ -46,7 +46,7 @@ INFORMATION_MISTAKES: Mistakes = edited(information, {
     "mean = p.mean(axis=0) => a, b = a.mean(), b.mean()\n    "
     "mean = np.exp(choose + betaln(k + a, n - k + b) - betaln(a, b))":
         "the entropy of one pass with mean a and b in place of the mixture's",
-}) | {
+}),
     "variance": (lambda a, b, n: (a / (a + b)).var(),
         "a variance of means. It does not know n, and takes .50 and .55 for as far apart as .01 "
         "and .06"),

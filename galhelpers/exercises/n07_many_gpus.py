@@ -26,7 +26,7 @@ def efficiency(gpus: np.ndarray, seconds: np.ndarray, epochs: np.ndarray) -> np.
 
 _TIME, _WHOSE = "(seconds * epochs[0]).sum(axis=1) => ", "Whose were asked for?"
 _IDEAL = "time[0] / time => "
-EFFICIENCY_MISTAKES: Mistakes = edited(efficiency, {
+EFFICIENCY_MISTAKES: Mistakes = {**edited(efficiency, {
     "epochs[0] => epochs":
         "times of runs that went through different numbers of epochs. Did the GPUs choose to stop "
         "earlier?",
@@ -66,7 +66,7 @@ EFFICIENCY_MISTAKES: Mistakes = edited(efficiency, {
         "each run against the one before it. The first is the yardstick for all",
     "return => return 100 *": "per cent. An ideal run has 1",
     "return => return 1 -": "the share that is lost. The first run should have 1",
-}) | {
+}),
     "sorted": (lambda g, s, e: efficiency(*(x[g.argsort()] for x in (g, s, e))),
         "runs in the order of their GPUs. Keep the rows, and the first as the yardstick"),
 }  # fmt: skip

@@ -154,7 +154,7 @@ def _row_by_row(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
 _COSINE, _HYPOT = "np.cos(np.radians(test[:, None, 1])) => ", "np.hypot(east, north) => "
 # Of each row only the training galaxy is looked at that is the nearest by another measure.
 _ONE = "any(axis=1) => any(axis=1, where=(other := {}) == other.min(axis=1, keepdims=True))"
-LEAK_MISTAKES: Mistakes = edited(leaked, {
+LEAK_MISTAKES: Mistakes = {**edited(leaked, {
     "return => return ~": "the rows to keep. Those to leave out should be True",
     "<= radius => <= np.inf":
         "every row. A nearest neighbour there always is; how near is it?",
@@ -194,8 +194,9 @@ LEAK_MISTAKES: Mistakes = edited(leaked, {
         "no pair on either side of RA 0. How far is 359.9999 from 0.0001?",
     "<= radius => <= radius / 2": "pairs within half the radius only",
     "<= radius => <= 2 * radius": "pairs up to twice the radius",
-}) | {
-    "single precision": (lambda train, test, r: leaked(np.float32(train), np.float32(test), r),
+}),
+    "single precision": (
+        lambda train, test, r: leaked(train.astype(np.float32), test.astype(np.float32), r),
         "coordinates in single precision, whose steps at RA 300 are a tenth of an arcsec"),
     "same numbers": (lambda train, test, r: (test[:, None] == train).all(axis=2).any(axis=1),
         "only equal numbers. Do two surveys measure one position to the last digit?"),
