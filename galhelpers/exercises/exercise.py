@@ -452,8 +452,8 @@ def edited(solution: Callable[..., Any], mistakes: Mapping[str, str]) -> Mistake
     Parameters
     ----------
     mistakes
-        What is written in place of what, ``"max => min"``, several separated by ``"; "`` -> what to
-        say to the learner.
+        What is written in place of what, ``"max => min"`` (two such edits are separated by
+        ``"; "``) -> what to say to the learner.
     """
     return {edit: (_with_edit(solution, edit), words) for edit, words in mistakes.items()}
 
@@ -466,7 +466,7 @@ def _with_edit(solution: Callable[..., Any], edit: str) -> Callable[..., Any]:
             raise ValueError(f"the solution has no {old!r}")
         body = body.replace(old, new)
     names: dict[str, Any] = {}  # apart from the globals, so that an edit can call the solution
-    exec(f'{head}"""{doc}"""{body}', dict(solution.__globals__), names)  # noqa: S102 - both texts are of this package
+    exec(f'{head}"""{doc}"""{body}', dict(solution.__globals__), names)  # noqa: S102 - our own text
     return names[solution.__name__]
 
 
@@ -506,10 +506,9 @@ def compare(
         if not parts or any(m.shape != r.shape for m, r in zip(made, right, strict=True)):
             return alike(got, made)
         # A part that the mistake leaves right may be wrong in a way of its own.
-        columns = [
-            [[one[i] for one in all] for all in (got, made, right)] for i in range(len(parts))
-        ]
-        return all(alike(g, m) or alike(m, r) for g, m, r in columns)
+        sides = (got, made, right)
+        columns = ([[one[i] for one in side] for side in sides] for i in range(len(parts)))
+        return not alike(made, right) and all(alike(g, m) or alike(m, r) for g, m, r in columns)
 
     right = [np.asarray(reference(*inputs), float) for inputs in cases.values()]
     got = [

@@ -311,7 +311,7 @@ def test_an_edited_solution_makes_a_mistake_and_can_call_the_right_one():
 
 def test_compare_names_a_mistake_of_one_part_whatever_the_other():
     ask = Answer(lambda x: (x + 1, 7 * x))
-    mistakes = {"third": (lambda x: (x, 7.5 * x), "no"), "second": (lambda x: (x, 7 * x), "seven")}
+    mistakes = {"none": (lambda x: (x, 2 * x), "no"), "second": (lambda x: (x, 7 * x), "seven")}
     cases = {"1": (1,), "2": (2,)}
     said = compare(ask, lambda x: (x, 2 * x), cases, mistakes, "two numbers", ("one", "other"))
     assert said == "for 1, you give 7 as the other, where 2 is right: seven"
