@@ -501,11 +501,10 @@ def compare(
     def alike(one: list[Any], other: list[Any]) -> bool:
         return all(close(*two, rtol, atol) for two in zip(one, other, strict=True))
 
-    def leads_here(mistake: Callable[..., Any]) -> bool:
-        made = [_attempt(mistake, inputs) for inputs in cases.values()]
-        if not parts or any(m.shape != r.shape for m, r in zip(made, right, strict=True)):
-            return alike(got, made)
+    def explains_a_part(made: list[Any]) -> bool:
         # A part that the mistake leaves right may be wrong in a way of its own.
+        if not parts or any(m.shape != r.shape for m, r in zip(made, right, strict=True)):
+            return False
         sides = (got, made, right)
         columns = ([[one[i] for one in side] for side in sides] for i in range(len(parts)))
         return not alike(made, right) and all(alike(g, m) or alike(m, r) for g, m, r in columns)
@@ -522,8 +521,13 @@ def compare(
     diagnosis = _told(list(cases)[first], got[first], right[first], parts)
     if parts and alike([one[::-1] for one in got], right):
         return f"{diagnosis}. The parts are right, in the other order: {what}"
-    named = next((words for how, words in mistakes.values() if leads_here(how)), None)
-    for words in [named] if named else [_common_mistake(got, right, rtol, atol), otherwise]:
+    made = [
+        ([_attempt(mistake, inputs) for inputs in cases.values()], words)
+        for mistake, words in mistakes.values()
+    ]
+    known = [words for answers, words in made if alike(got, answers)]
+    known += [words for answers, words in made if explains_a_part(answers)]
+    for words in known[:1] or [_common_mistake(got, right, rtol, atol), otherwise]:
         if words:
             diagnosis += f"{': ' if words[0].islower() else '. '}{words}"
     return diagnosis

@@ -33,7 +33,7 @@ STATISTICS_MISTAKES = edited(channel_statistics, {
         "A deviation is measured from the mean, not from 0",
     "train.std => (train / 255).std": "Your deviations were divided by 255 twice",
     "train.std => (train * 255).std":
-        "The means are on the scale 0 to 1, the deviations on 0 to 255",
+        "Your deviations are on the scale 0 to 255. Which scale were you asked for?",
     "/ 255 => * 1": "These are on the scale 0 to 255. Which scale were you asked for?",
     "/ 255 => / 256": "You divide by 256. The brightest pixel, 255, is to become 1",
     "[is_train] => [is_train][:, ::-1]": "The channels come in the reversed order",

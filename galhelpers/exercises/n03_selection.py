@@ -171,7 +171,7 @@ REPORT_MISTAKES = edited(report, {
     "test_scores[chosen] => (validation_scores - test_scores)[chosen]":
         "You publish a difference of two scores",
     "return chosen => return chosen + 1":
-        "Your score is right, and your index counts from 1. Python counts from 0",
+        "Your index counts from 1. Python counts from 0",
     "int(np.argmax(validation_scores)) => 0": "You always choose the first model",
     "int(np.argmax(validation_scores)) => len(test_scores) - 1": "You always choose the last model",
     "np.argmax(validation_scores) => np.argsort(validation_scores)[-2]":

@@ -5,58 +5,9 @@ import io
 
 import numpy as np
 import torch
-from torch import nn
 
+from galhelpers.exercises.exercise import edited
 from galhelpers.exercises.n03_training import EPOCH_MISTAKES, train_one_epoch
-
-
-def _epoch(flaw):
-    """Give a training with one flaw that the exercise's own mistakes do not have."""
-
-    def train(model, optimizer, batches, loss_function):
-        if flaw == "only the flag":
-            model.training = True
-        elif flaw != "evaluation mode":
-            model.train()
-        if flaw == "own optimiser":
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        if flaw == "own model":
-            model = copy.deepcopy(model)
-        for images, targets in batches:
-            optimizer.zero_grad()
-            output = model(images)
-            if flaw == "two passes":
-                output = model(images)
-            if flaw == "detached":
-                output = output.detach()
-            if flaw == "l1":
-                loss = nn.functional.l1_loss(output, targets)
-            elif flaw == "mse":
-                loss = nn.MSELoss()(output, targets)
-            elif flaw == "swapped":
-                loss = loss_function(targets, output)
-            elif flaw == "weight decay":
-                loss = loss_function(output, targets)
-                loss += 0.01 * sum((weight**2).sum() for weight in model.parameters())
-            else:
-                loss = loss_function(output, targets)
-            loss.backward()
-            if flaw == "cleared too late":
-                optimizer.zero_grad()
-            if flaw != "no step":
-                optimizer.step()
-            if flaw == "two steps":
-                optimizer.step()
-            if flaw == "by hand":
-                with torch.no_grad():
-                    for weight in model.parameters():
-                        weight -= 0.01 * weight.grad
-            if flaw == "one batch":
-                return
-            if flaw == "evaluation mode after the first":
-                model.eval()
-
-    return train
 
 
 def _one_step_for_all(model, optimizer, batches, loss_function):
@@ -106,29 +57,32 @@ def _frozen_statistics(model, optimizer, batches, loss_function):
     train_one_epoch(model, optimizer, batches, loss_function)
 
 
+EPOCHS = edited(train_one_epoch, {
+    "model.train() => pass": "at batch 1 of 3 the model was in evaluation mode",
+    "optimizer.step() => optimizer.step(), model.eval()":
+        "at batch 2 of 3 the model was in evaluation mode",
+    "model.train() => model.training = True": "parts of it were not",
+    "optimizer.step() => pass": "made 0 steps",
+    "optimizer.step() => optimizer.step(), optimizer.step()": "made 6 steps",
+    "model.train() => optimizer = torch.optim.SGD(model.train().parameters(), lr=0.1)":
+        "you were given made 0",
+    "model.train() => model = copy.deepcopy(model).train()": "was called 0 times",
+    "model(images) => model(images) + 0 * model(images)": "was called 6 times",
+    "optimizer.step() => return optimizer.step()": "was called 1 times",
+    "optimizer.step() => optimizer.zero_grad(), optimizer.step()": "found no gradients",
+    "model(images) => model(images).detach()": "raised RuntimeError",
+    "loss_function(model => nn.functional.l1_loss(model": "loss_function was never called",
+    "loss_function(model => nn.MSELoss()(model": "loss_function was never called",
+    "(model(images), targets) => (targets, model(images))": "(outputs, targets) is its order",
+    "loss. => (loss + 0.01 * sum((w**2).sum() for w in model.parameters())).":
+        "the weights have moved by",
+    "optimizer.step() => [optimizer.step()] + [w.data.sub_(0.01 * w.grad) for w in "
+    "model.parameters()]": "the weights have moved by",
+})  # fmt: skip
+
 WRONG = {
     "03.3": EPOCH_MISTAKES
-    | {
-        flaw: (_epoch(flaw), fragment)
-        for flaw, fragment in {
-            "evaluation mode": "at batch 1 of 3 the model was in evaluation mode",
-            "evaluation mode after the first": "at batch 2 of 3 the model was in evaluation mode",
-            "only the flag": "parts of it were not",
-            "no step": "made 0 steps",
-            "two steps": "made 6 steps",
-            "own optimiser": "you were given made 0",
-            "own model": "was called 0 times",
-            "two passes": "was called 6 times",
-            "one batch": "was called 1 times",
-            "cleared too late": "found no gradients",
-            "detached": "raised RuntimeError",
-            "l1": "loss_function was never called",
-            "mse": "loss_function was never called",
-            "swapped": "(outputs, targets) is its order",
-            "weight decay": "the weights have moved by",
-            "by hand": "the weights have moved by",
-        }.items()
-    }
+    | EPOCHS
     | {
         "one step for all": (_one_step_for_all, "made 1 steps"),
         "rate set at the end": (_rate_set_at_the_end, "another learning rate than before"),
