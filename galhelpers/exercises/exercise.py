@@ -455,11 +455,12 @@ def edited(solution: Callable[..., Any], mistakes: Mapping[str, str]) -> Mistake
         What is written in place of what, ``"max => min"`` (two such edits are separated by
         ``"; "``) -> what to say to the learner.
     """
-    return {edit: (_with_edit(solution, edit), words) for edit, words in mistakes.items()}
+    source = inspect.getsource(solution)
+    return {edit: (_with_edit(solution, source, edit), words) for edit, words in mistakes.items()}
 
 
-def _with_edit(solution: Callable[..., Any], edit: str) -> Callable[..., Any]:
-    head, doc, body = inspect.getsource(solution).split('"""', 2)
+def _with_edit(solution: Callable[..., Any], source: str, edit: str) -> Callable[..., Any]:
+    head, doc, body = source.split('"""', 2)
     for change in edit.split("; "):
         old, new = change.split(" => ")
         if old not in body:
@@ -501,13 +502,16 @@ def compare(
     def alike(one: list[Any], other: list[Any]) -> bool:
         return all(close(*two, rtol, atol) for two in zip(one, other, strict=True))
 
-    def explains_a_part(made: list[Any]) -> bool:
-        # A part that the mistake leaves right may be wrong in a way of its own.
+    def explains_what_is_wrong(made: list[Any]) -> bool:
+        # A part may be right, or, where the mistake leaves it right, wrong in a way of its own.
         if not parts or any(m.shape != r.shape for m, r in zip(made, right, strict=True)):
             return False
         sides = (got, made, right)
-        columns = ([[one[i] for one in side] for side in sides] for i in range(len(parts)))
-        return not alike(made, right) and all(alike(g, m) or alike(m, r) for g, m, r in columns)
+        columns = [[[one[i] for one in side] for side in sides] for i in range(len(parts))]
+        explained = [alike(g, m) and not alike(m, r) for g, m, r in columns]
+        return any(explained) and all(
+            e or alike(m, r) or alike(g, r) for e, (g, m, r) in zip(explained, columns, strict=True)
+        )
 
     right = [np.asarray(reference(*inputs), float) for inputs in cases.values()]
     got = [
@@ -526,8 +530,8 @@ def compare(
         for mistake, words in mistakes.values()
     ]
     known = [words for answers, words in made if alike(got, answers)]
-    known += [words for answers, words in made if explains_a_part(answers)]
-    for words in known[:1] or [_common_mistake(got, right, rtol, atol), otherwise]:
+    known += [words for answers, words in made if explains_what_is_wrong(answers)]
+    for words in known[:1] or [_common_mistake(got, right, rtol, atol) or "", otherwise]:
         if words:
             diagnosis += f"{': ' if words[0].islower() else '. '}{words}"
     return diagnosis

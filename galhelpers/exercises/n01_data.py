@@ -214,6 +214,7 @@ SEPARATION_MISTAKES = edited(separation, {
     "3600 => 60": "In which unit is that? A degree has 3600 arcsec",
     f"{_COS}1": "That is as on the equator. Do meridians stay as far apart?",
     "np.radians => ": "What unit of angle does np.cos expect?",
+    "np.radians((dec1 + dec2) / 2) => dec1": "What unit of angle does np.cos expect?",
     "cos => sin":
         "At the equator you let an RA difference shrink to nothing. Is that where meridians meet?",
     f"{_WRAP}ra2 - ra1": _NO_WRAP,

@@ -85,7 +85,7 @@ def _check_statistics(ask: Answer) -> str | None:
     return compare(
         ask, channel_statistics, cases, STATISTICS_MISTAKES,
         what="two arrays of shape (3,), mean and standard deviation of each channel",
-        parts=("mean of channel", "deviation of channel"), rtol=1.5e-3, atol=1e-5,
+        parts=("mean", "deviation"), rtol=1.5e-3, atol=1e-5,
     )  # fmt: skip
 
 

@@ -171,6 +171,8 @@ ACCURACY_MISTAKES = edited(get_accuracy, {
     "asked[q] += was_asked.sum() => asked[q] += len(labels)":
         "You divide by all galaxies, and count only those asked as right",
     "(right & was_asked) => right": "You count as right galaxies that were not asked",
+    "(right & was_asked) => right; asked > 0 => asked >= 0":
+        "You count as right galaxies that were not asked",
     "else labels[:, parent] => else outputs[:, parent]":
         "Who was asked: by the volunteers' path or the model's?",
     "else labels[:, parent] => else np.maximum(outputs, labels)[:, parent]":

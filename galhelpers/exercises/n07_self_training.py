@@ -186,7 +186,7 @@ VERDICT_MISTAKES = edited(verdict, {
         "a factor of 2.78, which is that of five seeds. How many are there?",
     "[gain.mean(), gain.mean() - half, => [gain.mean() - half, gain.mean(),":
         "low, mean, high. The mean was asked for first",
-    f"{_ENDS}2 * half, 2 * half": "the half-width twice. Where do the two ends lie?",
+    f"{_ENDS}half, half": "the half-width twice. Where do the two ends lie?",
     "0.975 => 0.95": "5% left out at each end. Together it should be 5%",
     "seeds - 1) => seeds)":
         "Student's t with too many degrees of freedom. One was spent on the mean",

@@ -30,7 +30,7 @@ WRONG = {
                 images[is_train].sum((0, 2, 3), dtype=np.uint8) / 255 / images[is_train, 0].size,
                 channel_statistics(images, is_train)[1],
             ),
-            "as the mean of channel at [0], where 0.1",
+            "as the mean at [0], where 0.1",
         ),
         "swapped": (lambda *x: channel_statistics(*x)[::-1], "in the other order"),
         "one for all": (

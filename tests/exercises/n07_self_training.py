@@ -19,7 +19,7 @@ WRONG = {
     | {
         "everywhere's sign": (
             lambda b, a, y, n: (gains(b, a, y, n)[0], -gains(b, a, y, n)[1]),
-            "share of all galaxies",
+            "before minus after",
         ),
         "half of n": (
             lambda b, a, y, n: (gains(b, a, y, n // 2)[0], gains(b, a, y, n)[1]),
