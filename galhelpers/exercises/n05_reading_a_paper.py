@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from galhelpers.exercises.exercise import (
-    Answer,
-    Exercise,
-    Mistakes,
-    compare,
-    edited,
-)
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare, edited
 
 # Tables 1 to 3: mean confusion matrices, rows the volunteers' class, columns the network's, both
 # in the order round, in-between, cigar-shaped, edge-on, spiral.

@@ -9,13 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv, ndtri
 
-from galhelpers.exercises.exercise import (
-    Answer,
-    Exercise,
-    Mistakes,
-    compare,
-    edited,
-)
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare, edited
 
 # 06.3 --------------------------------------------------------------------------------------------
 

@@ -9,13 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln, digamma, gammaln, xlog1py, xlogy
 
-from galhelpers.exercises.exercise import (
-    Answer,
-    Exercise,
-    Mistakes,
-    compare_in_turn,
-    edited,
-)
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare_in_turn, edited
 
 WHAT = "one number, a surprise in nats"
 
