@@ -390,7 +390,8 @@ def as_array(
         place = f" at index {bad}" if array.ndim else ""
         found = array[tuple(bad)]
         cause = (
-            "It comes from 0 / 0, from the mean of nothing, or from another nan"
+            "It comes from 0 / 0, a root or an arc cosine out of range, the mean of nothing, or "
+            "another nan"
             if np.isnan(found)
             else "It comes from a division by 0, or from a number too large"
         )
@@ -596,7 +597,10 @@ def _common_mistake(
         return None
     given, wanted = (np.concatenate([one.ravel() for one in side]) for side in (got, right))
     if np.isnan(given[~np.isnan(wanted)]).any():
-        return "It comes from 0 / 0, from the mean of nothing, or from another nan"
+        return (
+            "It comes from 0 / 0, a root or an arc cosine out of range, the mean of nothing, or "
+            "another nan"
+        )
     for decimals in range(5):
         if close(given, wanted.round(decimals), atol=1e-9):
             return f"You round to {decimals or 'no'} decimal{'s' * (decimals != 1)}; give them all"

@@ -71,8 +71,8 @@ CUMULATIVE = Exercise(
         "everybody. Confuse them, and a network learns that every spiral is confidently round.\n\n"
         "Write `to_cumulative(first, rounded)`. `first`, shape `(galaxies, 3)`, holds the shares "
         "that said smooth, featured, star; `rounded`, shape `(galaxies, 3)`, the conditional "
-        "shares for completely round, in between, cigar-shaped. Both are numpy arrays and each "
-        "row sums to 1. Return the three cumulative fractions, not rounded, shape "
+        "shares for completely round, in between, cigar-shaped. Both are numpy arrays of floats "
+        "and each row sums to 1. Return the three cumulative fractions, not rounded, shape "
         "`(galaxies, 3)`. (Kaggle's Class1.1 is `first[:, 0]`, and Class7.1 to 7.3 are what you "
         "return.)"
     ),
@@ -279,10 +279,9 @@ def _check_separation(ask: Answer) -> str | None:
     got = {seen: as_number(ask(*p), what, finite=False) for seen, p in cases.items()}
     off = {seen: abs(got[seen] - separation(*p)) for seen, p in cases.items()}
     wrong = [seen for seen, p in cases.items() if not off[seen] <= 0.01 + 5e-3 * separation(*p)]
-    apart = [abs(cases[seen][0] - cases[seen][2]) > 300 or off[seen] > 1e5 for seen in wrong]
-    if all(apart):
+    if all(off[seen] > 1e5 for seen in wrong):
         return f"{complaint}. {_NO_WRAP}"
-    if max(off.values()) < 0.5:
+    if all(one < 0.5 for one in off.values()):
         return f"{complaint}. Is something rounded, or in single precision (float32)?"
     return complaint
 

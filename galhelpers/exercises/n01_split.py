@@ -245,7 +245,7 @@ def _seeds(
     parts: Callable[[list[str], int], np.ndarray], kinds: dict[str, list[str]], n: int
 ) -> str | None:
     names = kinds["ids one after the other"]
-    given = {seed: parts(names, seed) for seed in (0, 1, 2, 5, 7, 12, 96_005)}
+    given = {seed: parts(names, seed) for seed in (0, 1, 2, 5, 7, 96_005, 288_288_000)}
     for (one, first), (two, second) in itertools.combinations(given.items(), 2):
         if (first == second).all():
             return (
