@@ -64,10 +64,12 @@ def _check_crop(ask: Answer) -> str | None:
             return f"{seen}, {wide:g} px wide: is the fraction of the side or the area?"
         if wide == round(width * (1 - fraction)) != side:
             return f"{seen}, {wide:g} px wide: is the fraction kept or cut away?"
-        if wide == side - 1:
-            return (
-                f"{seen}, {wide:g} px wide, one less than {wanted}. The right edge is where the "
-                "first pixel outside of the crop begins, and round() is not int()"
+        if abs(wide - side) == 1:
+            return f"{seen}, {wide:g} px wide, one " + (
+                f"less than {wanted}. The right edge is where the first pixel outside of the crop "
+                "begins, and round() is not int()"
+                if wide < side
+                else f"more than {wanted}. The side may be odd, and round() is no ceiling"
             )
         if wide != side:
             return (
@@ -93,12 +95,12 @@ CROP = Exercise(
         "160 px copy of the same image and it keeps everything in a black frame; a model then sees "
         "galaxies of another size than it was trained on, and no error tells you. A fraction of "
         "the field of view means the same on both.\n\n"
-        "Write `crop_box(width_px, fraction)` for a square image: `fraction` (more than 0, at most "
-        "1) is the part of the **side** to keep. Return `(left, upper, right, lower)` in whole "
-        "pixels, as `PIL.Image.crop` takes them: positions of edges, so that right minus left is "
-        "the side. The side is `round(width_px * fraction)`, and what is cut off left and right, "
-        "or above and below, differs by one pixel at most. For example, `crop_box(100, 0.5)` is "
-        "`(25, 25, 75, 75)`."
+        "Write `crop_box(width_px, fraction)` for a square image: `fraction` (at most 1, and one "
+        "pixel or more is left) is the part of the **side** to keep. Return `(left, upper, right, "
+        "lower)` in whole pixels, as `PIL.Image.crop` takes them: positions of edges, so that "
+        "right minus left is the side. The side is `round(width_px * fraction)` (a half may go "
+        "either way), and what is cut off left and right, or above and below, differs by one pixel "
+        "at most. For example, `crop_box(100, 0.5)` is `(25, 25, 75, 75)`."
     ),
     hints=(
         "Draw it: how many pixels are kept, and how many are cut away altogether?",

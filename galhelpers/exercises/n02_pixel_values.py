@@ -81,6 +81,9 @@ def _check_statistics(ask: Answer) -> str | None:
         for n, height, width in ((8, 12, 17), (11, 20, 9))
         for given in [_galaxies(22 + n, n, height, width)]
     }
+    bright = np.random.default_rng(2).integers(200, 256, (2, 3, 300, 300), np.uint8)
+    first = np.array([True, False])
+    cases["2 bright images of 300 x 300 pixels, the first for training"] = bright, first
     # 1.5e-3: the deviation of n pixels may be divided by n or, as torch does, by n - 1.
     return compare(
         ask, channel_statistics, cases, STATISTICS_MISTAKES,
@@ -198,6 +201,7 @@ def _check_stretch(ask: Answer) -> str | None:
         "3 x 7 pixels, no star, and soft 0.5": (_frame(2, 3, 7, []), 0.5),
         "5 x 4 pixels, with stars in row 0, and soft 5": (_frame(3, 5, 4, stars), 5.0),
         "4 x 6 pixels, with stars in row 0, and soft 0.01": (_frame(4, 4, 6, stars[2:]), 0.01),
+        "5 x 4 faint pixels, and soft 1e-6": (1e-4 * _frame(5, 5, 4, []), 1e-6),
         "3 x 3 pixels without any light, and soft 0.1": (np.zeros((3, 3, 3)), 0.1),
     }
     what = "an image of shape (3, height, width)"
@@ -213,10 +217,11 @@ STRETCH = Exercise(
         "colour, which tells old stars from young, is lost before the network sees it. Lupton "
         "et al. (2004, PASP 116, 133) scale all bands of a pixel by one factor.\n\n"
         "Write `stretch(rgb, soft)`: `rgb` is linear light, 0 or more, shape `(3, height, width)`. "
-        "With `I` the mean of a pixel's three bands, multiply all three by `arcsinh(I / soft) / I` "
-        "(its limit is `1 / soft` at `I = 0`). Where the brightest band then exceeds 1, divide "
-        "that pixel's three bands by it. Return the same shape, 0 to 1, right to 0.1%. For one "
-        "pixel of (0.03, 0.01, 0.02) and soft 0.1 it is (0.298, 0.099, 0.199)."
+        "`soft` is 1e-6 or more. With `I` the mean of a pixel's three bands, multiply all three by "
+        "`arcsinh(I / soft) / I` (its limit is `1 / soft` at `I = 0`). Where the brightest band "
+        "then exceeds 1, divide that pixel's three bands by it. Return the same shape, 0 to 1, "
+        "right to 0.1%. For one pixel of (0.03, 0.01, 0.02) and soft 0.1 it is (0.298, 0.099, "
+        "0.199)."
     ),
     hints=(
         "Work out `I` first: which axis is averaged, and what shape remains?",
