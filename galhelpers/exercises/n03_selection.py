@@ -12,6 +12,7 @@ from galhelpers.exercises.exercise import (
     Exercise,
     NotYet,
     as_array,
+    close,
     compare,
     describe,
     edited,
@@ -93,9 +94,10 @@ def _check_stop(ask: Answer) -> str | None:
         [4, 5, 3, 4, 2, 3, 1, 2, 3, 2, 3],
         [0.7],
     ]
+    odd = [[2000, 1500, 1600, 1700, 1800], [-1, -1, -2, -1.5, -1, -1], [1, 0.99995, 1, 1, 1]]
     cases = {
         f"losses {curve} and patience {patience}": (curve, patience)
-        for curve in curves + noisy.tolist()
+        for curve in curves + noisy.tolist() + odd
         for patience in (1, 2, 3, 4)
     }
     return compare(
@@ -317,6 +319,8 @@ def _check_prepare(ask: Answer) -> str | None:
             f"{complaint}. Prepared training channels have means {mean.round(3).tolist()} and "
             f"deviations {std.round(3).tolist()}"
         )
+    if not close(got, make_prepare(train)(train), rtol=2e-3, atol=2e-3):
+        return complaint
     return (
         f"{complaint}. The training images are right, so test images are prepared in another way: "
         "the network must see one scale"

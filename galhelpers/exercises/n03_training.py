@@ -145,8 +145,8 @@ def _check_epoch(ask: Answer) -> str | None:
             )
         if not itself:
             return (
-                f"at batch {i + 1} of 3 the model was in evaluation mode: its dropout did nothing. "
-                "A validation had left it so; who switches it back?"
+                f"at batch {i + 1} of 3 the model was in evaluation mode. A validation had left it "
+                "so; who switches it back?"
             )
     if calls != 3:
         return f"there were 3 batches, and the model you were given was called {calls} times"
@@ -237,7 +237,9 @@ def _check_snapshot(ask: Answer) -> str | None:
     if not isinstance(got, Mapping):
         raise NotYet(f"expected a dictionary of tensors, one for each name, got {describe(got)}")
     changed = [k for k, v in model.state_dict().items() if not torch.equal(v, before[k])]
-    changed += [k for k, p in model.named_parameters() if p.grad is None or not p.requires_grad]
+    for name, weight in model.named_parameters():
+        changed += [f"the gradient of {name}"] if weight.grad is None else []
+        changed += [] if weight.requires_grad else [f"requires_grad of {name}"]
     if changed:
         return f"your function has changed {changed[0]} of the model itself. Only look at it"
     if not all(part.training for part in model.modules()):
@@ -285,16 +287,36 @@ def _check_snapshot(ask: Answer) -> str | None:
         SmallNetwork().load_state_dict(dict(got))
     except RuntimeError as error:
         return f"load_state_dict() refuses it: {error}"
-    for later in (model, nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))):
-        again = ask(later, copied=False, seen="a second model, or the same after a step,")
+    for seen, later in {"the same model after a step": model, _UNUSUAL: _unusual()}.items():
+        again = ask(later, copied=False, seen=seen)
         if any(not torch.equal(got[name], value) for name, value in before.items()):
             return "a second snapshot has changed the first one. A new dictionary each time?"
         wanted = later.state_dict()
-        if not isinstance(again, Mapping) or set(again) != set(wanted):
-            return "a second snapshot, of another model, has not the names of its state_dict()"
-        if any(not torch.equal(again[name], value) for name, value in wanted.items()):
-            return "a second snapshot is not what the model has by then"
+        if not isinstance(again, Mapping):
+            return f"a second snapshot, of {seen}, is {describe(again)}"
+        for name in sorted(set(again) ^ set(wanted)):
+            fault = "is missing" if name in wanted else "is not in its state_dict()"
+            return f"in a second snapshot, of {seen}, {name} {fault}"
+        for name, value in wanted.items():
+            off = (again[name] - value).abs().max()
+            if off > 0 or again[name].dtype != value.dtype:
+                return (
+                    f"a second snapshot, of {seen}, is not what the model has by then: {name} is "
+                    f"{again[name].dtype}, where {value.dtype} is right, and {off:.1g} off"
+                )
     return None
+
+
+_UNUSUAL = "a model in double precision, with a frozen, shared weight and a buffer never saved"
+
+
+def _unusual() -> nn.Module:
+    first, second = (nn.Linear(2, 2, dtype=torch.float64) for _ in range(2))
+    first.weight.requires_grad_(False)
+    second.weight = first.weight
+    model = nn.Sequential(first, second, nn.BatchNorm1d(2, dtype=torch.float64))
+    model.register_buffer("scratch", torch.ones(2), persistent=False)
+    return model
 
 
 SNAPSHOT = Exercise(

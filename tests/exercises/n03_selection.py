@@ -182,3 +182,34 @@ def _by_loops(train, images):
         ready[:, channel] = images[:, channel] - train[:, channel].mean()
         ready[:, channel] /= train[:, channel].std(ddof=1)
     return ready
+
+
+def _better_by(share=0.0, least=0.0, start=float("inf")):
+    def stop(losses, patience):
+        lowest, best = start, 0
+        for epoch, loss in enumerate(losses):
+            if loss < (1 - share) * lowest - least:
+                lowest, best = loss, epoch
+            elif epoch - best >= patience:
+                return epoch, best
+        return len(losses) - 1, best
+
+    return stop
+
+
+REFUSED = {
+    "03.5": [
+        _better_by(start=1000),
+        _better_by(start=100),
+        _better_by(share=1e-7),
+        _better_by(least=1e-4),
+        lambda losses, patience: stop_epoch([abs(loss) for loss in losses], patience),
+    ],
+    "03.7": [
+        lambda train: (
+            lambda images: np.where(
+                images.sum(axis=1, keepdims=True) == 0, 0, make_prepare(train)(images)
+            )
+        ),
+    ],
+}

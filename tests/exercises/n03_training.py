@@ -195,9 +195,35 @@ RIGHT = {
     "03.4": [
         lambda model: copy.deepcopy(model.state_dict()),
         lambda model: copy.deepcopy(model).state_dict(),
-        lambda model: {
-            n: t.detach().clone() for n, t in [*model.named_parameters(), *model.named_buffers()]
-        },
         _through_a_file,
     ],
 }
+
+
+REFUSED = {
+    "03.4": [
+        lambda model: {k: v.clone().float() if v.ndim else v.clone() for k, v in _items(model)},
+        lambda model: {k: torch.tensor(v.tolist()) for k, v in _items(model)},
+        lambda model: {k: v.clone() for k, v in _items(model) if k not in _frozen(model)},
+        lambda model: {
+            name: value.detach().clone()
+            for name, value in [*model.named_parameters(), *model.named_buffers()]
+        },
+        lambda model: {
+            name: value.detach().clone()
+            for name, value in [
+                *model.named_parameters(remove_duplicate=False),
+                *model.named_buffers(),
+            ]
+        },
+    ],
+}
+
+
+def _items(model):
+    return model.state_dict().items()
+
+
+def _frozen(model):
+    weights = model.named_parameters(remove_duplicate=False)
+    return {name for name, weight in weights if not weight.requires_grad}
