@@ -151,8 +151,6 @@ def _check_surprise(ask: Answer) -> str | None:
     return compare(
         ask, surprise, {f"{seen}, n_test = {case[2]:,}": case for seen, case in cases.items()},
         SURPRISE_MISTAKES, "one number for each class, shape (classes,)", rtol=1e-5,
-        otherwise="try four galaxies, two of each class, two of them tested. Of the six pairs one "
-        "has 0 of a class, four have 1, one has 2: the standard deviation is 0.577",
     )  # fmt: skip
 
 
@@ -233,7 +231,8 @@ BONUS_MISTAKES: Mistakes = {
 
 def _check_bonus(ask: Answer) -> str | None:
     rng = np.random.default_rng(57)
-    cases = {}
+    few = [[0.8, 0.9, 0.7], [0.6, 0.5, 0.5]], [[0.7, 0.6, 0.9], [0.5, 0.6, 0.4]]
+    cases = {"validation {} and test {}".format(*few): (np.array(few[0]), np.array(few[1]))}
     for runs, epochs, decimals, noise in (
         (4, 15, 5, 0.01),
         (10, 6, 5, 0.01),
@@ -247,8 +246,6 @@ def _check_bonus(ask: Answer) -> str | None:
         cases[f"{runs} runs of {epochs} epochs"] = case
     return compare(
         ask, selection_bonus, cases, BONUS_MISTAKES, "one number, the mean excess",
-        otherwise="take one run with validation 0.8, 0.9, 0.7 and test 0.7, 0.6, 0.9: its best "
-        "test accuracy, 0.9, less that at the epoch with the best validation, 0.6",
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ WRONG = {
     | {
         "not scaled": (
             lambda row_sums, sizes, n_test, n_splits: row_sums - n_test * sizes / sizes.sum(),
-            "four galaxies",
+            "where 3.513 is right",
         )
     },
     "05.7": BONUS_MISTAKES
