@@ -602,9 +602,9 @@ def _common_mistake(
             "another nan"
         )
     for decimals in range(5):
-        if close(given, wanted.round(decimals), atol=1e-9):
+        if given.any() and close(given, wanted.round(decimals), 1e-9, 1e-9):
             return f"You round to {decimals or 'no'} decimal{'s' * (decimals != 1)}; give them all"
-    if close(given, np.trunc(wanted)):
+    if given.any() and close(given, np.trunc(wanted)):
         return "You cut off what is behind the point"
     if len(given) > 1 and np.ptp(given) == 0 and np.ptp(wanted) > 0:
         return "You give the same whatever the input"

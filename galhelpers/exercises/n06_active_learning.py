@@ -67,17 +67,19 @@ INFORMATION_MISTAKES: Mistakes = {**edited(information, {
 def _check_information(ask: Answer) -> str | None:
     rng = np.random.default_rng(67)
     groups: dict[str, dict[str, tuple[Any, ...]]] = {
-        "Take two passes sure of opposite answers and one vote. It tells which is right: ln 2. If "
-        "yours is near, is something added to p inside the logarithm, or in single precision?": {
-            f"{passes} passes and n = {n}": (*rng.gamma(2, 2, (2, passes)), n)
-            for passes, n in ((4, 6), (3, 1), (7, 40), (2, 15))
+        "If yours is near, is something added to p inside the logarithm, or in single precision?": {
+            "a = [1, 1, 9], b = [9, 9, 1] and n = 2": (*np.array([[1, 1, 9.0], [9, 9, 1]]), 2),
+            **{
+                f"{passes} passes and n = {n}": (*rng.gamma(2, 2, (2, passes)), n)
+                for passes, n in ((4, 6), (3, 1), (7, 40), (2, 15))
+            },
         },
         "What do no votes tell?": {"n = 0": (np.array([3.0, 9.0]), np.array([5.0, 1.0]), 0)},
         "What could votes decide among them?": {
             "five equal passes": (np.full(5, 4.0), np.full(5, 7.0), 30)
         },
-        "It should be ln 2. Some outcomes have a probability that a float calls 0: what is 0 ln 0, "
-        "and which factorials leave the floats?": {
+        "It should be ln 2. If yours is not near, what is 0 ln 0, and which factorials leave the "
+        "floats?": {
             "passes at .999 and .001, surely, and n = 400": (
                 np.array([999.0, 1]),
                 np.array([1.0, 999]),

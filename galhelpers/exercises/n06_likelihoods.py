@@ -195,7 +195,8 @@ def _check_beta_binomial(ask: Answer) -> str | None:
         "12,815,504.6, of which float32 keeps no decimals": votes(
             (12, 30, 90.0, 60.0), (250, 400, 2000.0, 1000.0), (30, 40, 7e5, 3e5)
         ),
-        "Single numbers are right. Where do the shapes get lost?": {
+        "No vote for yes is a count like any other": votes((0, 9, 0.5, 2.0)),
+        "Single numbers are right": {
             "k of shape (3, 1), n = 9, a of shape (4,) and b = 2": (column, 9.0, many, 2.0),
             "k of shape (3, 1), n = 9, a = 2 and b of shape (4,)": (column, 9.0, 2.0, many + 1),
         },
