@@ -38,6 +38,8 @@ FRAME_MISTAKES = edited(same_frame, {
         "the field of the widest cutout, for which the others would need pixels they never had",
     f"{_FIELD}(sides * scales).min() + 0 * sides":
         "one field for all galaxies, that of the tightest cutout of any. Each may have its own",
+    f"{_FIELD}(sides * scales)[:, [scales.argmin()]]":
+        "the field of the survey with the smallest pixels, though another cutout may show less",
     f"{_FIELD}(sides * scales)[:, :1]":
         "the first survey's field everywhere, though another cutout may show less",
     f"{_FIELD}(sides * scales)[:, -1:]":
@@ -82,6 +84,8 @@ def _check_frame(ask: Answer) -> str | None:
         f"{seen} and n_pixels = {to}": (1.0 * sides, scales, to)
         for seen, (sides, scales, to) in drawn.items()
     }
+    whole = np.array([[100, 51]]), np.array([0.4, 0.2]), 20
+    cases["sides [[100, 51]], scales [0.4, 0.2] and n_pixels = 20"] = whole
     return compare(
         ask, same_frame, cases, FRAME_MISTAKES,
         what="two arrays of shape (galaxies, surveys), (crops, zooms)", parts=("crop", "zoom"),
@@ -282,7 +286,7 @@ def _check_leak(ask: Answer) -> str | None:
         which = "leave out" if got[first] else "keep"
         made = (words for mistake, words in LEAK_MISTAKES.values() if close(got, mistake(*case)))
         return f"for {seen} you mark {got.sum():.0f} of them: " + next(
-            made, f'you {which} row {first}, whose nearest training galaxy is {apart:.2f}" away'
+            made, f'you {which} row {first}, whose nearest training galaxy is {apart:.4f}" away'
         )
     return None
 
@@ -297,9 +301,10 @@ LEAK = Exercise(
         "possible, not proven. Names do not show it, since each catalogue has numbers of its own; "
         "positions do.\n\n"
         "Write `leaked(train, test, radius)`: positions (n_train, 2) and (n_test, 2), RA and Dec "
-        "in degrees, rows in no order; a radius of a few arcsec. Return a boolean array (n_test,): "
-        "True for each test row with *any* training galaxy within `radius` **arcsec** (a circle on "
-        "the sphere, none just on its edge; RA 359.9999 lies beside RA 0.0001). "
+        "(-85 to 85) in degrees, rows in no order; a radius of a few arcsec. Return a boolean "
+        "array (n_test,): True for each test row with *any* training galaxy within `radius` "
+        "**arcsec** (a circle on the sphere, none just on its edge; RA 359.9999 lies beside RA "
+        "0.0001). "
         "`leaked([[10.0, 0.0]], [[10.0, 0.0002], [11.0, 0.0]], 1.0)` gives `[True, False]`."
     ),
     hints=(

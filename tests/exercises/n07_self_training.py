@@ -59,6 +59,8 @@ def _own(rule):
 
 REFUSED = {
     "07.3": [
+        _own(lambda p, n: np.argsort(-p.ravel())[:n] // p.shape[1]),
+        _own(lambda p, n: np.argsort(-(p.max(axis=1) if 2 * n < len(p) else p[:, 0]))[:n]),
         _own(lambda p, n: np.argsort(-p.std(axis=1))[:n]),
         _own(lambda p, n: np.argsort(-abs(p[:, 1] - 0.5))[:n]),
         _own(lambda p, n: np.argsort(p.min(axis=1))[:n]),
@@ -74,6 +76,8 @@ REFUSED = {
         lambda b, a, y, n: np.round(gains(b, a, y, n), 2),
     ],
     "07.4": [
+        lambda w, o, r: np.clip(verdict(w, o, r), -1, 1),
+        lambda w, o, r: verdict(w, o, r) + 0 / (w - o).std(),  # NaN where all differ alike
         lambda w, o, r: verdict(w, o, r).T,
         lambda w, o, r: verdict(w, o, r)[[0, 0]],
         lambda w, o, r: np.stack([verdict(w, o, o)[0], verdict(r, o, o)[0]]),
