@@ -57,13 +57,16 @@ FLOOR_MISTAKES = edited(noise_floor, {
 
 
 def _check_floor(ask: Answer) -> str | None:
-    rng, cases = np.random.default_rng(64), {}
+    rng, few = np.random.default_rng(64), [[2, 1, 0], [0, 4, 1], [3, 0, 0], [1, 0, 0], [2, 1, 3]]
+    cases = {f"votes {few}": (np.array(few),)}
     for n, answers, most in ((80, 3, 9), (50, 2, 4), (30, 5, 40)):
         people = rng.integers(0, most, n)
         people[:4] = (0, 1, 2, most)
         votes = rng.multinomial(people, rng.dirichlet(np.ones(answers), n))
-        few = int((people < 2).sum())
-        cases[f"{n} galaxies, {few} with fewer than two votes, and {answers} answers"] = (votes,)
+        unknown = int((people < 2).sum())
+        cases[f"{n} galaxies, {unknown} with fewer than two votes, and {answers} answers"] = (
+            votes,
+        )
     groups = {
         "Let two people look at a galaxy whose true share is 1/2. They vote (2, 0), (1, 1), (1, 1) "
         "or (0, 2): as a table these have the floor root of 1/8": cases,
@@ -166,8 +169,7 @@ def _check_accuracy(ask: Answer) -> str | None:
     few = np.array([[0.7, 0.3], [0.6, 0.4], [0.1, 0.9]]), np.array([[1.0, 9], [2, 0], [0, 0]]), 5
     groups: dict[str, dict[str, Any]] = {
         "First who was asked often enough; then, for each of those, one argmax of what was "
-        "expected and one of the votes. In the question's example two are asked, and one is "
-        "right": cases,
+        "expected and one of the votes": cases,
         "One galaxy is few, but it is an accuracy": {
             "three galaxies, of which one has 5 votes or more, and it is wrong": few
         },

@@ -88,8 +88,7 @@ def _check_efficiency(ask: Answer) -> str | None:
     }
     return compare(
         ask, efficiency, cases, EFFICIENCY_MISTAKES, "one share for each run, shape (runs,)",
-        otherwise="how long would each run take for the first run's epochs? In the question's "
-        "example 50 s and 30 s", rtol=1e-5,
+        otherwise="how long would each run take for the first run's epochs?", rtol=1e-5,
     )  # fmt: skip
 
 
