@@ -101,13 +101,13 @@ def _gain_cases() -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray, np.ndarra
     before = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     after = np.array([[0.3, 0.7], [0.1, 0.9], [0.55, 0.45]])
     yield "3 galaxies, 2 classes and n = 1", (before, after, np.array([1, 1, 0]), 1)
-    for before, after, truth, n in (
+    for one, two, classes_of, n in (
         ([[0.9, 0.1], [0.2, 0.8]], [[0.4, 0.6], [0.3, 0.7]], [0, 1], 1),
         ([[0.49, 0.41, 0.1], [0.36, 0.33, 0.31]], [[0.8, 0.1, 0.1], [0.1, 0.7, 0.2]], [0, 1], 2),
     ):
         yield (
-            f"before {before}, after {after}, truth {truth} and n = {n}",
-            (np.array(before), np.array(after), np.array(truth), n),
+            f"before {one}, after {two}, truth {classes_of} and n = {n}",
+            (np.array(one), np.array(two), np.array(classes_of), n),
         )
 
 
@@ -228,11 +228,11 @@ def _check_verdict(ask: Answer) -> str | None:
         shared = rng.normal(0.9, 0.02, seeds)  # what a seed does to all three arms
         arms = shared + rng.normal(0, 0.02 / seeds, (3, seeds)) + [[0.006], [0.0], [0.004]]
         cases[f"three arms of {seeds} seeds"] = tuple(arms)
-    for arms in (
+    for few in (
         [[0.75, 0.5], [0.5, 0.25], [0.25, 0.0]],  # all differences alike
         [[0.9, 0.5], [0.5, 0.6], [0.9, 0.6]],  # an interval beyond 1
     ):
-        cases["arms {}, {} and {}".format(*arms)] = tuple(map(np.array, arms))
+        cases["arms {}, {} and {}".format(*few)] = tuple(np.array(few))
     groups = {
         "one difference for each seed, their mean, and Student's t with n - 1": cases,
         "One difference has a mean. But what does one run tell about the spread of runs? NaN was "
