@@ -55,6 +55,7 @@ published with it, and the frozen networks of Zoobot 2.9.0 and of the Kaggle not
 ====  =======================================================================================
 
 A file is found by its name: ``n03_training.py`` holds exercises of notebook 03, in ``EXERCISES``.
+A mistake that gets words of its own is mostly an edit of the solution, such as ``"std => var"``.
 Wrong answers, each with the diagnosis that it must get, are in files of the same names in
 ``tests/exercises``.
 """

@@ -147,7 +147,8 @@ class Exercise:
         ``"03.2"``, a heading, and a self-contained question. It is given as markdown, and read
         as plain text, to be printed.
     stub
-        Source the learner starts from. It may hold faulty published code to repair.
+        Source the learner starts from: faulty published code to repair, or, as a default, the head
+        of ``reference`` and its docstring.
     hints
         Steps from a nudge to nearly the solution.
     reference
@@ -163,16 +164,20 @@ class Exercise:
     id: str
     title: str
     question: str
-    stub: str
     hints: tuple[str, ...]
     reference: Callable[..., Any]
     diagnose: Callable[[Answer], str | None]
     lesson: str
+    stub: str = ""
     seconds: float = 20.0
     _hinted: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._markdown, self.question = self.question, plain(self.question)
+        if not self.stub:
+            inputs = inspect.signature(self.reference).parameters.values()
+            head = ", ".join(str(one.replace(annotation=one.empty)) for one in inputs)
+            self.stub = f'def {self.name}({head}):\n    """{self.reference.__doc__}"""\n    ...'
         _BY_NAME.setdefault(self.name, self.id)
 
     @property
@@ -385,7 +390,8 @@ def as_array(
         place = f" at index {bad}" if array.ndim else ""
         found = array[tuple(bad)]
         cause = (
-            "It comes from 0 / 0, from the mean of nothing, or from another nan"
+            "It comes from 0 / 0, a root or an arc cosine out of range, the mean of nothing, or "
+            "another nan"
             if np.isnan(found)
             else "It comes from a division by 0, or from a number too large"
         )
@@ -441,18 +447,29 @@ def close(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-6) -> bool:
 Mistakes = Mapping[str, tuple[Callable[..., Any], str]]
 
 
-def name_mistake(
-    got: Any, inputs: tuple[Any, ...], mistakes: Mistakes, rtol: float = 1e-4, atol: float = 1e-6
-) -> str | None:
-    """Say which typical mistake leads from the inputs to a wrong answer.
+def edited(solution: Callable[..., Any], mistakes: Mapping[str, str]) -> Mistakes:
+    """Make mistakes out of a solution.
 
-    The functions of ``mistakes`` are given ``inputs``, as the learner's was. The message of the
-    first that returns ``got``, a number or an array, is the diagnosis; None when none does.
+    Parameters
+    ----------
+    mistakes
+        What is written in place of what, ``"max => min"`` (two such edits are separated by
+        ``"; "``) -> what to say to the learner.
     """
-    for function, message in mistakes.values():
-        if close(got, function(*inputs), rtol, atol):
-            return message
-    return None
+    source = inspect.getsource(solution)
+    return {edit: (_with_edit(solution, source, edit), words) for edit, words in mistakes.items()}
+
+
+def _with_edit(solution: Callable[..., Any], source: str, edit: str) -> Callable[..., Any]:
+    head, doc, body = source.split('"""', 2)
+    for change in edit.split("; "):
+        old, new = change.split(" => ")
+        if old not in body:
+            raise ValueError(f"the solution has no {old!r}")
+        body = body.replace(old, new)
+    names: dict[str, Any] = {}  # apart from the globals, so that an edit can call the solution
+    exec(f'{head}"""{doc}"""{body}', dict(solution.__globals__), names)  # noqa: S102 - our own text
+    return names[solution.__name__]
 
 
 def compare(
@@ -461,7 +478,8 @@ def compare(
     cases: Mapping[str, tuple[Any, ...]],
     mistakes: Mistakes,
     what: str,
-    read: Callable[[Any], Any] | None = None,
+    parts: Sequence[str] = (),
+    otherwise: str = "",
     rtol: float = 1e-4,
     atol: float = 1e-6,
 ) -> str | None:
@@ -476,33 +494,78 @@ def compare(
         What the inputs are, in words -> inputs, for the function and for the ``reference``.
     what
         Answer that was expected, in words.
-    read
-        Turns what the function gave into numbers or raises `NotYet`; default is a number or an
-        array of the reference's shape.
+    parts
+        Names of the answer's parts, which are alike in shape; default is a single number or array.
+    otherwise
+        What to say when none of ``mistakes`` is known.
     """
-    right = [np.asarray(reference(*inputs), float) for inputs in cases.values()]
-    got = []
-    for (seen, inputs), one in zip(cases.items(), right, strict=True):
-        value = ask(*inputs, seen=seen)
-        given = (
-            read(value)
-            if read
-            else as_array(value, one.shape, f"{what}, here {one.shape} for {seen}", finite=False)
-            if one.ndim
-            else as_number(value, what, finite=False)
+
+    def alike(one: list[Any], other: list[Any]) -> bool:
+        return all(close(*two, rtol, atol) for two in zip(one, other, strict=True))
+
+    def explains_what_is_wrong(made: list[Any]) -> bool:
+        # A part may be right, or, where the mistake leaves it right, wrong in a way of its own.
+        if not parts or any(m.shape != r.shape for m, r in zip(made, right, strict=True)):
+            return False
+        sides = (got, made, right)
+        columns = [[[one[i] for one in side] for side in sides] for i in range(len(parts))]
+        explained = [alike(g, m) and not alike(m, r) for g, m, r in columns]
+        return any(explained) and all(
+            e or alike(m, r) or alike(g, r) for e, (g, m, r) in zip(explained, columns, strict=True)
         )
-        got.append(np.asarray(given, float))
+
+    right = [np.asarray(reference(*inputs), float) for inputs in cases.values()]
+    got = [
+        _read(ask(*inputs, seen=seen), one.shape, what, parts, seen)
+        for (seen, inputs), one in zip(cases.items(), right, strict=True)
+    ]
     same = [close(*two, rtol, atol) for two in zip(got, right, strict=True)]
     if all(same):
         return None
     first = same.index(False)
-    diagnosis = _told(list(cases)[first], got[first], right[first])
-    for function, message in mistakes.values():
-        made = (_attempt(function, inputs) for inputs in cases.values())
-        if all(close(*two, rtol, atol) for two in zip(got, made, strict=True)):
-            return f"{diagnosis}. {message}"
-    common = _common_mistake(got, right, rtol, atol)
-    return f"{diagnosis}. {common}" if common else diagnosis
+    diagnosis = _told(list(cases)[first], got[first], right[first], parts)
+    if parts and alike([one[::-1] for one in got], right):
+        return f"{diagnosis}. The parts are right, in the other order: {what}"
+    made = [
+        ([_attempt(mistake, inputs) for inputs in cases.values()], words)
+        for mistake, words in mistakes.values()
+    ]
+    known = [words for answers, words in made if alike(got, answers)]
+    known += [words for answers, words in made if explains_what_is_wrong(answers)]
+    for words in known[:1] or [_common_mistake(got, right, rtol, atol) or "", otherwise]:
+        if words:
+            diagnosis += f"{': ' if words[0].islower() else '. '}{words}"
+    return diagnosis
+
+
+def compare_in_turn(
+    ask: Answer,
+    reference: Callable[..., Any],
+    groups: Mapping[str, Mapping[str, tuple[Any, ...]]],
+    mistakes: Mistakes,
+    what: str,
+    **how: Any,
+) -> str | None:
+    """Ask for groups of cases, ``{otherwise: cases}``, until an answer is wrong; see `compare`.
+
+    The mistakes are looked for in the first group, whose cases tell them apart.
+    """
+    for otherwise, cases in groups.items():
+        if told := compare(ask, reference, cases, mistakes, what, otherwise=otherwise, **how):
+            return told
+        mistakes = {}
+    return None
+
+
+def _read(
+    value: Any, shape: tuple[int, ...], what: str, parts: Sequence[str], seen: str
+) -> np.ndarray:
+    if parts:
+        items = as_items(value, len(parts), what)
+        return np.array([_read(item, shape[1:], what, (), seen) for item in items])
+    if shape:
+        return as_array(value, shape, f"{what}, here {shape} for {seen}", finite=False)
+    return np.array(as_number(value, what, finite=False))
 
 
 def _attempt(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
@@ -512,15 +575,16 @@ def _attempt(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
         return np.zeros((0, 0, 0))
 
 
-def _told(seen: str, got: Any, right: Any) -> str:
+def _told(seen: str, got: Any, right: Any, parts: Sequence[str]) -> str:
     """Show one answer beside the right one: numbers, or the place where they differ most."""
-    if got.shape != right.shape:
-        return f"for {seen}, you give shape {got.shape}, and {right.shape} is right"
     place = ""
     if right.ndim:
-        off = np.abs(np.nan_to_num(got, nan=np.inf) - right)
-        index = tuple(int(i) for i in np.unravel_index(int(off.argmax()), right.shape))
-        place, got, right = f" at {list(index)}", got[index], right[index]
+        off = np.nan_to_num(np.abs(got - right), nan=np.inf)
+        off[np.isclose(got, right, rtol=1e-9, atol=0, equal_nan=True)] = 0
+        index = [int(i) for i in np.unravel_index(int(off.argmax()), right.shape)]
+        got, right = got[tuple(index)], right[tuple(index)]
+        place = f" as the {parts[index.pop(0)]}" if parts else ""
+        place += f" at {index}" if index else ""
     got, right = (0.0 if abs(one) < 1e-12 else float(one) for one in (got, right))
     digits = next((d for d in (4, 6, 9) if f"{got:.{d}g}" != f"{right:.{d}g}"), 15)
     return f"for {seen}, you give {got:.{digits}g}{place}, where {right:.{digits}g} is right"
@@ -532,19 +596,26 @@ def _common_mistake(
     if any(g.shape != r.shape for g, r in zip(got, right, strict=True)):
         return None
     given, wanted = (np.concatenate([one.ravel() for one in side]) for side in (got, right))
+    if np.isnan(given[~np.isnan(wanted)]).any():
+        return (
+            "It comes from 0 / 0, a root or an arc cosine out of range, the mean of nothing, or "
+            "another nan"
+        )
     for decimals in range(5):
-        if close(given, wanted.round(decimals), atol=1e-9):
+        if given.any() and close(given, wanted.round(decimals), 1e-9, 1e-9):
             return f"You round to {decimals or 'no'} decimal{'s' * (decimals != 1)}; give them all"
-    if close(given, np.trunc(wanted)):
+    if given.any() and close(given, np.trunc(wanted)):
         return "You cut off what is behind the point"
     if len(given) > 1 and np.ptp(given) == 0 and np.ptp(wanted) > 0:
         return "You give the same whatever the input"
+    if len(given) == 1 or not np.isfinite([given, wanted]).all():
+        return None
     nonzero = np.abs(wanted) > atol
     factors = given[nonzero] / wanted[nonzero]
     one = factors[:1].sum()
     if one and close(factors, np.full_like(factors, one)) and close(given, one * wanted):
         return f"All your numbers are {one:.4g} times what they should be"
-    if len(given) > 1 and close(given - wanted, np.full_like(given, given[0] - wanted[0])):
+    if close(given - wanted, np.full_like(given, given[0] - wanted[0])):
         return f"All your numbers are {given[0] - wanted[0]:+.4g} off"
     return None
 

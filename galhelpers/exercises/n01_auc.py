@@ -122,11 +122,14 @@ def _check_nan(ask: Answer, got: Got, rng: np.random.Generator) -> str | None:
             "a comparison with NaN is False, so each NaN counted as a pair that the real galaxy "
             "wins. Leave out the NaNs of both sides first"
         )
-    if not close(number, auc(real, simulated)):
+    right, without = auc(real, simulated), (real[~np.isnan(real)], simulated[~np.isnan(simulated)])
+    if not close(number, right):
+        measured = got(*without)
+        if close(measured, number):
+            return f"for {_seen(*without)}, you give {number:.4g}, where {right:.4g} is right"
         return (
-            f"for {seen}, you give {number:.4g}, and without those five "
-            f"{got(real[~np.isnan(real)], simulated[~np.isnan(simulated)]):.4g}. It should be the "
-            "same; look for NaN on both sides"
+            f"for {seen}, you give {number:.4g}, where {right:.4g} is right, and without those "
+            f"five {measured:.4g}. It should be the same; look for NaN on both sides"
         )
     return None
 
@@ -150,6 +153,8 @@ def _check_many(ask: Answer, got: Got, rng: np.random.Generator) -> str | None:
     one, other, same = np.zeros(4), np.ones(3), np.array([3.0, 1.0, 2.0, 2.0])
     samples = [(one, other, "all simulated values larger"), (other, one, "all of them smaller")]
     samples += [(same, same, "both sides the same"), (same, same[::-1], "the same values reversed")]
+    near = np.array([1.0, 3.0]), np.array([1 + 1e-9])
+    samples.append((*near, "real 1 and 3 and simulated 1 + 1e-9"))
     for _ in range(20):
         real = rng.normal(0, 1, rng.integers(1, 40)).round(1)
         samples.append((real, rng.normal(0.3, 2, rng.integers(1, 40)).round(1), "random values"))
@@ -174,9 +179,6 @@ AUC = Exercise(
         "counts half. A galaxy that could not be measured is NaN: leave it out, on both sides (at "
         "least one is measured on each). Real `[1, 2]` and simulated `[2, 3]` give 0.875."
     ),
-    stub='''def auc(real, simulated):
-    """Chance that a simulated galaxy has a larger value than a real one, ties counted half."""
-    ...''',
     hints=(
         "Two loops over both arrays will do: add 1 for larger and 0.5 for equal, then divide by "
         "the number of pairs.",

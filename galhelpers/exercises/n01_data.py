@@ -1,7 +1,5 @@
 """Exercises of notebook 01: vote fractions, class selection, positions on the sky."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from galhelpers.exercises.exercise import (
@@ -12,6 +10,7 @@ from galhelpers.exercises.exercise import (
     as_number,
     close,
     compare,
+    edited,
 )
 
 # 01.1 --------------------------------------------------------------------------------------------
@@ -24,46 +23,28 @@ def to_cumulative(first: np.ndarray, rounded: np.ndarray) -> np.ndarray:
 
 
 CUMULATIVE_MISTAKES: Mistakes = {
-    "not multiplied": (
-        lambda first, rounded: rounded,
+    "not multiplied": (lambda first, rounded: rounded,
         "Those are the conditional fractions, unchanged, shares of those who were asked; a "
-        "cumulative fraction is a share of everybody. How many were asked?",
-    ),
-    "wrong parent": (
-        lambda first, rounded: rounded * first[:, 1, None],
-        "Which answer leads to this question? Look at the tree again",
-    ),
-    "star": (
-        lambda first, rounded: rounded * first[:, 2, None],
-        "Which answer leads to this question? It is not 'star'",
-    ),
-    "not smooth": (
-        lambda first, rounded: rounded * (1 - first[:, 0, None]),
-        "You multiply by the share of those who were not asked",
-    ),
-    "renormalised": (
-        lambda first, rounded: rounded * (first[:, 0, None] > 0),
+        "cumulative fraction is a share of everybody. How many were asked?"),
+    "wrong parent": (lambda first, rounded: rounded * first[:, 1, None],
+        "Which answer leads to this question? Look at the tree again"),
+    "star": (lambda first, rounded: rounded * first[:, 2, None],
+        "Which answer leads to this question? It is not 'star'"),
+    "not smooth": (lambda first, rounded: rounded * (1 - first[:, 0, None]),
+        "You multiply by the share of those who were not asked"),
+    "renormalised": (lambda first, rounded: rounded * (first[:, 0, None] > 0),
         "Your three fractions sum to 1 wherever somebody was asked. Was everybody asked how round "
-        "the galaxy is?",
-    ),
-    "divided": (
-        lambda first, rounded: rounded / first[:, 0, None],
-        "You divide by the share that was asked. Half of a half is a quarter: why divide?",
-    ),
-    "column by column": (
-        lambda first, rounded: rounded * first,
+        "the galaxy is?"),
+    "divided": (lambda first, rounded: rounded / first[:, 0, None],
+        "You divide by the share that was asked. Half of a half is a quarter: why divide?"),
+    "column by column": (lambda first, rounded: rounded * first,
         "Column by column, you multiplied answers of one question by answers of another: the "
-        "share of 'cigar' by the share of 'star'. One answer leads to all three columns",
-    ),
-    "first galaxy": (
-        lambda first, rounded: rounded * first[0, 0],
-        "You use the volunteers of the first galaxy for all. Each galaxy has its own",
-    ),
-    "mean": (
-        lambda first, rounded: rounded * first[:, 0].mean(),
-        "You use the mean share that said smooth for all. Each galaxy has its own",
-    ),
-}
+        "share of 'cigar' by the share of 'star'. One answer leads to all three columns"),
+    "first galaxy": (lambda first, rounded: rounded * first[0, 0],
+        "You use the volunteers of the first galaxy for all. Each galaxy has its own"),
+    "mean": (lambda first, rounded: rounded * first[:, 0].mean(),
+        "You use the mean share that said smooth for all. Each galaxy has its own"),
+}  # fmt: skip
 
 
 def _check_cumulative(ask: Answer) -> str | None:
@@ -90,14 +71,11 @@ CUMULATIVE = Exercise(
         "everybody. Confuse them, and a network learns that every spiral is confidently round.\n\n"
         "Write `to_cumulative(first, rounded)`. `first`, shape `(galaxies, 3)`, holds the shares "
         "that said smooth, featured, star; `rounded`, shape `(galaxies, 3)`, the conditional "
-        "shares for completely round, in between, cigar-shaped. Both are numpy arrays and each "
-        "row sums to 1. Return the three cumulative fractions, not rounded, shape "
+        "shares for completely round, in between, cigar-shaped. Both are numpy arrays of floats "
+        "and each row sums to 1. Return the three cumulative fractions, not rounded, shape "
         "`(galaxies, 3)`. (Kaggle's Class1.1 is `first[:, 0]`, and Class7.1 to 7.3 are what you "
         "return.)"
     ),
-    stub='''def to_cumulative(first, rounded):
-    """Cumulative fractions of "how rounded?", shape (galaxies, 3)."""
-    ...''',
     hints=(
         "If 8 of 10 volunteers say smooth, and half of those say completely round, how many of "
         "the 10 said completely round?",
@@ -123,44 +101,27 @@ def _or_equal(face_on: np.ndarray, arms: np.ndarray) -> np.ndarray:
 
 
 SPIRAL_MISTAKES: Mistakes = {
-    "or": (
-        lambda face_on, arms: (face_on > 0.715) | (arms[:, 0] > 0.619),
-        "Must one of the two cuts hold, or both?",
-    ),
-    "largest": (
-        lambda face_on, arms: arms.argmax(axis=1) == 0,
+    "or": (lambda face_on, arms: (face_on > 0.715) | (arms[:, 0] > 0.619),
+        "Must one of the two cuts hold, or both?"),
+    "largest": (lambda face_on, arms: arms.argmax(axis=1) == 0,
         "'Arms' has the larger of two fractions there, but the rule asks for a share of all "
-        "volunteers: being first is not enough",
-    ),
-    "only arms": (
-        lambda face_on, arms: arms[:, 0] > 0.619,
-        "The second cut alone decides in your answer. What does the first ask for?",
-    ),
-    "only face-on": (
-        lambda face_on, arms: face_on > 0.715,
-        "The first cut alone decides in your answer. What does the second ask for?",
-    ),
-    "swapped cuts": (
-        lambda face_on, arms: (face_on > 0.619) & (arms[:, 0] > 0.715),
-        "Which threshold belongs to which fraction?",
-    ),
-    "no arms": (
-        lambda face_on, arms: (face_on > 0.715) & (arms[:, 1] > 0.619),
-        "Which column of `arms` says that there are arms?",
-    ),
+        "volunteers: being first is not enough"),
+    "only arms": (lambda face_on, arms: arms[:, 0] > 0.619,
+        "The second cut alone decides in your answer. What does the first ask for?"),
+    "only face-on": (lambda face_on, arms: face_on > 0.715,
+        "The first cut alone decides in your answer. What does the second ask for?"),
+    "swapped cuts": (lambda face_on, arms: (face_on > 0.619) & (arms[:, 0] > 0.715),
+        "Which threshold belongs to which fraction?"),
+    "no arms": (lambda face_on, arms: (face_on > 0.715) & (arms[:, 1] > 0.619),
+        "Which column of `arms` says that there are arms?"),
     "conditional": (
         lambda face_on, arms: (face_on > 0.715) & (arms[:, 0] / np.maximum(face_on, 1e-9) > 0.619),
-        "Both fractions are cumulative, shares of everybody: nothing is to be divided",
-    ),
-    "product": (
-        lambda face_on, arms: (face_on > 0.715) & (arms[:, 0] * face_on > 0.619),
-        "Both fractions are cumulative, shares of everybody: nothing is to be multiplied",
-    ),
-    "reversed": (
-        lambda face_on, arms: ~is_spiral(face_on, arms),
-        "You select the galaxies that are not spirals",
-    ),
-}
+        "Both fractions are cumulative, shares of everybody: nothing is to be divided"),
+    "product": (lambda face_on, arms: (face_on > 0.715) & (arms[:, 0] * face_on > 0.619),
+        "Both fractions are cumulative, shares of everybody: nothing is to be multiplied"),
+    "reversed": (lambda face_on, arms: ~is_spiral(face_on, arms),
+        "You select the galaxies that are not spirals"),
+}  # fmt: skip
 
 
 def _check_spiral(ask: Answer) -> str | None:
@@ -220,9 +181,6 @@ SPIRAL = Exercise(
         "or False for each galaxy, shape `(galaxies,)`. For `face_on` `[0.8, 0.7]` and `arms` "
         "`[[0.65, 0.15], [0.65, 0.05]]` it is `[True, False]`."
     ),
-    stub='''def is_spiral(face_on, arms):
-    """Which galaxies are spirals, bool of shape (galaxies,)."""
-    ...''',
     hints=(
         "Make one array of True and False for each cut, print a few, then combine them.",
         "Python's `and` wants a single truth value; between arrays write `&`, with each "
@@ -248,94 +206,39 @@ def separation(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
     return 3600 * np.hypot(east, dec2 - dec1)
 
 
-def _unlike_separation(
-    unit: float = 3600, cosine: Callable[[float, float], float] | None = None, wrap: str = "first"
-) -> Callable[..., float]:
-    def answer(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
-        east, shrink = ra2 - ra1, np.cos(np.radians((dec1 + dec2) / 2))
-        if cosine is not None:
-            shrink = cosine(dec1, dec2)
-        if wrap == "first":
-            east = (east + 180) % 360 - 180
-        elif wrap == "positive":
-            east %= 360
-        elif wrap == "absolute":
-            east = abs(east) % 360
-        elif wrap == "too large":
-            east = east - 360 if east > 180 else east
-        elif wrap == "too small":
-            east = east + 360 if east < -180 else east
-        east = east * shrink
-        if wrap == "last":
-            east = (east + 180) % 360 - 180
-        return float(unit * np.hypot(east, dec2 - dec1))
-
-    return answer
-
-
-def _offsets(ra1: float, dec1: float, ra2: float, dec2: float) -> tuple[float, float]:
-    return separation(ra1, dec1, ra2, dec1), separation(ra1, dec1, ra1, dec2)
-
-
 _NO_WRAP = "Where does RA start again?"
-SEPARATION_MISTAKES: Mistakes = {
-    "in degrees": (_unlike_separation(1), "In which unit is that?"),
-    "in arcmin": (_unlike_separation(60), "In which unit is that? A degree has 3600 arcsec"),
-    "no cosine": (
-        _unlike_separation(cosine=lambda *dec: 1.0),
-        "That is as on the equator. Do meridians stay as far apart?",
-    ),
-    "cosine of degrees": (
-        _unlike_separation(cosine=lambda one, two: np.cos(one)),
-        "What unit of angle does np.cos expect?",
-    ),
-    "sine": (
-        _unlike_separation(cosine=lambda one, two: np.sin(np.radians(one))),
+_WRAP, _COS = "(ra2 - ra1 + 180) % 360 - 180 => ", "np.cos(np.radians((dec1 + dec2) / 2)) => "
+_HYPOT = "np.hypot(east, dec2 - dec1) => "
+SEPARATION_MISTAKES = edited(separation, {
+    "3600 => 1": "In which unit is that?",
+    "3600 => 60": "In which unit is that? A degree has 3600 arcsec",
+    f"{_COS}1": "That is as on the equator. Do meridians stay as far apart?",
+    "np.radians => ": "What unit of angle does np.cos expect?",
+    "np.radians((dec1 + dec2) / 2) => dec1": "What unit of angle does np.cos expect?",
+    "cos => sin":
         "At the equator you let an RA difference shrink to nothing. Is that where meridians meet?",
-    ),
-    "no wrap": (_unlike_separation(wrap="no"), _NO_WRAP),
-    "positive": (
-        _unlike_separation(wrap="positive"),
+    f"{_WRAP}ra2 - ra1": _NO_WRAP,
+    f"{_WRAP}(ra2 - ra1) % 360":
         f"{_NO_WRAP} A small step to the west must not become nearly 360 degrees",
-    ),
-    "absolute": (_unlike_separation(wrap="absolute"), _NO_WRAP),
-    "too large": (_unlike_separation(wrap="too large"), f"{_NO_WRAP} Try it in both directions"),
-    "too small": (_unlike_separation(wrap="too small"), f"{_NO_WRAP} Try it in both directions"),
-    "wrapped last": (
-        _unlike_separation(wrap="last"),
+    f"{_WRAP}abs(ra2 - ra1) % 360": _NO_WRAP,
+    f"{_WRAP}ra2 - ra1 - 360 * (ra2 - ra1 > 180)": f"{_NO_WRAP} Try it in both directions",
+    f"{_WRAP}ra2 - ra1 + 360 * (ra2 - ra1 < -180)": f"{_NO_WRAP} Try it in both directions",
+    f"{_WRAP}ra2 - ra1; (east, => ((east + 180) % 360 - 180,":
         "You bring the RA difference into -180 to 180 after it has shrunk with the cosine. Away "
         "from the equator 360 degrees are then no full turn",
-    ),
-    "negative above 180": (
-        lambda ra1, dec1, ra2, dec2: _unlike_separation(wrap="no")(
-            ra1 - 360 * (ra1 > 180), dec1, ra2 - 360 * (ra2 > 180), dec2
-        ),
+    f"{_WRAP}ra2 - 360 * (ra2 > 180) - ra1 + 360 * (ra1 > 180)":
         "You take 360 from an RA above 180, which tears neighbours apart at 180. Bring the "
         "difference into -180 to 180",
-    ),
-    "sum of offsets": (
-        lambda *position: sum(_offsets(*position)),
-        "How do two perpendicular offsets add up?",
-    ),
-    "larger offset": (
-        lambda *position: max(_offsets(*position)),
-        "How do two perpendicular offsets add up?",
-    ),
-    "squared": (lambda *position: separation(*position) ** 2, "Is a root missing?"),
-    "only RA": (lambda *position: _offsets(*position)[0], "The declinations differ as well"),
-    "only Dec": (lambda *position: _offsets(*position)[1], "The right ascensions differ as well"),
-    "all shrunk": (
-        lambda ra1, dec1, ra2, dec2: (
-            _unlike_separation(cosine=lambda *dec: 1.0)(ra1, dec1, ra2, dec2)
-            * np.cos(np.radians(dec1))
-        ),
+    f"{_HYPOT}(abs(east) + abs(dec2 - dec1))": "How do two perpendicular offsets add up?",
+    f"{_HYPOT}max(abs(east), abs(dec2 - dec1))": "How do two perpendicular offsets add up?",
+    f"{_HYPOT}3600 * (east**2 + (dec2 - dec1) ** 2)": "Is a root missing?",
+    f"{_HYPOT}abs(east)": "The declinations differ as well",
+    f"{_HYPOT}abs(dec2 - dec1)": "The right ascensions differ as well",
+    f"{_COS}1; 3600 => 3600 * np.cos(np.radians(dec1))":
         "Which of the two offsets shrinks towards the poles? A degree of declination does not",
-    ),
-    "without signs": (
-        lambda ra1, dec1, ra2, dec2: separation(ra1, abs(dec1), ra2, abs(dec2)),
+    "dec2 - dec1 => abs(dec2) - abs(dec1)":
         "Two declinations lie on different sides of the equator there",
-    ),
-}
+})  # fmt: skip
 
 
 def _positions() -> dict[str, tuple[float, float, float, float]]:
@@ -376,10 +279,9 @@ def _check_separation(ask: Answer) -> str | None:
     got = {seen: as_number(ask(*p), what, finite=False) for seen, p in cases.items()}
     off = {seen: abs(got[seen] - separation(*p)) for seen, p in cases.items()}
     wrong = [seen for seen, p in cases.items() if not off[seen] <= 0.01 + 5e-3 * separation(*p)]
-    apart = [abs(cases[seen][0] - cases[seen][2]) > 300 or off[seen] > 1e5 for seen in wrong]
-    if all(apart):
+    if all(off[seen] > 1e5 for seen in wrong):
         return f"{complaint}. {_NO_WRAP}"
-    if max(off.values()) < 0.5:
+    if all(one < 0.5 for one in off.values()):
         return f"{complaint}. Is something rounded, or in single precision (float32)?"
     return complaint
 
@@ -399,9 +301,6 @@ SEPARATION = Exercise(
         "nearer you are to a pole, and RA 359.9999 lies beside RA 0.0001. For example, "
         "`separation(10, 60, 10.001, 60)` is 1.8."
     ),
-    stub='''def separation(ra1, dec1, ra2, dec2):
-    """Angle between two near positions on the sky, in arcsec."""
-    ...''',
     hints=(
         "Work out two offsets, towards east and towards north, and add them as Pythagoras does.",
         "A circle of constant declination is shorter than the equator by the cosine of the "

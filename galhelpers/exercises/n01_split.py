@@ -245,7 +245,7 @@ def _seeds(
     parts: Callable[[list[str], int], np.ndarray], kinds: dict[str, list[str]], n: int
 ) -> str | None:
     names = kinds["ids one after the other"]
-    given = {seed: parts(names, seed) for seed in (0, 1, 2, 5, 7, 12, 96_005)}
+    given = {seed: parts(names, seed) for seed in (0, 1, 2, 5, 7, 96_005, 288_288_000)}
     for (one, first), (two, second) in itertools.combinations(given.items(), 2):
         if (first == second).all():
             return (
@@ -290,9 +290,6 @@ SPLIT = Exercise(
         "neighbours, and the splits of any two seeds are independent: of the test galaxies of "
         "one, a fifth are test galaxies of the other."
     ),
-    stub='''def part_of(galaxy_id, seed):
-    """Part of a galaxy: "test" for one in five, else "train"."""
-    ...''',
     hints=(
         "A good hash function turns any text into bits that look random, and are always the same.",
         "hashlib has several: `hashlib.blake2b(text.encode(), digest_size=8).digest()`. Put the "

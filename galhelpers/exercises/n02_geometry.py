@@ -1,6 +1,5 @@
 """Exercises of notebook 02 on geometry: crops, the field of view, rotations and mirror images."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,12 +7,12 @@ import numpy as np
 from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
-    Mistakes,
     as_array,
     as_items,
     as_number,
     close,
     compare,
+    edited,
 )
 
 # 02.1 --------------------------------------------------------------------------------------------
@@ -65,10 +64,12 @@ def _check_crop(ask: Answer) -> str | None:
             return f"{seen}, {wide:g} px wide: is the fraction of the side or the area?"
         if wide == round(width * (1 - fraction)) != side:
             return f"{seen}, {wide:g} px wide: is the fraction kept or cut away?"
-        if wide == side - 1:
-            return (
-                f"{seen}, {wide:g} px wide, one less than {wanted}. The right edge is where the "
-                "first pixel outside of the crop begins, and round() is not int()"
+        if abs(wide - side) == 1:
+            return f"{seen}, {wide:g} px wide, one " + (
+                f"less than {wanted}. The right edge is where the first pixel outside of the crop "
+                "begins, and round() is not int()"
+                if wide < side
+                else f"more than {wanted}. The side may be odd, and round() is no ceiling"
             )
         if wide != side:
             return (
@@ -94,16 +95,13 @@ CROP = Exercise(
         "160 px copy of the same image and it keeps everything in a black frame; a model then sees "
         "galaxies of another size than it was trained on, and no error tells you. A fraction of "
         "the field of view means the same on both.\n\n"
-        "Write `crop_box(width_px, fraction)` for a square image: `fraction` (more than 0, at most "
-        "1) is the part of the **side** to keep. Return `(left, upper, right, lower)` in whole "
-        "pixels, as `PIL.Image.crop` takes them: positions of edges, so that right minus left is "
-        "the side. The side is `round(width_px * fraction)`, and what is cut off left and right, "
-        "or above and below, differs by one pixel at most. For example, `crop_box(100, 0.5)` is "
-        "`(25, 25, 75, 75)`."
+        "Write `crop_box(width_px, fraction)` for a square image: `fraction` (at most 1, and one "
+        "pixel or more is left) is the part of the **side** to keep. Return `(left, upper, right, "
+        "lower)` in whole pixels, as `PIL.Image.crop` takes them: positions of edges, so that "
+        "right minus left is the side. The side is `round(width_px * fraction)` (a half may go "
+        "either way), and what is cut off left and right, or above and below, differs by one pixel "
+        "at most. For example, `crop_box(100, 0.5)` is `(25, 25, 75, 75)`."
     ),
-    stub='''def crop_box(width_px, fraction):
-    """Left, upper, right and lower edge of the central crop, in pixels."""
-    ...''',
     hints=(
         "Draw it: how many pixels are kept, and how many are cut away altogether?",
         "What is cut away is shared equally between left and right.",
@@ -122,65 +120,32 @@ def frame_in_r90(pixel_scale: float, petro_r90: float, width: int = 424) -> floa
     return width * pixel_scale / petro_r90
 
 
-FRAME_MISTAKES: Mistakes = {
-    "width ignored": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90),
-        "That is the answer for 424 px. The width is an argument, with a default",
-    ),
-    "inverted": (
-        lambda scale, r90, width=424: 1 / frame_in_r90(scale, r90, width),
-        "Is the frame smaller than its galaxy?",
-    ),
-    "diameter": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) / 2,
+_SIDE = "width * pixel_scale / petro_r90"
+FRAME_MISTAKES = edited(frame_in_r90, {
+    "width => 424": "That is the answer for 424 px. The width is an argument, with a default",
+    f"{_SIDE} => petro_r90 / (width * pixel_scale)": "Is the frame smaller than its galaxy?",
+    "width => width / 2":
         "That is off by a factor 2. R90 is a radius and the unit that was asked for; and the "
         "whole width counts",
-    ),
-    "twice": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) * 2,
-        "That is off by a factor 2. R90 is the unit that was asked for",
-    ),
-    "no pixel scale": (
-        lambda scale, r90, width=424: width / r90,
-        "You divide pixels by arcsec. How many arcsec wide is the frame?",
-    ),
-    "scale divided": (
-        lambda scale, r90, width=424: width / scale / r90,
+    "width => 2 * width": "That is off by a factor 2. R90 is the unit that was asked for",
+    "* pixel_scale => * 1": "You divide pixels by arcsec. How many arcsec wide is the frame?",
+    "* pixel_scale => / pixel_scale":
         "Pixels divided by arcsec per pixel are no arcsec. How many arcsec wide is the frame?",
-    ),
-    "no R90": (
-        lambda scale, r90, width=424: width * scale,
-        "That is the side in arcsec. How many times does R90 fit into it?",
-    ),
-    "R90 in pixels": (
-        lambda scale, r90, width=424: r90 / scale,
+    "/ petro_r90 => / 1": "That is the side in arcsec. How many times does R90 fit into it?",
+    f"{_SIDE} => petro_r90 / pixel_scale":
         "That is R90 in pixels. How many times does it fit into the frame?",
-    ),
-    "multiplied": (
-        lambda scale, r90, width=424: width * scale * r90,
+    "/ petro_r90 => * petro_r90":
         "Its unit is arcsec times arcsec. Write down the unit of every quantity you use",
-    ),
-    "swapped": (
-        lambda scale, r90, width=424: width * r90 / scale,
+    f"{_SIDE} => width * petro_r90 / pixel_scale":
         "Which of the first two inputs is the pixel scale?",
-    ),
-    "one frame": (
-        lambda scale, r90, width=424: 8.48,
+    f"{_SIDE} => 8.48":
         "8.48 is Galaxy Zoo 2's own framing; another pixel scale gives another",
-    ),
-    "whole": (
-        lambda scale, r90, width=424: width * scale // r90,
+    "/ petro_r90 => // petro_r90":
         "You cut off what is behind the point. Is // the division you want?",
-    ),
-    "diagonal": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) * 2**0.5,
-        "That is the diagonal of the frame. Its side was asked for",
-    ),
-    "area": (
-        lambda scale, r90, width=424: frame_in_r90(scale, r90, width) ** 2,
+    "width => 2**0.5 * width": "That is the diagonal of the frame. Its side was asked for",
+    f"{_SIDE} => ({_SIDE}) ** 2":
         "That is an area, in units of R90 squared. The side was asked for",
-    ),
-}
+})  # fmt: skip
 
 
 def _check_frame(ask: Answer) -> str | None:
@@ -214,9 +179,6 @@ FRAME = Exercise(
         "units of R90, not rounded. For R90 = 8 arcsec, `frame_in_r90(0.4, 8)` is 21.2, more than "
         "twice Galaxy Zoo 2's, and `frame_in_r90(0.1, 8)` is 5.3."
     ),
-    stub='''def frame_in_r90(pixel_scale, petro_r90, width=424):
-    """Side of the frame in units of R90."""
-    ...''',
     hints=(
         "How many arcsec of sky does the frame span from left to right?",
         "'In units of R90' means: how many times does R90 fit into it?",
@@ -231,78 +193,38 @@ FRAME = Exercise(
 
 
 def rotation_matrix(angle_deg: float, flip: bool) -> np.ndarray:
-    """Matrix that mirrors left and right if ``flip``, then rotates; shape (2, 2)."""
+    """Matrix that mirrors left and right if flip, then rotates; shape (2, 2)."""
     cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     mirror = np.diag([-1.0 if flip else 1.0, 1.0])
     return np.array([[cos, -sin], [sin, cos]]) @ mirror
 
 
-def _mirrored(before: np.ndarray | None, after: np.ndarray | None) -> Callable[..., np.ndarray]:
-    def answer(angle: float, flip: bool) -> np.ndarray:
-        turned = rotation_matrix(angle, False)
-        if flip and before is not None:
-            turned = turned @ before
-        return after @ turned if flip and after is not None else turned
-
-    return answer
-
-
-_X, _Y = np.diag([-1.0, 1.0]), np.diag([1.0, -1.0])
-ROTATION_MISTAKES: Mistakes = {
-    "mirrored last": (_mirrored(None, _X), "Which comes first, the mirror or the turn?"),
-    "up and down": (
-        _mirrored(_Y, None),
+_TURN, _SAME = "[[cos, -sin], [sin, cos]]", "Your matrix is the same with and without flip"
+_MIRROR = "[-1.0 if flip else 1.0, 1.0] => [1.0, -1.0 if flip else 1.0]"
+_LAST = f"np.array({_TURN}) @ mirror => mirror @ np.array({_TURN})"
+ROTATION_MISTAKES = edited(rotation_matrix, {
+    _LAST: "Which comes first, the mirror or the turn?",
+    _MIRROR:
         "You mirror above and below. Left and right was asked for: which coordinate changes sign?",
-    ),
-    "up and down, last": (
-        _mirrored(None, _Y),
+    f"{_MIRROR}; {_LAST}":
         "You mirror above and below, and after turning. Left and right, and first, was asked for",
-    ),
-    "x and y": (
-        _mirrored(np.array([[0.0, 1.0], [1.0, 0.0]]), None),
+    "@ mirror => @ np.eye(2)[:: -1 if flip else 1]":
         "You exchange x and y. The mirror asked for changes the sign of x",
-    ),
-    "half turn": (
-        lambda angle, flip: rotation_matrix(angle + 180 * bool(flip), False),
+    "@ mirror => * (-1 if flip else 1)":
         "The determinant is +1, that of a rotation. A mirror image cannot be had by turning: how "
         "many axes may change sign?",
-    ),
-    "no flip": (
-        lambda angle, flip: rotation_matrix(angle, False),
-        "Your matrix is the same with and without flip",
-    ),
-    "always": (
-        lambda angle, flip: rotation_matrix(angle, True),
-        "Your matrix is the same with and without flip",
-    ),
-    "reversed": (
-        lambda angle, flip: rotation_matrix(angle, not flip),
-        "You mirror when flip is false",
-    ),
-    "clockwise": (lambda angle, flip: rotation_matrix(-angle, flip), "In which sense do you turn?"),
-    "transposed": (
-        lambda angle, flip: rotation_matrix(angle, flip).T,
+    "if flip => if False": _SAME,
+    "if flip => if True": _SAME,
+    "if flip => if not flip": "You mirror when flip is false",
+    f"{_TURN} => [[cos, sin], [-sin, cos]]": "In which sense do you turn?",
+    f"np.array({_TURN}) @ mirror => mirror @ np.array([[cos, sin], [-sin, cos]])":
         "Your matrix is transposed: in which sense does it turn a column (x, y)?",
-    ),
-    "radians": (
-        lambda angle, flip: rotation_matrix(np.degrees(angle), flip),
+    "np.radians => ":
         "In which unit is the angle given, and which unit does np.cos expect?",
-    ),
-    "both sines positive": (
-        lambda angle, flip: (
-            (rotation_matrix(angle, False) * [[1, -1], [1, 1]]) @ (_X if flip else np.eye(2))
-        ),
-        "Where does north, (0, 1), go? One of the two sines has the wrong sign",
-    ),
-    "sine and cosine swapped": (
-        lambda angle, flip: rotation_matrix(90 - angle, False) @ (_X if flip else np.eye(2)),
-        "Sine and cosine have changed places",
-    ),
-    "whole degrees": (
-        lambda angle, flip: rotation_matrix(int(angle), flip),
-        "You cut the angle to whole degrees",
-    ),
-}
+    "-sin => sin": "Where does north, (0, 1), go? One of the two sines has the wrong sign",
+    f"{_TURN} => [[sin, -cos], [cos, sin]]": "Sine and cosine have changed places",
+    "angle_deg => int(angle_deg)": "You cut the angle to whole degrees",
+})  # fmt: skip
 
 
 def _check_rotation(ask: Answer) -> str | None:
@@ -355,9 +277,6 @@ ROTATION = Exercise(
         "up). Return the matrix that does both to a column vector `(x, y)`, shape `(2, 2)`: "
         "`rotation_matrix(90, False)` is `[[0, -1], [1, 0]]`."
     ),
-    stub='''def rotation_matrix(angle_deg, flip):
-    """Matrix that mirrors left and right if flip, then rotates; shape (2, 2)."""
-    ...''',
     hints=(
         "Where does (1, 0) go for 90 degrees, and where does (0, 1)? Those are the two columns.",
         "A rotation is [[cos, -sin], [sin, cos]], with the angle in radians.",

@@ -3,12 +3,12 @@
 Each repairs a flaw of the published Kaggle notebook (see the package's docstring).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare, edited
 
 Batches = list[tuple[np.ndarray, np.ndarray]]
 
@@ -31,102 +31,54 @@ def _errors(batches: Batches) -> np.ndarray:
     return np.concatenate([predicted - true for predicted, true in batches])
 
 
-def _unlike_rmse(
-    per_batch: Callable[[np.ndarray], Any], weights: Callable[[np.ndarray], Any] = lambda _: 1.0
-) -> Callable[[Batches], Any]:
-    """Give a weighted mean over batches of what is computed from the errors of each."""
-
-    def answer(batches: Batches) -> Any:
-        errors = [predicted - true for predicted, true in batches]
-        return np.average(
-            [per_batch(one) for one in errors], weights=[weights(one) for one in errors]
-        )
-
-    return answer
-
-
-def _root_mean_square(errors: np.ndarray) -> Any:
-    return np.sqrt((errors**2).mean())
-
-
 _ORDER = "In which order do you average and take the root?"
 RMSE_MISTAKES: Mistakes = {
-    "mean of roots": (
-        _unlike_rmse(_root_mean_square),
-        f"You average the roots of the batches. {_ORDER}",
-    ),
+    "mean of roots": (lambda batches: np.mean([rmse([one]) for one in batches]),
+        f"You average the roots of the batches. {_ORDER}"),
     "weighted mean of roots": (
-        _unlike_rmse(_root_mean_square, len),
-        f"You average the roots of the batches, weighted by their galaxies. {_ORDER}",
-    ),
+        lambda b: np.average([rmse([one]) for one in b], weights=[len(one[0]) for one in b]),
+        f"You average the roots of the batches, weighted by their galaxies. {_ORDER}"),
     "batches weigh the same": (
-        lambda batches: np.sqrt(_unlike_rmse(lambda errors: (errors**2).mean())(batches)),
+        lambda batches: np.sqrt(np.mean([rmse([one]) ** 2 for one in batches])),
         "A batch of 6 galaxies counts as much as one of 64. How much does each galaxy of a small "
-        "batch weigh?",
-    ),
-    "no root": (
-        lambda batches: rmse(batches) ** 2,
-        "That is the mean square. What is missing in a *root* mean square?",
-    ),
-    "sum over answers": (
-        lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1]),
-        "You add over the answers of a galaxy and average over galaxies. Mean of what?",
-    ),
-    "sum": (
-        lambda batches: np.sqrt((_errors(batches) ** 2).sum()),
-        "You add all squares. Their mean was asked for",
-    ),
-    "37 answers": (
-        lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1] / 37),
-        "You divide by 37 answers for each galaxy. How many are there?",
-    ),
-    "absolute": (
-        lambda batches: np.abs(_errors(batches)).mean(),
-        "That is the mean absolute error. Errors are squared before they are averaged",
-    ),
-    "for each answer": (
-        lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=0)).mean(),
+        "batch weigh?"),
+    "no root": (lambda batches: rmse(batches) ** 2,
+        "That is the mean square. What is missing in a *root* mean square?"),
+    "sum over answers": (lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1]),
+        "You add over the answers of a galaxy and average over galaxies. Mean of what?"),
+    "sum": (lambda batches: np.sqrt((_errors(batches) ** 2).sum()),
+        "You add all squares. Their mean was asked for"),
+    "37 answers": (lambda batches: rmse(batches) * np.sqrt(batches[0][1].shape[1] / 37),
+        "You divide by 37 answers for each galaxy. How many are there?"),
+    "absolute": (lambda batches: np.abs(_errors(batches)).mean(),
+        "That is the mean absolute error. Errors are squared before they are averaged"),
+    "for each answer": (lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=0)).mean(),
         "You take a root for each answer and average the roots (as scikit-learn does for many "
-        f"outputs). {_ORDER}",
-    ),
-    "for each galaxy": (
-        lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=1)).mean(),
-        f"You take a root for each galaxy and average the roots. {_ORDER}",
-    ),
-    "deviation": (
-        lambda batches: _errors(batches).std(),
-        "That is the standard deviation of the errors: an error that all share is lost",
-    ),
-    "mean error": (
-        lambda batches: abs(_errors(batches).mean()),
-        "Errors of both signs cancel. Square each before you average",
-    ),
+        f"outputs). {_ORDER}"),
+    "for each galaxy": (lambda batches: np.sqrt((_errors(batches) ** 2).mean(axis=1)).mean(),
+        f"You take a root for each galaxy and average the roots. {_ORDER}"),
+    "deviation": (lambda batches: _errors(batches).std(),
+        "That is the standard deviation of the errors: an error that all share is lost"),
+    "mean error": (lambda batches: abs(_errors(batches).mean()),
+        "Errors of both signs cancel. Square each before you average"),
     "one less": (
         lambda batches: np.sqrt((_errors(batches) ** 2).sum() / (_errors(batches).size - 1)),
-        "You divide by one number less than there are",
-    ),
+        "You divide by one number less than there are"),
     "first batch": (lambda batches: rmse(batches[:1]), "That is the first batch alone"),
     "last batch": (lambda batches: rmse(batches[-1:]), "That is the last batch alone"),
-    "without the last batch": (
-        lambda batches: rmse(batches[:-1] or batches),
-        "You leave out the last batch",
-    ),
+    "without the last batch": (lambda batches: rmse(batches[:-1] or batches),
+        "You leave out the last batch"),
     "as large as the first": (
-        lambda batches: np.sqrt(
-            (_errors(batches) ** 2).sum() / (len(batches) * batches[0][1].size)
-        ),
-        "You divide as if all batches were as large as the first",
-    ),
+        lambda batches: rmse(batches)
+        * np.sqrt(_errors(batches).size / len(batches) / batches[0][1].size),
+        "You divide as if all batches were as large as the first"),
     "without the last answer": (
         lambda batches: rmse([(one[:, :-1], two[:, :-1]) for one, two in batches]),
-        "You leave out the last answer",
-    ),
-    "one answer": (
-        lambda batches: rmse([(one[:, :1], two[:, :1]) for one, two in batches]),
-        "You look at the first answer only",
-    ),
+        "You leave out the last answer"),
+    "one answer": (lambda batches: rmse([(one[:, :1], two[:, :1]) for one, two in batches]),
+        "You look at the first answer only"),
     "largest": (lambda batches: np.abs(_errors(batches)).max(), "That is the largest error"),
-}
+}  # fmt: skip
 
 
 def _check_rmse(ask: Answer) -> str | None:
@@ -170,9 +122,6 @@ RMSE = Exercise(
         "mean of all squared errors, over **all galaxies and all answers**: the same however the "
         "galaxies are batched. For one galaxy with the errors 0.3 and -0.4 it is 0.3536."
     ),
-    stub='''def rmse(batches):
-    """Root of the mean squared error over all galaxies and answers."""
-    ...''',
     hints=(
         "Which two quantities can be added up batch by batch without losing anything?",
         "Keep a running sum of squared errors, and a running count of the numbers in it.",
@@ -210,116 +159,64 @@ GALAXY_ZOO: Tree = (
 )
 
 
-def _unlike_accuracy(flaw: str) -> Callable[..., np.ndarray]:
-    """Give the reference with one flaw."""
-
-    def hits(out: np.ndarray, true: np.ndarray, whole: tuple[np.ndarray, np.ndarray]) -> Any:
-        if flaw == "smallest":
-            return out.argmin(1) == true.argmin(1)
-        if flaw == "all answers":
-            return whole[0].argmax(1) == whole[1].argmax(1)
-        if flaw == "more than half":
-            return ((out > 0.5) == (true > 0.5)).all(1)
-        if flaw == "one arg-max":
-            return np.full(len(out), out.argmax() == true.argmax())
-        return out.argmax(1) == true.argmax(1)
-
-    def was_asked(outputs: np.ndarray, labels: np.ndarray, q: int, sizes: Any, parent: Any) -> Any:
-        start = sum(sizes[:q])
-        if flaw == "root cut" and parent is None:
-            return labels[:, start : start + sizes[q]].max(1) >= 0.5
-        if parent is None or (flaw == "zero is none" and not parent) or flaw == "everybody":
-            return np.ones(len(labels), bool)
-        if flaw == "own answers":
-            return labels[:, start : start + sizes[q]].sum(1) >= 0.5
-        if flaw == "question number":
-            return labels[:, sizes.index(sizes[q])] >= 0.5
-        yes, forecast = labels[:, parent], outputs[:, parent]
-        rules = {
-            "more than": yes > 0.5,
-            "anybody": yes > 0,
-            "0.6": yes >= 0.6,
-            "by the model": forecast >= 0.5,
-            "by either": (yes >= 0.5) | (forecast >= 0.5),
-            "by both": (yes >= 0.5) & (forecast >= 0.5),
-        }
-        return rules.get(flaw, yes >= 0.5)
-
-    def answer(batches: Batches, sizes: Sequence[int], parents: Sequence[int | None]) -> np.ndarray:
-        if flaw == "last batch":
-            batches = batches[-1:]
-        if flaw == "first batch":
-            batches = batches[:1]
-        right, asked = np.zeros((2, len(batches), len(sizes)))
-        for b, (outputs, labels) in enumerate(batches):
-            for q, (n, parent) in enumerate(zip(sizes, parents, strict=True)):
-                start = q if flaw == "offset" else sum(sizes[:q])
-                end = start + n + {"one more": 1, "one less": -(n > 2)}.get(flaw, 0)
-                hit = hits(outputs[:, start:end], labels[:, start:end], (outputs, labels))
-                mask = was_asked(outputs, labels, q, list(sizes), parent)
-                right[b, q] = hit.sum() if flaw == "hits not masked" else (hit & mask).sum()
-                asked[b, q] = len(mask) if flaw == "divided by all" else mask.sum()
-        with np.errstate(all="ignore"):
-            if flaw == "number of batches":
-                return right.sum(0) / len(batches)
-            if flaw == "mean of batches":
-                return (right / asked).mean(0)
-            if flaw == "mean of known batches":
-                known = asked > 0
-                return np.where(known, right / np.maximum(asked, 1), 0).sum(0) / known.sum(0)
-            share = right.sum(0) / asked.sum(0)
-            if flaw == "one more asked":
-                return right.sum(0) / (asked.sum(0) + 1)
-            if flaw == "pooled":
-                return np.full(len(sizes), right.sum() / asked.sum())
-            ends: dict[str, Any] = {
-                "count": right.sum(0),
-                "error": 1 - share,
-                "per cent": 100 * share,
-                "zero": np.nan_to_num(share),
-                "one": np.nan_to_num(share, nan=1.0),
-            }
-            return ends.get(flaw, share)
-
-    return answer
-
-
-_FLAWS = {
-    "one arg-max": "How many numbers does the arg-max give for a batch? Print its shape",
-    "offset": "Which columns did each question read? Question q does not start at column q",
-    "number of batches": "A count is divided by the number of batches. A share of what?",
-    "everybody": "You score all galaxies. Those who were not asked question q have no answer to it",
-    "divided by all": "You divide by all galaxies, and count only those asked as right",
-    "hits not masked": "You count as right galaxies that were not asked",
-    "by the model": "Who was asked: by the volunteers' path or the model's?",
-    "by either": "The model has no say in who was asked",
-    "by both": "The model has no say in who was asked",
-    "more than": "A parent fraction of exactly 0.5 is enough",
-    "anybody": "You count galaxies whose question a single volunteer was asked. Half was asked for",
-    "0.6": "A parent fraction of 0.5 to 0.6 is enough",
-    "root cut": "A question without a parent was asked of everybody",
-    "zero is none": "Column 0 is a parent as well; only None stands for no parent",
-    "own answers": "Who was asked stands in the parent's column, not in the question's own answers",
-    "mean of batches": "You average over batches. Does each galaxy weigh the same?",
-    "mean of known batches": "You average over batches. Does each galaxy weigh the same?",
-    "first batch": "That is the first batch alone",
-    "last batch": "That is the last batch alone. Where do the sums start?",
-    "one more": "A question reads one column too many",
-    "one less": "A question reads one column too few",
-    "all answers": "Your arg-max runs over the answers of all questions together",
-    "smallest": "You compare the least likely answers",
-    "more than half": "The answer of a question is its largest fraction, not one above 0.5",
-    "one more asked": "You divide by one galaxy more than were asked",
-    "pooled": "One accuracy for all questions together; one for each was asked for",
-    "count": "Those are counts. Shares of the galaxies asked were asked for",
-    "error": "Those are the shares that are wrong",
-    "per cent": "Those are percentages. A share lies between 0 and 1",
-    "zero": "Nobody was asked there, and the accuracy is 0. Is that known? nan was asked for",
-    "one": "Nobody was asked there, and the accuracy is 1. Is that known? nan was asked for",
-}
-ACCURACY_MISTAKES: Mistakes = {
-    flaw: (_unlike_accuracy(flaw), message) for flaw, message in _FLAWS.items()
-}
+ACCURACY_MISTAKES = edited(get_accuracy, {
+    "argmax(axis=1) => argmax()":
+        "How many numbers does the arg-max give for a batch? Print its shape",
+    "slice(start, start + n) => slice(q, q + n)":
+        "Which columns did each question read? Question q does not start at column q",
+    "correct, asked, out => correct, len(batches), out; asked > 0 => asked >= 0":
+        "A count is divided by the number of batches. A share of what?",
+    "if parent is None else => if True else":
+        "You score all galaxies. Those who were not asked question q have no answer to it",
+    "asked[q] += was_asked.sum() => asked[q] += len(labels)":
+        "You divide by all galaxies, and count only those asked as right",
+    "(right & was_asked) => right": "You count as right galaxies that were not asked",
+    "(right & was_asked) => right; asked > 0 => asked >= 0":
+        "You count as right galaxies that were not asked",
+    "else labels[:, parent] => else outputs[:, parent]":
+        "Who was asked: by the volunteers' path or the model's?",
+    "else labels[:, parent] => else np.maximum(outputs, labels)[:, parent]":
+        "The model has no say in who was asked",
+    "else labels[:, parent] => else np.minimum(outputs, labels)[:, parent]":
+        "The model has no say in who was asked",
+    ">= 0.5 => > 0.5": "A parent fraction of exactly 0.5 is enough",
+    ">= 0.5 => > 0":
+        "You count galaxies whose question a single volunteer was asked. Half was asked for",
+    ">= 0.5 => >= 0.6": "A parent fraction of 0.5 to 0.6 is enough",
+    "np.ones(len(labels), bool) if => labels[:, start : start + n].max(axis=1) >= 0.5 if":
+        "A question without a parent was asked of everybody",
+    "parent is None => not parent":
+        "Column 0 is a parent as well; only None stands for no parent",
+    "labels[:, parent] => labels[:, start : start + n].sum(axis=1)":
+        "Who was asked stands in the parent's column, not in the question's own answers",
+    "+= (right & was_asked).sum() => += (right & was_asked).sum() / was_asked.sum() / len(batches)"
+    "; correct, asked, out => correct, 1, out; asked > 0 => asked >= 0":
+        "You average over batches. Does each galaxy weigh the same?",
+    "+= (right & was_asked).sum() => += (right & was_asked).sum() / max(was_asked.sum(), 1)"
+    "; += was_asked.sum() => += was_asked.any()":
+        "You average over batches. Does each galaxy weigh the same?",
+    "in batches: => in batches[:1]:": "That is the first batch alone",
+    "in batches: => in batches[-1:]:": "That is the last batch alone. Where do the sums start?",
+    "start + n) => start + n + 1)": "A question reads one column too many",
+    "start + n) => start + n - (n > 2))": "A question reads one column too few",
+    "[:, answers] => [:, :]": "Your arg-max runs over the answers of all questions together",
+    "argmax => argmin": "You compare the least likely answers",
+    "outputs[:, answers].argmax(axis=1) == labels[:, answers].argmax(axis=1) => "
+    "((outputs[:, answers] > 0.5) == (labels[:, answers] > 0.5)).all(axis=1)":
+        "The answer of a question is its largest fraction, not one above 0.5",
+    "correct, asked, out => correct, asked + 1, out; asked > 0 => asked >= 0":
+        "You divide by one galaxy more than were asked",
+    "correct, asked, out => correct.sum(), asked.sum(), out; asked > 0 => asked >= 0":
+        "One accuracy for all questions together; one for each was asked for",
+    "correct, asked, out => correct, 1, out; asked > 0 => asked >= 0":
+        "Those are counts. Shares of the galaxies asked were asked for",
+    "return => return 1 -": "Those are the shares that are wrong",
+    "return => return 100 *": "Those are percentages. A share lies between 0 and 1",
+    "np.nan => 0.0":
+        "Nobody was asked there, and the accuracy is 0. Is that known? nan was asked for",
+    "np.nan => 1.0":
+        "Nobody was asked there, and the accuracy is 1. Is that known? nan was asked for",
+})  # fmt: skip
 
 
 def _accuracy_cases() -> dict[str, tuple[Any, ...]]:

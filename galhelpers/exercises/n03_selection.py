@@ -3,22 +3,19 @@
 Each repairs a flaw of the published Kaggle notebook (see the package's docstring).
 """
 
-import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
-    Mistakes,
+    NotYet,
     as_array,
-    as_items,
-    as_number,
     close,
     compare,
     describe,
+    edited,
 )
 
 # 03.5 --------------------------------------------------------------------------------------------
@@ -35,123 +32,53 @@ def stop_epoch(validation_losses: Sequence[float], patience: int) -> tuple[int, 
     return len(validation_losses) - 1, best
 
 
-def _best(losses: Sequence[float], stop: int) -> tuple[int, int]:
-    return stop, int(np.argmin(losses[: stop + 1]))
-
-
-def _published(losses: Sequence[float], patience: int) -> tuple[int, int]:
-    # val_loss[0] is the loss before training, so val_loss[n] is not yet that of epoch n.
-    stops = [n + 1 for n in range(3, len(losses) - 1) if losses[n - 2] < losses[n - 1] < losses[n]]
-    return _best(losses, stops[0] if stops else len(losses) - 1)
-
-
-def _against_previous(losses: Sequence[float], patience: int) -> tuple[int, int]:
-    worse = 0
-    for epoch in range(1, len(losses)):
-        worse = worse + 1 if losses[epoch] >= losses[epoch - 1] else 0
-        if worse == patience:
-            return _best(losses, epoch)
-    return _best(losses, len(losses) - 1)
-
-
-def _never_reset(losses: Sequence[float], patience: int) -> tuple[int, int]:
-    worse = [e for e in range(1, len(losses)) if losses[e] >= min(losses[:e])]
-    return _best(losses, worse[patience - 1] if len(worse) >= patience else len(losses) - 1)
-
-
-def _ties_are_progress(losses: Sequence[float], patience: int) -> tuple[int, int]:
-    best = 0
-    for epoch, loss in enumerate(losses):
-        best = epoch if loss <= losses[best] else best
-        if epoch - best >= patience:
-            return epoch, best
-    return len(losses) - 1, best
-
-
-def _rises(losses: Sequence[float], patience: int) -> tuple[int, int]:
-    for epoch in range(patience, len(losses)):
-        if all(losses[epoch - i] > losses[epoch - i - 1] for i in range(patience)):
-            return _best(losses, epoch)
-    return _best(losses, len(losses) - 1)
-
-
-def _patience_back(losses: Sequence[float], patience: int) -> tuple[int, int]:
-    for epoch in range(patience, len(losses)):
-        if losses[epoch] >= losses[epoch - patience]:
-            return _best(losses, epoch)
-    return _best(losses, len(losses) - 1)
-
-
-STOP_MISTAKES: Mistakes = {
-    "published rule": (_published, "two rises in a row, seen an epoch late, whatever the patience"),
-    "against the previous": (
-        _against_previous,
+_ROWS = (
+    "validation_losses[e] {} validation_losses[e - 1] for e in range(epoch, epoch - patience, -1)"
+)
+_FROM_0 = "you count from 1. The first epoch is number 0"
+STOP_MISTAKES = edited(stop_epoch, {
+    "epoch - best >= patience => epoch > 3 and validation_losses[epoch - 3]"
+    " < validation_losses[epoch - 2] < validation_losses[epoch - 1]":
+        "two rises in a row, seen an epoch late, whatever the patience",
+    f"epoch - best >= patience => epoch >= patience and all({_ROWS.format('>=')})":
         "you compare each loss with the one before it. Is that the best so far?",
-    ),
-    "never reset": (
-        _never_reset,
+    "best = 0 => best = better = 0; best = epoch => best, better = epoch, better + 1"
+    "; epoch - best => epoch - better":
         "you go on counting after a new best. How long does patience last?",
-    ),
-    "one late": (
-        lambda losses, patience: stop_epoch(losses, patience + 1),
+    ">= patience => > patience":
         "one epoch more than the patience allows. Which epoch is the first without progress?",
-    ),
-    "one early": (
-        lambda losses, patience: stop_epoch(losses, patience - 1) if patience > 1 else (0, 0),
-        "one epoch before the patience is at an end",
-    ),
-    "ties are progress": (
-        _ties_are_progress,
-        "a loss equal to the best so far counts as progress for you. It is none",
-    ),
-    "rises in a row": (_rises, "you wait for rises in a row. A loss that zigzags never gives them"),
-    "against one epoch": (
-        _patience_back,
+    ">= patience => >= patience - 1": "one epoch before the patience is at an end",
+    "loss < => loss <=": "a loss equal to the best so far counts as progress for you. It is none",
+    f"epoch - best >= patience => epoch >= patience and all({_ROWS.format('>')})":
+        "you wait for rises in a row. A loss that zigzags never gives them",
+    "epoch - best >= patience => epoch >= patience and loss >= validation_losses[epoch - patience]":
         "you compare each loss with one loss, `patience` epochs before. Is that the best so far?",
-    ),
-    "never": (
-        lambda losses, patience: (len(losses) - 1, int(np.argmin(losses))),
-        "you never stop early",
-    ),
-    "from the overall best": (
-        lambda losses, patience: (
-            min(int(np.argmin(losses)) + patience, len(losses) - 1),
-            int(np.argmin(losses)),
-        ),
-        "you count from the lowest loss of all epochs. Nobody knows the later ones while it trains",
-    ),
-    "largest is best": (
-        lambda losses, patience: stop_epoch([-loss for loss in losses], patience),
-        "you take the largest loss for the best",
-    ),
-    "patience fixed at 1": (
-        lambda losses, patience: stop_epoch(losses, 1),
-        "you stop as with patience 1, whatever it is",
-    ),
-    "patience fixed at 2": (
-        lambda losses, patience: stop_epoch(losses, 2),
-        "you stop as with patience 2, whatever it is",
-    ),
-    "patience fixed at 3": (
-        lambda losses, patience: stop_epoch(losses, 3),
-        "you stop as with patience 3, whatever it is",
-    ),
-    "counted from 1": (
-        lambda losses, patience: (stop_epoch(losses, patience)[0] + 1, 0),
-        "you count one epoch too many. The first epoch is number 0",
-    ),
-    "without the last": (
-        lambda losses, patience: stop_epoch(losses[:-1] or losses, patience),
+    "epoch - best >= patience => False": "you never stop early",
+    "epoch - best => epoch - int(np.argmin(validation_losses))":
+        "you count from the lowest loss of all epochs. Nobody knows later ones while it trains",
+    "loss < => loss >": "you take the largest loss for the best",
+    ">= patience => >= 1": "you stop as with patience 1, whatever it is",
+    ">= patience => >= 2": "you stop as with patience 2, whatever it is",
+    ">= patience => >= 3": "you stop as with patience 3, whatever it is",
+    "epoch, best => epoch + 1, best + 1; - 1, best => , best + 1": _FROM_0,
+    "epoch, best => epoch + 1, best; - 1, best => , best": _FROM_0,
+    "epoch, best => epoch, best + 1; - 1, best => - 1, best + 1": _FROM_0,
+    "enumerate(validation_losses) => enumerate(validation_losses[:-1] or [0])"
+    "; len(validation_losses) - 1 => max(len(validation_losses) - 2, 0)":
         "you leave out the last epoch",
-    ),
-    "without the first": (
-        lambda losses, patience: (
-            stop_epoch(losses[1:], patience)[0] + 1 if len(losses) > 1 else 0,
-            0,
-        ),
+    "enumerate(validation_losses) => list(enumerate(validation_losses))[1:]"
+    "; best = 0 => best = min(1, len(validation_losses) - 1)":
         "you leave out the first epoch, number 0. It may be the best",
-    ),
-}
+    "epoch, best => epoch, epoch; 1, best => 1, len(validation_losses) - 1":
+        "you keep the last weights. Were they the best so far?",
+    "epoch, best => epoch, int(np.argmin(validation_losses))":
+        "you keep the lowest loss of all, from an epoch that was never trained",
+    "epoch, best => epoch, validation_losses[best]; 1, best => 1, validation_losses[best]":
+        "that is the lowest loss, and its epoch was asked for",
+    "best = 0 => best = kept = 0; epoch, best => epoch, kept; 1, best => 1, kept; if epoch - => "
+    "kept = epoch if loss == validation_losses[best] else kept\n        if epoch -":
+        "of equal losses, the first was asked for",
+})  # fmt: skip
 
 
 def _check_stop(ask: Answer) -> str | None:
@@ -167,41 +94,19 @@ def _check_stop(ask: Answer) -> str | None:
         [4, 5, 3, 4, 2, 3, 1, 2, 3, 2, 3],
         [0.7],
     ]
-    curves += noisy.tolist()
-    what = "two epochs, (stopped, best)"
-    cases = [(curve, patience) for curve in curves for patience in (1, 2, 3, 4)]
-    got, right = [], [stop_epoch(*case) for case in cases]
-    for curve, patience in cases:
-        seen = f"losses {curve} and patience {patience}"
-        items = as_items(ask(curve, patience, seen=seen), 2, what)
-        got.append(tuple(as_number(item, "an epoch") for item in items))
-    if got == right:
-        return None
-    first = next(i for i in range(len(cases)) if got[i] != right[i])
-    (curve, patience), (stopped, best) = cases[first], got[first]
-    seen = f"for losses {curve} and patience {patience} you stop after epoch {stopped:g}"
-    if all(one == two[::-1] for one, two in zip(got, right, strict=True)):
-        return f"{seen} and keep {best:g}. (stopped, best) was asked for, in this order"
-    if [g[0] for g in got] != [r[0] for r in right]:
-        wrong = next(i for i in range(len(cases)) if got[i][0] != right[i][0])
-        seen = f"for losses {cases[wrong][0]} and patience {cases[wrong][1]} you stop after epoch "
-        seen += f"{got[wrong][0]:g}, where {right[wrong][0]} is right"
-        for rule, message in STOP_MISTAKES.values():
-            if [g[0] for g in got] == [rule(*case)[0] for case in cases]:
-                return f"{seen}: {message}"
-        return f"{seen}. Count by hand the epochs in a row, up to there, without a new best"
-    seen += f" and keep epoch {best:g}, where {right[first][1]} is right"
-    if best > stopped:
-        return f"{seen}: {best:g} was never trained"
-    if all(one[1] == curve[two[1]] for one, two, (curve, _) in zip(got, right, cases, strict=True)):
-        return f"{seen}: that is the lowest loss, and its epoch was asked for"
-    if all(one[1] == two[1] + 1 for one, two in zip(got, right, strict=True)):
-        return f"{seen}: the first epoch is number 0"
-    if best == int(best) and curve[int(best)] == min(curve[: int(stopped) + 1]):
-        return f"{seen}: of equal losses, the first was asked for"
-    if best == stopped:
-        return f"{seen}. You keep the last weights. Were they the best so far?"
-    return f"{seen}. Which loss up to there is the lowest?"
+    odd = [[2000, 1500, 1600, 1700, 1800], [-1, -1, -2, -1.5, -1, -1], [1, 0.99995, 1, 1, 1]]
+    cases = {
+        f"losses {curve} and patience {patience}": (curve, patience)
+        for curve in curves + noisy.tolist() + odd
+        for patience in (1, 2, 3, 4)
+    }
+    return compare(
+        ask, stop_epoch, cases, STOP_MISTAKES,
+        what="two epochs, (stopped, best)",
+        parts=("last epoch", "epoch kept"),
+        otherwise="Count by hand the epochs in a row without a new best. Which loss up to there is "
+        "the lowest?",
+    )  # fmt: skip
 
 
 STOP = Exercise(
@@ -219,9 +124,6 @@ STOP = Exercise(
         "it stops, and the first epoch with the lowest loss until then, whose weights you would "
         "keep. `stop_epoch([5, 3, 4, 3, 1], 2)` is `(3, 1)`."
     ),
-    stub='''def stop_epoch(validation_losses, patience):
-    """Epoch after which training stops, and the epoch of the weights to keep; both from 0."""
-    ...''',
     hints=(
         "Walk through the losses, and remember the best epoch so far.",
         "How many epochs have passed since the best one? A new best starts the count again.",
@@ -241,124 +143,56 @@ def report(validation_scores: np.ndarray, test_scores: np.ndarray) -> tuple[int,
     return chosen, float(test_scores[chosen])
 
 
-def _unlike_report(
-    chosen: Callable[[np.ndarray, np.ndarray], Any] = lambda validation, test: validation.argmax(),
-    score: Callable[[Any, np.ndarray, np.ndarray], Any] = lambda one, validation, test: test[one],
-) -> Callable[[np.ndarray, np.ndarray], Any]:
-    """Give an answer with another choice or another score."""
-
-    def answer(validation: np.ndarray, test: np.ndarray) -> Any:
-        one = chosen(validation, test)
-        return [one, score(one, validation, test)]
-
-    return answer
-
-
 _PART = "Then the test set took part in the selection; what is left to measure the result with?"
-REPORT_MISTAKES: Mistakes = {
-    "best test": (
-        _unlike_report(lambda validation, test: test.argmax()),
-        f"You choose by the test score. {_PART}",
-    ),
-    "best test, validation score": (
-        _unlike_report(
-            lambda validation, test: test.argmax(), lambda one, validation, test: validation[one]
-        ),
-        "You choose by the test score, and publish the validation score: the two sets have changed "
-        "places",
-    ),
-    "validation score": (
-        _unlike_report(score=lambda one, validation, test: validation[one]),
+_BOTH = "One of the two took part in the choice"
+REPORT_MISTAKES = edited(report, {
+    "argmax(validation_scores) => argmax(test_scores)": f"You choose by the test score. {_PART}",
+    "argmax(validation_scores) => argmax(test_scores); test_scores[ => validation_scores[":
+        "You choose by the test score, and publish the validation score: the two sets have "
+        "changed places",
+    "test_scores[chosen] => validation_scores[chosen]":
         "You publish the number that made the model the winner. Was it better, or luckier? Which "
         "number had no part in the choice?",
-    ),
-    "best test score": (
-        _unlike_report(score=lambda one, validation, test: test.max()),
+    "test_scores[chosen] => test_scores.max()":
         "You choose by validation, and publish another model's test score, the largest",
-    ),
-    "as a loss": (
-        _unlike_report(lambda validation, test: validation.argmin()),
-        "You choose the smallest score. Are these scores accuracies or losses?",
-    ),
-    "test as a loss": (
-        _unlike_report(lambda validation, test: test.argmin()),
+    "argmax => argmin": "You choose the smallest score. Are these scores accuracies or losses?",
+    "argmax(validation_scores) => argmin(test_scores)":
         f"You choose by the test score, the smallest. {_PART}",
-    ),
-    "sum": (
-        _unlike_report(lambda validation, test: (validation + test).argmax()),
+    "argmax(validation_scores) => argmax(validation_scores + test_scores)":
         f"You choose by both sets together. {_PART}",
-    ),
-    "worse of both": (
-        _unlike_report(lambda validation, test: np.minimum(validation, test).argmax()),
+    "argmax(validation_scores) => argmax(np.minimum(validation_scores, test_scores))":
         f"You choose by both sets together. {_PART}",
-    ),
-    "smallest gap": (
-        _unlike_report(lambda validation, test: abs(validation - test).argmin()),
+    "argmax(validation_scores) => argmin(abs(validation_scores - test_scores))":
         f"You choose by the difference of both sets. {_PART}",
-    ),
-    "mean test score": (
-        _unlike_report(score=lambda one, validation, test: test.mean()),
+    "test_scores[chosen] => test_scores.mean()":
         "You publish the mean over models. The chosen one has a score of its own",
-    ),
-    "mean of both": (
-        _unlike_report(score=lambda one, validation, test: (test[one] + validation[one]) / 2),
-        "You publish the mean of both scores. One of the two took part in the choice",
-    ),
-    "smaller of both": (
-        _unlike_report(score=lambda one, validation, test: min(test[one], validation[one])),
-        "You publish the smaller of both scores. One of the two took part in the choice",
-    ),
-    "difference": (
-        _unlike_report(score=lambda one, validation, test: validation[one] - test[one]),
+    "test_scores[chosen] => (test_scores + validation_scores)[chosen] / 2":
+        f"You publish the mean of both scores. {_BOTH}",
+    "test_scores[chosen] => min(test_scores[chosen], validation_scores[chosen])":
+        f"You publish the smaller of both scores. {_BOTH}",
+    "test_scores[chosen] => (validation_scores - test_scores)[chosen]":
         "You publish a difference of two scores",
-    ),
-    "from 1": (
-        lambda validation, test: [validation.argmax() + 1, test[validation.argmax()]],
-        "Your score is right, and your index counts from 1. Python counts from 0",
-    ),
-    "swapped": (
-        lambda validation, test: [test[validation.argmax()], validation.argmax()],
-        "(index, score) was asked for, in this order",
-    ),
-    "first": (_unlike_report(lambda validation, test: 0), "You always choose the first model"),
-    "last": (
-        _unlike_report(lambda validation, test: len(test) - 1),
-        "You always choose the last model",
-    ),
-    "second": (
-        _unlike_report(lambda validation, test: np.argsort(validation)[-2]),
+    "return chosen => return chosen + 1":
+        "Your index counts from 1. Python counts from 0",
+    "int(np.argmax(validation_scores)) => 0": "You always choose the first model",
+    "int(np.argmax(validation_scores)) => len(test_scores) - 1": "You always choose the last model",
+    "np.argmax(validation_scores) => np.argsort(validation_scores)[-2]":
         "You choose the second best on validation",
-    ),
-    "error": (
-        _unlike_report(score=lambda one, validation, test: 1 - test[one]),
-        "You publish the share that is wrong. The accuracy was asked for",
-    ),
-    "per cent": (
-        _unlike_report(score=lambda one, validation, test: 100 * test[one]),
-        "You publish a percentage. The score was asked for, as it is",
-    ),
-}
+    "float( => 1 - float(": "You publish the share that is wrong. The accuracy was asked for",
+    "float( => 100 * float(": "You publish a percentage. The score was asked for, as it is",
+})  # fmt: skip
 
 
 def _check_report(ask: Answer) -> str | None:
     rng = np.random.default_rng(36)
+    scores = [
+        rng.permutation(np.linspace(0.7, 0.9, 2 * k).round(3)).reshape(2, k)
+        for k in (4, 3, 5, 8, 4, 2, 6, 12)
+    ]
+    scores.append(np.array([[0.8, 0.801, 0.75], [0.9, 0.7, 0.85]]))  # a near tie
+    cases = {f"validation {v.tolist()} and test {t.tolist()}": (v, t) for v, t in scores}
     what = "two values, (index of the chosen model, its score)"
-
-    def read(value: Any) -> list[float]:
-        index, score = as_items(value, 2, what)
-        return [as_number(index, "a model's index"), as_number(score, "its score")]
-
-    cases = {}
-    for k in (4, 3, 5, 8, 4, 2, 6, 12):
-        validation, test = rng.permutation(np.linspace(0.7, 0.9, 2 * k).round(3)).reshape(2, k)
-        cases[f"validation {validation.tolist()} and test {test.tolist()}"] = validation, test
-    validation, test = np.array([0.8, 0.801, 0.75]), np.array([0.9, 0.7, 0.85])  # a near tie
-    cases[f"validation {validation.tolist()} and test {test.tolist()}"] = validation, test
-    complaint = compare(ask, report, cases, REPORT_MISTAKES, what, read, atol=1e-5)
-    if complaint is None:
-        return None
-    complaint = complaint.replace(" at [0], where", " as the index, where")
-    return complaint.replace(" at [1], where", " as the score, where")
+    return compare(ask, report, cases, REPORT_MISTAKES, what, parts=("index", "score"), atol=1e-5)
 
 
 REPORT = Exercise(
@@ -375,9 +209,6 @@ REPORT = Exercise(
         "Return `(chosen, score)`: the index from 0 of the model you would keep, and the score, as "
         "it is, that you would publish for it."
     ),
-    stub='''def report(validation_scores, test_scores):
-    """Index of the chosen model, and the score to publish for it."""
-    ...''',
     hints=(
         "Which of the two sets may take part in the choice?",
         "A number that took part in the choice is biased; which one did not?",
@@ -398,120 +229,44 @@ def make_prepare(train_images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]
     return lambda images: (images - mean) / std
 
 
-def _per_channel(images: np.ndarray, how: str) -> Any:
-    return getattr(images, how)(axis=(0, 2, 3), keepdims=True)
-
-
-def _ready(
-    shift: Callable[[np.ndarray], Any] = lambda train: _per_channel(train, "mean"),
-    scale: Callable[[np.ndarray], Any] = lambda train: _per_channel(train, "std"),
-    before: float = 1.0,
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Give a way to prepare ``images`` by other statistics of ``train``."""
-    return lambda train, images: (images / before - shift(train)) / scale(train)
-
-
-PREPARE_MISTAKES: Mistakes = {
-    "only scaled": (
-        lambda train, images: images / 255,
-        "They are merely on the scale 0 to 1, not normalised",
-    ),
-    "-1 to 1": (
-        lambda train, images: images / 127.5 - 1,
+_SCALE = "Images and statistics are not on one scale. How often is 255 divided out?"
+_OWN = "Where do mean and deviation come from?"
+PREPARE_MISTAKES = edited(make_prepare, {
+    "(images - mean) / std => images / 255": "They are merely on the scale 0 to 1, not normalised",
+    "(images - mean) / std => images / 127.5 - 1":
         "They are merely on the scale -1 to 1, not normalised",
-    ),
-    "0 to 1 by extremes": (
-        lambda train, images: (
-            (images - _per_channel(train, "min"))
-            / (_per_channel(train, "max") - _per_channel(train, "min"))
-        ),
+    "train_images.mean( => train_images.min(; train_images.std( => np.ptp(train_images, ":
         "They go from the smallest to the largest pixel. Mean 0 and deviation 1 was asked for",
-    ),
-    "own statistics": (
-        lambda train, images: make_prepare(images)(images),
+    "(images - mean) / std => make_prepare(images)(images)":
         "Images are prepared by their own statistics, so an image alone differs from the same one "
-        "among others. Where do mean and deviation come from?",
-    ),
-    "each image": (
-        lambda train, images: (
-            (images - images.mean((1, 2, 3), keepdims=True)) / images.std((1, 2, 3), keepdims=True)
-        ),
-        "Each image is prepared by its own statistics. Where do mean and deviation come from?",
-    ),
-    "each image and channel": (
-        lambda train, images: (
-            (images - images.mean((2, 3), keepdims=True)) / images.std((2, 3), keepdims=True)
-        ),
-        "Each image is prepared by its own statistics. Where do mean and deviation come from?",
-    ),
-    "all channels": (
-        _ready(lambda train: train.mean(), lambda train: train.std()),
+        f"among others. {_OWN}",
+    "- mean) / std => - images.mean((1, 2, 3), keepdims=True)) / "
+    "images.std((1, 2, 3), keepdims=True)": f"Each image is prepared by its own statistics. {_OWN}",
+    "(images - mean) / std => np.stack([make_prepare(one[None])(one) for one in images])[:, 0]":
+        f"Each image is prepared by its own statistics. {_OWN}",
+    "axis=(0, 2, 3), keepdims=True => ":
         "One mean and one deviation serve all channels. Statistics of each channel were asked for",
-    ),
-    "one mean": (
-        _ready(lambda train: train.mean()),
+    "mean(axis=(0, 2, 3), keepdims=True) => mean()":
         "One mean serves all channels. That of each channel was asked for",
-    ),
-    "one deviation": (
-        _ready(scale=lambda train: train.std()),
+    "std(axis=(0, 2, 3), keepdims=True) => std()":
         "One deviation serves all channels. That of each channel was asked for",
-    ),
-    "each pixel": (
-        lambda train, images: (images - train.mean(axis=0)) / train.std(axis=0),
+    "axis=(0, 2, 3), keepdims=True => axis=0":
         "Each place in the image has statistics of its own. Which axes are averaged?",
-    ),
-    "mean only": (
-        _ready(scale=lambda train: 1.0),
-        "The mean is taken away, and the deviation is not 1 yet",
-    ),
-    "mean only, of 0 to 1": (
-        lambda train, images: (images - _per_channel(train, "mean")) / 255,
-        "The mean is taken away, and the deviation is not 1 yet",
-    ),
-    "deviation only": (
-        _ready(lambda train: 0.0),
-        "The deviation is 1, and the mean is not taken away",
-    ),
-    "variance": (
-        _ready(scale=lambda train: _per_channel(train, "var")),
+    "/ std => / 1": "The mean is taken away, and the deviation is not 1 yet",
+    "/ std => / 255": "The mean is taken away, and the deviation is not 1 yet",
+    "images - mean => images": "The deviation is 1, and the mean is not taken away",
+    "train_images.std => train_images.var":
         "You divide by the variance. Which power of it has the unit of a pixel?",
-    ),
-    "images scaled, statistics not": (
-        _ready(before=255.0),
-        "Images and statistics are not on one scale. How often is 255 divided out?",
-    ),
-    "statistics scaled, images not": (
-        _ready(
-            lambda train: _per_channel(train, "mean") / 255,
-            lambda train: _per_channel(train, "std") / 255,
-        ),
-        "Images and statistics are not on one scale. How often is 255 divided out?",
-    ),
-    "255 twice": (
-        _ready(
-            lambda train: _per_channel(train, "mean") / 255,
-            lambda train: _per_channel(train, "std") / 255,
-            255.0**2,
-        ),
-        "Images and statistics are not on one scale. How often is 255 divided out?",
-    ),
-    "negative": (
-        lambda train, images: -make_prepare(train)(images),
-        "Bright became dark. Which is subtracted from which?",
-    ),
-    "whole numbers": (
-        lambda train, images: np.trunc(make_prepare(train)(images)),
+    "images - mean => images / 255 - mean": _SCALE,
+    "keepdims=True) => keepdims=True) / 255": _SCALE,
+    "images - mean => images / 255**2 - mean; keepdims=True) => keepdims=True) / 255": _SCALE,
+    "images - mean => mean - images": "Bright became dark. Which is subtracted from which?",
+    "(images - mean) / std => np.trunc((images - mean) / std)":
         "They are whole numbers. Floats were asked for",
-    ),
-    "mean of uint8": (
-        _ready(lambda train: np.trunc(_per_channel(train, "mean"))),
-        "The mean is cut to a whole number",
-    ),
-    "first image": (
-        lambda train, images: make_prepare(train[:1])(images),
+    "- mean => - np.trunc(mean)": "The mean is cut to a whole number",
+    "train_images. => train_images[:1].":
         "The statistics are those of the first training image alone",
-    ),
-}
+})  # fmt: skip
 
 
 def _check_prepare(ask: Answer) -> str | None:
@@ -522,52 +277,50 @@ def _check_prepare(ask: Answer) -> str | None:
         light = rng.gamma(shape, scale, (n, 3, 8, 6)) * gain * rng.uniform(0.5, 1.5, (n, 1, 1, 1))
         return light.clip(0, 255).astype(np.uint8)
 
+    def made(train: np.ndarray) -> tuple[Answer, np.ndarray]:
+        prepare = ask(train, seen=f"{len(train)} training images, uint8 of shape {train.shape}")
+        if not callable(prepare):
+            raise NotYet(f"expected a function that prepares images, got {describe(prepare)}")
+        return Answer(prepare, "the function you returned"), train
+
+    def asked(prepare: Answer, train: np.ndarray, cases: dict[str, np.ndarray]) -> str | None:
+        mistakes = {name: (how(train), words) for name, (how, words) in PREPARE_MISTAKES.items()}
+        given = {seen: (images,) for seen, images in cases.items()}
+        what, right = "prepared images of the same shape", make_prepare(train)
+        return compare(prepare, right, given, mistakes, what, rtol=2e-3, atol=2e-3)
+
     train, other = draw(0.6, 25, 20), draw(2.0, 30, 4)
-    made = ask(train, seen="20 training images, uint8 of shape (20, 3, 8, 6)")
-    if not callable(made):
-        return f"expected a function that prepares images, got {describe(made)}"
-    prepare = Answer(made, "the function you returned")
-    what = "prepared images of the same shape"
-
-    def reference(images: np.ndarray, train: np.ndarray = train) -> np.ndarray:
-        return make_prepare(train)(images)
-
-    mistakes = {
-        name: (functools.partial(how, train), message)
-        for name, (how, message) in PREPARE_MISTAKES.items()
-    }
-    cases: dict[str, tuple[Any, ...]] = {
-        "the 20 training images": (train,),
-        "4 test images": (other,),
-        "the first of them alone": (other[:1],),
-        "a black image": (np.zeros_like(train[:1]),),
-        "the training images again": (train,),
-    }
-    complaint = compare(prepare, reference, cases, mistakes, what, rtol=2e-3, atol=2e-3)
+    first = made(train)
+    complaint = asked(*first, {
+        "the 20 training images": train,
+        "4 test images": other,
+        "the first of them alone": other[:1],
+        "a black image": np.zeros_like(train[:1]),
+        "the training images again": train,
+    })  # fmt: skip
     if complaint is None:
-        larger = {"3 images of 5 x 9 pixels": (other[:3, :, :5].repeat(2, axis=3)[..., :9],)}
-        complaint = compare(prepare, reference, larger, mistakes, what, rtol=2e-3, atol=2e-3)
+        larger = other[:3, :, :5].repeat(2, axis=3)[..., :9]
+        complaint = asked(*first, {"3 images of 5 x 9 pixels": larger})
     if complaint is None:
-        # A second preparation must not change the first one.
-        again = draw(1.0, 40, 6)
-        second = Answer(ask(again, seen="6 training images"), "the function you returned")
-        for one, its_train, whose in ((prepare, train, "first"), (second, again, "second")):
-            got = as_array(one(other, seen="4 test images"), other.shape, what)
-            if not close(got, make_prepare(its_train)(other), 2e-3, 2e-3):
+        second = made(draw(1.0, 40, 6))
+        for which, one in {"first": first, "second": second}.items():
+            if told := asked(*one, {"4 test images": other}):
                 return (
-                    f"of two functions made from two training sets, the {whose} one does not use "
-                    "the statistics of its own"
+                    f"of two functions made from two training sets, the {which} one does not use "
+                    f"the statistics of its own: {told}"
                 )
         return None
     if ". " in complaint:
         return complaint
-    got = as_array(prepare(train, seen="the 20 training images"), train.shape, what, finite=False)
+    got = as_array(first[0](train), finite=False)
     mean, std = got.mean((0, 2, 3)), got.std((0, 2, 3))
     if max(abs(mean)) > 0.01 or max(abs(std - 1)) > 0.01:
         return (
             f"{complaint}. Prepared training channels have means {mean.round(3).tolist()} and "
             f"deviations {std.round(3).tolist()}"
         )
+    if not close(got, make_prepare(train)(train), rtol=2e-3, atol=2e-3):
+        return complaint
     return (
         f"{complaint}. The training images are right, so test images are prepared in another way: "
         "the network must see one scale"
@@ -589,9 +342,6 @@ PREPARE = Exercise(
         "(to 0.002; no channel is constant), and every other image, even one alone, goes through "
         "the very same map."
     ),
-    stub='''def make_prepare(train_images):
-    """Give the function that prepares any images for the network."""
-    ...''',
     hints=(
         "What must be measured once, when the function is made, and what happens at each call?",
         "A function defined inside another remembers the variables around it.",

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from galhelpers.exercises.exercise import Answer, Exercise, NotYet, describe
+from galhelpers.exercises.exercise import Answer, Exercise, NotYet, describe, edited
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Pairs = Iterable[tuple[torch.Tensor, torch.Tensor]]
@@ -61,7 +61,7 @@ def _weights(model: nn.Module) -> torch.Tensor:
 def train_one_epoch(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Pairs, loss_function: Loss
 ) -> None:
-    """Train ``model`` on every batch once."""
+    """Train the model on every batch once."""
     model.train()
     for images, targets in batches:
         optimizer.zero_grad()
@@ -87,66 +87,32 @@ class _Heard:
         return _lopsided(outputs, targets)
 
 
-def _unlike_epoch(flaw: str) -> Callable[..., None]:
-    """Give plain training with one flaw."""
-
-    def train(model: nn.Module, optimizer: Any, batches: Any, loss_function: Loss) -> None:
-        model.train()
-        if flaw == "frozen":
-            for part in model.modules():
-                if isinstance(part, nn.BatchNorm1d):
-                    part.eval()
-        if flaw == "cleared once":
-            optimizer.zero_grad()
-        if flaw == "reversed":
-            batches = batches[::-1]
-        for i, (images, targets) in enumerate(batches):
-            if flaw == "first batch again":
-                images, targets = batches[0]
-            if flaw not in ("never cleared", "cleared once", "cleared after") and not (
-                flaw == "first not cleared" and i == 0
-            ):
-                optimizer.zero_grad()
-            loss = loss_function(model(images), targets)
-            if flaw == "other loss":
-                loss = nn.functional.mse_loss(model.eval()(images), targets)
-            factor = {"larger": 2.0, "smaller": 1 / len(images), "negative": -1.0}.get(flaw, 1.0)
-            (factor * loss).backward()
-            if flaw == "clipped":
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            if flaw == "other rate":
-                optimizer.param_groups[0]["lr"] = 0.01
-            optimizer.step()
-            if flaw == "cleared after":
-                optimizer.zero_grad()
-
-    return train
-
-
 _STALE = "The model arrived with gradients from before, and they entered your first step. "
-EPOCH_MISTAKES = {
-    "never cleared": (
-        "the second step used the gradients of the first batch as well. backward() adds to what "
-        "is there; nothing had taken the old ones away"
-    ),
-    "cleared once": (
-        "the second step used the gradients of the first batch as well. backward() adds to what "
-        "is there; you clear it once, before the loop"
-    ),
-    "cleared after": (
+_ADDED = (
+    "the second step used the gradients of the first batch as well. backward() adds to what is "
+)
+EPOCH_MISTAKES = edited(train_one_epoch, {
+    "optimizer.zero_grad() => pass": f"{_ADDED}there; nothing had taken the old ones away",
+    "optimizer.zero_grad() => pass; model.train() => model.train(), optimizer.zero_grad()":
+        f"{_ADDED}there; you clear it once, before the loop",
+    "optimizer.zero_grad() => pass; optimizer.step() => optimizer.step(), optimizer.zero_grad()":
         f"{_STALE}Clear them before each backward(), not only after a step, so that the gradient "
-        "is that of this batch alone"
-    ),
-    "first not cleared": f"{_STALE}Clear them before each backward()",
-    "negative": "the steps go up the gradient. Which sign has the loss?",
-    "larger": "each step is twice as long as it should be: the loss counts twice",
-    "smaller": "you divide the loss by the number of images; loss_function has averaged already",
-    "clipped": "you shorten gradients. Nobody asked for it",
-    "other rate": "you set a learning rate. The optimiser comes with its own",
-    "first batch again": "every step used the first batch",
-    "reversed": "you went through the batches backwards. Their own order was asked for",
-    "frozen": "the batch normalisation stayed in evaluation mode",
-}
+        "is that of this batch alone",
+    "optimizer.zero_grad() => images is batches[0][0] or optimizer.zero_grad()":
+        f"{_STALE}Clear them before each backward()",
+    "loss. => (-loss).": "the steps go up the gradient. Which sign has the loss?",
+    "loss. => (2 * loss).": "each step is twice as long as it should be: the loss counts twice",
+    "loss. => (loss / len(images)).":
+        "you divide the loss by the number of images; loss_function has averaged already",
+    "optimizer.step() => nn.utils.clip_grad_norm_(model.parameters(), 1.0), optimizer.step()":
+        "you shorten gradients. Nobody asked for it",
+    "model.train() => model.train(), optimizer.param_groups[0].update(lr=0.01)":
+        "you set a learning rate. The optimiser comes with its own",
+    "(model(images), targets) => (model(batches[0][0]), batches[0][1])":
+        "every step used the first batch",
+    "in batches => in batches[::-1]":
+        "you went through the batches backwards. Their own order was asked for",
+})  # fmt: skip
 
 
 def _check_epoch(ask: Answer) -> str | None:
@@ -179,8 +145,8 @@ def _check_epoch(ask: Answer) -> str | None:
             )
         if not itself:
             return (
-                f"at batch {i + 1} of 3 the model was in evaluation mode: its dropout did nothing. "
-                "A validation had left it so; who switches it back?"
+                f"at batch {i + 1} of 3 the model was in evaluation mode. A validation had left it "
+                "so; who switches it back?"
             )
     if calls != 3:
         return f"there were 3 batches, and the model you were given was called {calls} times"
@@ -203,8 +169,8 @@ def _check_epoch(ask: Answer) -> str | None:
     right, optimizer_right = after(train_one_epoch, _lopsided)
     if torch.allclose(got, _weights(right), atol=1e-6):
         return _side_effects(model, right, optimizer, optimizer_right)
-    for flaw, message in EPOCH_MISTAKES.items():
-        if torch.allclose(got, _weights(after(_unlike_epoch(flaw), _lopsided)[0]), atol=1e-6):
+    for mistake, message in EPOCH_MISTAKES.values():
+        if torch.allclose(got, _weights(after(mistake, _lopsided)[0]), atol=1e-6):
             return message
     moved, wanted = (float((one - start).norm()) for one in (got, _weights(right)))
     return (
@@ -241,9 +207,6 @@ EPOCH = Exercise(
         "arrives in. The gradient is that of this batch alone, though the model may arrive with "
         "gradients of an earlier one. All are torch objects; what you return is ignored."
     ),
-    stub='''def train_one_epoch(model, optimizer, batches, loss_function):
-    """Train the model on every batch once."""
-    ...''',
     hints=(
         "First the mode, then a loop: predict, compare, find the gradient, step.",
         "`loss.backward()` adds the new gradient to the stored one. Something must clear it first.",
@@ -274,7 +237,9 @@ def _check_snapshot(ask: Answer) -> str | None:
     if not isinstance(got, Mapping):
         raise NotYet(f"expected a dictionary of tensors, one for each name, got {describe(got)}")
     changed = [k for k, v in model.state_dict().items() if not torch.equal(v, before[k])]
-    changed += [k for k, p in model.named_parameters() if p.grad is None or not p.requires_grad]
+    for name, weight in model.named_parameters():
+        changed += [f"the gradient of {name}"] if weight.grad is None else []
+        changed += [] if weight.requires_grad else [f"requires_grad of {name}"]
     if changed:
         return f"your function has changed {changed[0]} of the model itself. Only look at it"
     if not all(part.training for part in model.modules()):
@@ -322,16 +287,36 @@ def _check_snapshot(ask: Answer) -> str | None:
         SmallNetwork().load_state_dict(dict(got))
     except RuntimeError as error:
         return f"load_state_dict() refuses it: {error}"
-    for later in (model, nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))):
-        again = ask(later, copied=False, seen="a second model, or the same after a step,")
+    for seen, later in {"the same model after a step": model, _UNUSUAL: _unusual()}.items():
+        again = ask(later, copied=False, seen=seen)
         if any(not torch.equal(got[name], value) for name, value in before.items()):
             return "a second snapshot has changed the first one. A new dictionary each time?"
         wanted = later.state_dict()
-        if not isinstance(again, Mapping) or set(again) != set(wanted):
-            return "a second snapshot, of another model, has not the names of its state_dict()"
-        if any(not torch.equal(again[name], value) for name, value in wanted.items()):
-            return "a second snapshot is not what the model has by then"
+        if not isinstance(again, Mapping):
+            return f"a second snapshot, of {seen}, is {describe(again)}"
+        for name in sorted(set(again) ^ set(wanted)):
+            fault = "is missing" if name in wanted else "is not in its state_dict()"
+            return f"in a second snapshot, of {seen}, {name} {fault}"
+        for name, value in wanted.items():
+            off = (again[name] - value).abs().max()
+            if off > 0 or again[name].dtype != value.dtype:
+                return (
+                    f"a second snapshot, of {seen}, is not what the model has by then: {name} is "
+                    f"{again[name].dtype}, where {value.dtype} is right, and {off:.1g} off"
+                )
     return None
+
+
+_UNUSUAL = "a model in double precision, with a frozen, shared weight and a buffer never saved"
+
+
+def _unusual() -> nn.Module:
+    first, second = (nn.Linear(2, 2, dtype=torch.float64) for _ in range(2))
+    first.weight.requires_grad_(False)
+    second.weight = first.weight
+    model = nn.Sequential(first, second, nn.BatchNorm1d(2, dtype=torch.float64))
+    model.register_buffer("scratch", torch.ones(2), persistent=False)
+    return model
 
 
 SNAPSHOT = Exercise(
@@ -347,9 +332,6 @@ SNAPSHOT = Exercise(
         "everything `model.load_state_dict()` needs to bring back the model as it is now, to the "
         "last digit, however much it is trained afterwards. Leave the model itself as it is."
     ),
-    stub='''def snapshot(model):
-    """Copy of all weights and buffers, unaffected by further training."""
-    ...''',
     hints=(
         "Take a snapshot, do one step of training, and compare: whose numbers are in it?",
         "The dictionary must be new, and so must be every tensor in it.",

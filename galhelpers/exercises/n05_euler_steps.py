@@ -9,13 +9,12 @@ import torch
 from galhelpers.exercises.exercise import (
     Answer,
     Exercise,
-    Mistakes,
     as_array,
-    as_items,
     as_number,
     close,
+    compare,
     describe,
-    name_mistake,
+    edited,
 )
 
 Slope = Callable[[Any, Any], Any]
@@ -187,14 +186,11 @@ CHAIN = Exercise(
         "shorter ones become a curve, the solution of y' = f(t, y). A network that leaves the "
         "steps to a solver is a neural ODE.\n\n"
         "Write `euler_chain(f, y0, n)`: `f(t, y)` gives the slope, in the shape of `y`; `y0` is "
-        "the state at t = 0, a number, array or torch tensor. Take `n` equal Euler steps and ask "
-        "`f` once in each, where it begins. Return the state at t = 1. Leave `y0` unchanged, and "
-        "let gradients flow into `f` and back to `y0`. "
+        "the state at t = 0, a float, or an array or torch tensor of floats. Take `n` equal Euler "
+        "steps and ask `f` once in each, where it begins. Return the state at t = 1. Leave `y0` "
+        "unchanged, and let gradients flow into `f` and back to `y0`. "
         "`euler_chain(lambda t, y: y, 1.0, 2)` gives `2.25`."
     ),
-    stub='''def euler_chain(f, y0, n):
-    """State at t = 1 after n equal Euler steps from y0 at t = 0; shape of y0."""
-    ...''',
     hints=(
         "How long is each of n equal steps from 0 to 1? At which times do they begin?",
         "A step follows the slope at its beginning: the new state is the old one plus its length "
@@ -225,101 +221,52 @@ def aca_gradient(k: float, z0: float, steps: Sequence[float]) -> tuple[float, fl
     return slope, by_k
 
 
-def _back_with(flaw: str) -> Callable[..., tuple[float, float]]:
-    """Give the way back with one flaw."""
-
-    def gradient(k: float, z0: float, steps: Sequence[float]) -> tuple[float, float]:
-        states = [z0]
-        for h in steps:
-            states.append(states[-1] + h * k * states[-1])
-        z = states[-1]
-        slope, by_k = {"no 2": 1, "the loss": z}.get(flaw, 2) * z, 0.0
-        pairs = list(zip(steps, states[:-1], strict=True))
-        for h, before in pairs if flaw == "in forward order" else pairs[::-1]:
-            z = z - h * k * z
-            if flaw == "slope first":
-                slope *= 1 + h * k
-            share = slope * (z if flaw == "backwards" else before)
-            share *= 1 if flaw == "no length" else h
-            by_k = share if flaw == "one step" else by_k + share
-            if flaw != "slope first":
-                slope *= 1 + h * k
-        return slope, by_k
-
-    return gradient
-
-
-def _exact(k: float, z0: float, steps: Sequence[float]) -> tuple[float, float]:
-    end = z0 * np.exp(k * sum(steps))
-    return 2 * end**2 / z0, 2 * sum(steps) * end**2
-
-
-GRADIENT_MISTAKES: Mistakes = {
-    "true solution": (
-        _exact,
+_BACK = "for h, z in zip(reversed(steps), reversed(states[:-1]), strict=True):"
+GRADIENT_MISTAKES = edited(aca_gradient, {
+    "return slope, by_k => end = z0 * np.exp(k * sum(steps))\n    "
+    "return 2 * end**2 / z0, 2 * sum(steps) * end**2":
         "the gradient of the true solution. Whose loss was computed, its or Euler's?",
-    ),
-    "the loss": (
-        _back_with("the loss"),
+    "2 * states[-1] => states[-1] ** 2":
         "you start from L itself. What is the derivative of z(T)^2 by z(T)?",
-    ),
-    "no 2": (_back_with("no 2"), "half of it. What is the derivative of a square?"),
-    "solved backwards": (
-        _back_with("backwards"),
+    "2 * states[-1] => states[-1]": "half of it. What is the derivative of a square?",
+    f"{_BACK} => z = states[-1]\n    for h in reversed(steps):\n        z = z - h * k * z":
         "states solved back from z(T). They were stored on the way: use them",
-    ),
-    "slope first": (
-        _back_with("slope first"),
+    "slope * h * z => slope * (1 + h * k) * h * z":
         "slope and state of one step's end. z + h k z begins at which z?",
-    ),
-    "one step": (
-        _back_with("one step"),
-        "the share of k in one step only. In how many does it take part?",
-    ),
-    "in forward order": (
-        _back_with("in forward order"),
+    "by_k += => by_k =": "the share of k in one step only. In how many does it take part?",
+    f"{_BACK} => for h, z in zip(steps, states[:-1], strict=True):":
         "steps in forward order. Which one met the slope first?",
-    ),
-    "no length": (
-        _back_with("no length"),
+    "slope * h * z => slope * z":
         "a share of k that does not know the step's length. What is z + h k z by k?",
-    ),
-    "swapped": (
-        lambda k, z0, steps: aca_gradient(k, z0, steps)[::-1],
-        "right numbers. In which order were the two asked for?",
-    ),
-}
+})  # fmt: skip
 
 
 def _check_gradient(ask: Answer) -> str | None:
-    what = "two numbers, (dL/dz0, dL/dk)"
-    for k, z0, steps in (
+    def asked(otherwise: str, *cases: tuple[float, float, list[float]]) -> str | None:
+        seen = {
+            f"k = {k}, z0 = {z0} and steps {steps}"
+            + (" (the first makes z 0)" if 1 + steps[0] * k == 0 else "")
+            + ", autograd off": (k, z0, steps)
+            for k, z0, steps in cases
+        }
+        what, parts = "two numbers, (dL/dz0, dL/dk)", ("dL/dz0", "dL/dk")
+        with torch.inference_mode():  # unlike no_grad, enable_grad does not undo it
+            return compare(
+                ask, aca_gradient, seen, GRADIENT_MISTAKES, what, parts, otherwise, rtol=1e-5
+            )
+
+    return asked(
+        "autograd through these steps gives that",
         (-1.0, 1.5, [0.1, 0.2, 0.4, 0.5]),
         (0.7, -2.0, [0.5, 0.3, 0.2]),
         (-2.0, 3.0, [0.5, 0.25]),
         (1.2, 0.4, [1.0]),
         (0.7, 0.0, [0.5, 0.3]),
         (0.0, 2.0, [0.5, 0.25]),
+    ) or asked(
+        "a difference quotient? No eps is small for every k; the chain rule has none",
         (-2e-9, 3.0, [1e8, 2e8, 3e8]),  # a decay by 2e-9 a year, over millions of years
-    ):
-        seen = f"k = {k}, z0 = {z0} and steps {steps}"
-        told = seen + " (the first makes z 0)" if 1 + steps[0] * k == 0 else seen
-        with torch.inference_mode():  # unlike no_grad, enable_grad does not undo it
-            items = as_items(ask(k, z0, steps, seen=f"{told}, autograd off"), 2, what)
-        got = [as_number(item, what) for item in items]
-        right = aca_gradient(k, z0, steps)
-        if not close(got, right, rtol=1e-5):
-            which = "dL/dk" if close(got[0], right[0]) else "dL/dz0"
-            step = (
-                f"autograd through these steps has another {which}. Take one step of 0.5 with "
-                "k = 2 from z0 = 3: it ends at 6, dL/dz0 = 2 * 6 * 2 and dL/dk = 2 * 6 * 0.5 * 3"
-            )
-            if abs(k) < 1e-6:
-                step = "a difference quotient? No eps is small for every k; the chain rule has none"
-            return f"for {seen} you give {got[0]:.4g} and {got[1]:.4g}: " + (
-                name_mistake(got, (k, z0, steps), GRADIENT_MISTAKES) or step
-            )
-    return None
+    )
 
 
 GRADIENT = Exercise(
@@ -335,9 +282,6 @@ GRADIENT = Exercise(
         "without autograd. Return `(dL/dz0, dL/dk)`, exact for the z(T) that was *computed*, not "
         "for the true solution. `aca_gradient(2.0, 3.0, [0.5])` gives `(24.0, 18.0)`."
     ),
-    stub='''def aca_gradient(k, z0, steps):
-    """Gradient of z(T)^2 by z0 and by k, back over the stored states of the Euler steps."""
-    ...''',
     hints=(
         "One step, new = z + h k z: what is the derivative of new by z, and by k?",
         "Carry the slope dL/dz backwards, from 2 z(T) at the end; each step multiplies it by "

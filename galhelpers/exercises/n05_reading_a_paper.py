@@ -1,19 +1,8 @@
 """Exercises of notebook 05 on reading a paper: Gupta, Srijith & Desai 2022."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from galhelpers.exercises.exercise import (
-    Answer,
-    Exercise,
-    Mistakes,
-    as_array,
-    as_items,
-    as_number,
-    close,
-    name_mistake,
-)
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare, edited
 
 # Tables 1 to 3: mean confusion matrices, rows the volunteers' class, columns the network's, both
 # in the order round, in-between, cigar-shaped, edge-on, spiral.
@@ -43,50 +32,30 @@ def overall_and_macro(matrix: np.ndarray) -> tuple[float, float]:
     return right.sum() / matrix.sum(), np.mean(right / matrix.sum(axis=1))
 
 
-def _recalls(m: np.ndarray) -> np.ndarray:
-    return np.diag(m) / m.sum(axis=1)
-
-
-def _one_against_rest(m: np.ndarray) -> float:
-    right = np.diag(m)
-    wrong = m.sum(axis=0) + m.sum(axis=1) - 2 * right
-    return float(1 - np.mean(wrong / m.sum()))
-
-
-MACRO_MISTAKES: Mistakes = {
-    "precision": (
-        lambda m: np.mean(np.diag(m) / m.sum(axis=0)),
+_MACRO = "right / matrix.sum(axis=1)"
+MACRO_MISTAKES = edited(overall_and_macro, {
+    "axis=1 => axis=0":
         "the mean precision: shares of what the network *called* by each name. What are the rows?",
-    ),
-    "against the rest": (
-        _one_against_rest,
+    f"np.mean({_MACRO}) => "
+    "1 - np.mean((matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * right) / matrix.sum())":
         "the mean of 'this class or not', which is high for any rare class, found or missed",
-    ),
-    "weighted": (
-        lambda m: np.average(_recalls(m), weights=m.sum(axis=1)),
+    f"np.mean({_MACRO}) => right.sum() / matrix.sum()":
         "the overall share again. How much does a class count whose galaxies are few?",
-    ),
-    "median": (
-        lambda m: np.median(_recalls(m)),
-        "the median class, which no failure in one class can move",
-    ),
-    "F1": (
-        lambda m: np.mean(2 * np.diag(m) / (m.sum(axis=0) + m.sum(axis=1))),
+    "np.mean => np.median": "the median class, which no failure in one class can move",
+    f"{_MACRO} => 2 * right / (matrix.sum(axis=0) + matrix.sum(axis=1))":
         "the mean F1, in which the columns take part. Recall looks along a row",
-    ),
-    "largest": (
-        lambda m: np.mean(m.max(axis=1) / m.sum(axis=1)),
+    f"{_MACRO} => matrix.max(axis=1) / matrix.sum(axis=1)":
         "the mean of each row's largest cell. Does the right answer always win?",
-    ),
-    "sum": (
-        lambda m: np.sum(_recalls(m)),
-        "the sum over classes",
-    ),
-}
+    "np.mean => np.sum": "the sum over classes",
+    "right.sum() / matrix.sum(), => right.sum() / N_TEST,":
+        "right galaxies over 2,879, of which not all are in the table. What do you know of the "
+        "others?",
+    "right.sum() / matrix.sum(), => 100 * right.sum() / matrix.sum(), 100 *":
+        "a percentage; a share is at most 1",
+})  # fmt: skip
 
 
 def _check_table(ask: Answer) -> str | None:
-    what = "two numbers, (overall, macro)"
     rng = np.random.default_rng(55)
     tables = {f"Table {i}, {name}": np.array(TABLES[name]) for i, name in enumerate(TABLES, 1)}
     tables["a matrix of three classes"] = rng.integers(1, 40, (3, 3)) + np.diag([500, 60, 7])
@@ -94,31 +63,14 @@ def _check_table(ask: Answer) -> str | None:
     tables["a matrix of four classes"] = np.array(
         [[90, 3, 1, 0], [5, 0, 4, 0], [2, 2, 7, 0], [1, 0, 1, 0]]
     )
-    for seen, matrix in tables.items():
-        items = as_items(ask(matrix, seen=seen), 2, what)
-        overall, macro = (as_number(item, what) for item in items)
-        right = overall_and_macro(matrix)
-        if close([macro, overall], right, rtol=1e-5):
-            return f"for {seen} both numbers are right, in the other order"
-        if close(overall, np.diag(matrix).sum() / N_TEST):
-            return (
-                f"for {seen} {overall:.4f} of 2,879 galaxies are right, but only "
-                f"{matrix.sum():,} are in the table. What do you know of the others?"
-            )
-        if close(overall, right[0] * 100):
-            return f"for {seen} you give {overall:.1f}, a percentage; a share is at most 1"
-        if not close(overall, right[0], rtol=1e-5):
-            return (
-                f"for {seen} your overall share is {overall:.4f}. Where do the galaxies stand that "
-                "are right, and how many are there altogether?"
-            )
-        if not close(macro, right[1], rtol=1e-5):
-            return f"for {seen} your second number, {macro:.4f}, is " + (
-                name_mistake(macro, (matrix,), MACRO_MISTAKES)
-                or "not that mean. One share for each row first: [[8, 2], [1, 1]] has 0.8 and 0.5; "
-                "then a plain mean of those, 0.65"
-            )
-    return None
+    cases = {seen: (matrix,) for seen, matrix in tables.items()}
+    return compare(
+        ask, overall_and_macro, cases, MACRO_MISTAKES,
+        what="two numbers, (overall, macro)", parts=("overall share", "macro mean"),
+        otherwise="where do the galaxies stand that are right, and how many are there altogether? "
+        "Then one share for each row: [[8, 2], [1, 1]] has 0.8 and 0.5, and a plain mean of those, "
+        "0.65", rtol=1e-5,
+    )  # fmt: skip
 
 
 TABLE = Exercise(
@@ -137,9 +89,6 @@ TABLE = Exercise(
         "classes of each one's recall, not rounded. "
         "`overall_and_macro([[8, 2], [1, 1]])` gives `(0.75, 0.65)`."
     ),
-    stub='''def overall_and_macro(matrix):
-    """Share of all galaxies that are right, and mean over classes of the share right."""
-    ...''',
     hints=(
         "Right galaxies stand on the diagonal: `np.diag(matrix)`.",
         "How many galaxies of each class were there? Add up the rows: `matrix.sum(axis=1)`.",
@@ -163,73 +112,46 @@ def surprise(
     return (row_sums - n_test * share) / np.sqrt(variance / n_splits)
 
 
-def _surprise_with(flaw: str) -> Callable[..., np.ndarray]:
-    def wrong(rows: np.ndarray, sizes: np.ndarray, n_test: int, n_splits: int) -> np.ndarray:
-        n = sizes.sum()
-        share = sizes / n
-        if flaw == "sum of rows":
-            n_test = rows.sum()
-        expected = n_test / len(sizes) if flaw == "equal classes" else n_test * share
-        variance = n_test * share * (1 - share)
-        if flaw == "Poisson":
-            variance = n_test * share
-        elif flaw == "one by one":
-            variance = n_test * share * (n - n_test) / n
-        elif flaw != "binomial":
-            variance = variance * (n - n_test) / (n if flaw == "n" else n - 1)
-        apart = expected - rows if flaw == "sign" else rows - expected
-        if flaw == "variance":
-            return apart / (variance / n_splits)
-        one = apart / np.sqrt(variance)
-        one = one * {"one split": 1, "no root": n_splits, "wider": n_splits**-0.5}.get(
-            flaw, n_splits**0.5
-        )
-        return abs(one) if flaw == "no sign" else one
-
-    return wrong
-
-
-SURPRISE_MISTAKES: Mistakes = {
-    flaw: (_surprise_with(flaw), message)
-    for flaw, message in {
-        "one split": "as far out for several splits as for one: how far does their mean stray?",
-        "no root": "n_splits times as far out as for one: does a mean of ten stray a tenth as far?",
-        "wider": "nearer for several splits than for one. Is a mean of ten less certain than one?",
-        "variance": "differences in units of a variance. A deviation is counted in galaxies",
-        "binomial": "a binomial spread, as if galaxies were put back. One drawn cannot come again",
-        "Poisson": "a Poisson spread; but n_test is fixed, so a class more is another class less",
-        "n": "a spread that is slightly too small: (n - n_test) / n, or over n - 1?",
-        "sign": "expected minus observed. Too many galaxies of a class should be positive",
-        "no sign": "no minus signs, though some classes have too few galaxies",
-        "sum of rows": "row sums added up for n_test. Rows may be cut, or a batch dropped: "
-        "n_test is given",
-        "one by one": "a spread as if each galaxy of a class were drawn for itself; but n_test is "
-        "fixed, and a class more is another class less",
-        "equal classes": "classes of one size expected. How many in a thousand are cigar-shaped?",
-    }.items()
-}
+_SPREAD = " * (1 - share) * (n - n_test) / (n - 1) => "
+SURPRISE_MISTAKES = edited(surprise, {
+    "variance / n_splits => variance":
+        "as far out for several splits as for one: how far does their mean stray?",
+    "/ np.sqrt(variance / n_splits) => / np.sqrt(variance) * n_splits":
+        "n_splits times as far out as for one: does a mean of ten stray a tenth as far?",
+    "variance / n_splits => variance * n_splits":
+        "nearer for several splits than for one. Is a mean of ten less certain than one?",
+    "np.sqrt( => (": "differences in units of a variance. A deviation is counted in galaxies",
+    f"{_SPREAD} * (1 - share)":
+        "a binomial spread, as if galaxies were put back. One drawn cannot come again",
+    _SPREAD: "a Poisson spread; but n_test is fixed, so a class more is another class less",
+    "(n - 1) => n": "a spread that is slightly too small: (n - n_test) / n, or over n - 1?",
+    "row_sums - n_test * share => n_test * share - row_sums":
+        "expected minus observed. Too many galaxies of a class should be positive",
+    "return ( => return abs(": "no minus signs, though some classes have too few galaxies",
+    "n_test => row_sums.sum()":
+        "row sums added up for n_test. Rows may be cut, or a batch dropped: n_test is given",
+    f"{_SPREAD} * (n - n_test) / n":
+        "a spread as if each galaxy of a class were drawn for itself; but n_test is fixed, and a "
+        "class more is another class less",
+    "- n_test * share => - n_test / len(share)":
+        "classes of one size expected. How many in a thousand are cigar-shaped?",
+})  # fmt: skip
 
 
 def _check_surprise(ask: Answer) -> str | None:
     node, resnet = (np.sum(TABLES[name], axis=1) for name in ("NODE", "ResNet"))
     few = np.array([2.75, 10.5, 6.25]), np.array([12, 20, 8])  # means of counts, not whole
     two = np.array([52.5, 40.0]), np.array([300, 200])
-    for seen, case in {
+    cases = {
         "2.75, 10.5 and 6.25 of 12, 20 and 8 galaxies, 4 splits": (*few, 20, 4),
         "NODE's row sums and 10 splits": (node, CLASS_SIZES, N_TEST, 10),
         "ResNet's row sums and 1 split": (resnet, CLASS_SIZES, N_TEST, 1),
         "52.5 and 40 of 300 and 200 galaxies, 2 splits": (*two, 100, 2),
-    }.items():
-        shape = case[0].shape
-        seen = f"{seen}, n_test = {case[2]:,}"
-        got = as_array(ask(*case, seen=seen), shape, f"one number for each class, shape {shape}")
-        if not close(got, surprise(*case), rtol=1e-5):
-            return f"for {seen} you give {got.round(2).tolist()}: " + (
-                name_mistake(got, case, SURPRISE_MISTAKES)
-                or "try four galaxies, two of each class, two of them tested. Of the six pairs one "
-                "has 0 of a class, four have 1, one has 2: the standard deviation is 0.577"
-            )
-    return None
+    }
+    return compare(
+        ask, surprise, {f"{seen}, n_test = {case[2]:,}": case for seen, case in cases.items()},
+        SURPRISE_MISTAKES, "one number for each class, shape (classes,)", rtol=1e-5,
+    )  # fmt: skip
 
 
 SURPRISE = Exercise(
@@ -247,9 +169,6 @@ SURPRISE = Exercise(
         "observed minus expected, in standard deviations of such a mean, for each class. "
         "`surprise([2, 0], [2, 2], 2, 1)` gives `[1.73, -1.73]`."
     ),
-    stub='''def surprise(row_sums, class_sizes, n_test, n_splits):
-    """How many standard deviations each class lies from its expectation, shape (classes,)."""
-    ...''',
     hints=(
         "A class with the share p of all n galaxies is expected n_test p times in a test set.",
         "Drawing with putting back, the variance is n_test p (1 - p). Without, it is smaller by "
@@ -272,71 +191,48 @@ def selection_bonus(validation: np.ndarray, test: np.ndarray) -> float:
 
 
 BONUS_MISTAKES: Mistakes = {
-    "two sets": (
-        lambda v, t: float(np.mean(t.max(axis=1) - v.max(axis=1))),
-        "test against validation accuracy: one set may be the harder. Both should be test",
-    ),
-    "last epoch": (
-        lambda v, t: float(np.mean(t.max(axis=1) - t[:, -1])),
-        "the best epoch against the last. What was validation for?",
-    ),
-    "all pairs": (
-        lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.argmax(axis=1)])),
-        "every run at every run's epoch: test[:, chosen] is a table, print its shape",
-    ),
-    "one epoch": (
-        lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.mean(axis=0).argmax()])),
-        "one epoch for all runs. Each run stops where its own validation is best",
-    ),
-    "one run": (
-        lambda v, t: float(t.max() - t.flat[v.argmax()]),
-        "the best of all runs. The bonus is wanted in each run, then the mean",
-    ),
-    "sign": (
-        lambda v, t: -selection_bonus(v, t),
-        "less than nothing. Can a chosen epoch be better than the best?",
-    ),
-    "sum": (
-        lambda v, t: len(t) * selection_bonus(v, t),
-        "the sum over runs, which grows with their number",
-    ),
-    "lowest": (
-        lambda v, t: selection_bonus(-v, t),
-        "epochs with the *lowest* validation accuracy. Is it a loss?",
-    ),
-    "per cent": (
-        lambda v, t: 100 * selection_bonus(v, t),
-        "per cent, from accuracies that are shares",
-    ),
-    "swapped": (
-        lambda v, t: selection_bonus(t, v),
-        "the best *validation* accuracy, and its fall at the best test epoch: the other way round",
-    ),
+    "two sets": (lambda v, t: float(np.mean(t.max(axis=1) - v.max(axis=1))),
+        "test against validation accuracy: one set may be the harder. Both should be test"),
+    "last epoch": (lambda v, t: float(np.mean(t.max(axis=1) - t[:, -1])),
+        "the best epoch against the last. What was validation for?"),
+    "all pairs": (lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.argmax(axis=1)])),
+        "every run at every run's epoch: test[:, chosen] is a table, print its shape"),
+    "one epoch": (lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.mean(axis=0).argmax()])),
+        "one epoch for all runs. Each run stops where its own validation is best"),
+    "one run": (lambda v, t: float(t.max() - t.flat[v.argmax()]),
+        "the best of all runs. The bonus is wanted in each run, then the mean"),
+    "sign": (lambda v, t: -selection_bonus(v, t),
+        "less than nothing. Can a chosen epoch be better than the best?"),
+    "sum": (lambda v, t: len(t) * selection_bonus(v, t),
+        "the sum over runs, which grows with their number"),
+    "lowest": (lambda v, t: selection_bonus(-v, t),
+        "epochs with the *lowest* validation accuracy. Is it a loss?"),
+    "per cent": (lambda v, t: 100 * selection_bonus(v, t),
+        "per cent, from accuracies that are shares"),
+    "swapped": (lambda v, t: selection_bonus(t, v),
+        "the best *validation* accuracy, and its fall at the best test epoch: the other way round"),
     "median": (
         lambda v, t: float(
             np.median([selection_bonus(*pair) for pair in zip(v[:, None], t[:, None], strict=True)])
         ),
-        "a median over runs. The mean was asked for",
-    ),
+        "a median over runs. The mean was asked for"),
     "best of the tied": (
         lambda v, t: float(
             np.mean([b.max() - b[a == a.max()].max() for a, b in zip(v, t, strict=True)])
         ),
-        "of several best epochs that with the best test accuracy: so the test set chooses again",
-    ),
+        "of several best epochs that with the best test accuracy: so the test set chooses again"),
     "best of all": (
         lambda v, t: float(t.max()) - float(np.mean(t.max(axis=1))) + selection_bonus(v, t),
-        "the best of all runs less each one's own. A run's bonus is its own best less its chosen",
-    ),
-    "tied": (
-        lambda v, t: selection_bonus(v[:, ::-1], t[:, ::-1]),
-        "the last of several best epochs; where they are tied, take the first",
-    ),
-}
+        "the best of all runs less each one's own. A run's bonus is its own best less its chosen"),
+    "tied": (lambda v, t: selection_bonus(v[:, ::-1], t[:, ::-1]),
+        "the last of several best epochs; where they are tied, take the first"),
+}  # fmt: skip
 
 
 def _check_bonus(ask: Answer) -> str | None:
     rng = np.random.default_rng(57)
+    few = [[0.8, 0.9, 0.7], [0.6, 0.5, 0.5]], [[0.7, 0.6, 0.9], [0.5, 0.6, 0.4]]
+    cases = {"validation {} and test {}".format(*few): (np.array(few[0]), np.array(few[1]))}
     for runs, epochs, decimals, noise in (
         (4, 15, 5, 0.01),
         (10, 6, 5, 0.01),
@@ -347,15 +243,10 @@ def _check_bonus(ask: Answer) -> str | None:
         learned = 0.92 - 0.4 * np.exp(-np.arange(epochs) / 2)
         validation, test = learned + rng.normal(0, noise, (2, runs, epochs))
         case = (validation - 0.01).round(decimals), test.round(5)
-        seen = f"{runs} runs of {epochs} epochs"
-        got = as_number(ask(*case, seen=seen), "one number, the mean excess")
-        if not close(got, selection_bonus(*case)):
-            return f"for {seen} you give {got:.4f}: " + (
-                name_mistake(got, case, BONUS_MISTAKES)
-                or "take one run with validation 0.8, 0.9, 0.7 and test 0.7, 0.6, 0.9: its best "
-                "test accuracy, 0.9, less that at the epoch with the best validation, 0.6"
-            )
-    return None
+        cases[f"{runs} runs of {epochs} epochs"] = case
+    return compare(
+        ask, selection_bonus, cases, BONUS_MISTAKES, "one number, the mean excess",
+    )  # fmt: skip
 
 
 BONUS = Exercise(
@@ -373,9 +264,6 @@ BONUS = Exercise(
         "Return the mean over runs. "
         "`selection_bonus([[0.8, 0.9, 0.7]], [[0.7, 0.6, 0.9]])` gives `0.3`."
     ),
-    stub='''def selection_bonus(validation, test):
-    """Mean over runs of the best test accuracy minus that at the best validation epoch."""
-    ...''',
     hints=(
         "`validation.argmax(axis=1)` gives one epoch for each run.",
         "What is each run's test accuracy at its own epoch? Pair the runs with the epochs.",

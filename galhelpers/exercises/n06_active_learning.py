@@ -6,9 +6,8 @@ Houlsby et al. 2011, arXiv:1112.5745 (BALD); Walmsley et al. 2020, MNRAS 491, 15
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln, gammaln, xlogy
 
-from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, as_number, close, name_mistake
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare_in_turn, edited
 
 # 06.7 --------------------------------------------------------------------------------------------
 
@@ -25,145 +24,71 @@ def information(a: np.ndarray, b: np.ndarray, n: int) -> float:
     return xlogy(p, p).sum(axis=1).mean() - xlogy(mean, mean).sum()
 
 
-def _outcomes(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
-    k, a, b = np.arange(n + 1), a[:, None], b[:, None]
-    choose = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    return np.exp(choose + betaln(k + a, n - k + b) - betaln(a, b))
-
-
-def _entropy(p: np.ndarray) -> np.ndarray:
-    return -xlogy(p, p).sum(axis=-1)
-
-
-def _gain(p: np.ndarray) -> float:
-    return float(_entropy(p.mean(axis=0)) - _entropy(p).mean())
-
-
-def _known_shares(a: np.ndarray, b: np.ndarray, n: int) -> float:
-    return _gain(_outcomes(1e9 * a / (a + b), 1e9 * b / (a + b), n))
-
-
-def _orders_ignored(a: np.ndarray, b: np.ndarray, n: int) -> float:
-    k = np.arange(n + 1)
-    return _gain(np.exp(betaln(k + a[:, None], n - k + b[:, None]) - betaln(a, b)[:, None]))
-
-
-def _one_mean_pass(a: np.ndarray, b: np.ndarray, n: int) -> float:
-    single = _outcomes(a.mean(keepdims=True), b.mean(keepdims=True), n)
-    return float(_entropy(single)[0] - _entropy(_outcomes(a, b, n)).mean())
-
-
-INFORMATION_MISTAKES: Mistakes = {
-    "mixture alone": (
-        lambda a, b, n: float(_entropy(_outcomes(a, b, n).mean(axis=0))),
+INFORMATION_MISTAKES: Mistakes = {**edited(information, {
+    "return xlogy(p, p).sum(axis=1).mean() => return 0":
         "the entropy of the committee's forecast. It is high too where all agree that people are "
         "divided, and there is nothing to learn",
-    ),
-    "passes alone": (
-        lambda a, b, n: float(_entropy(_outcomes(a, b, n)).mean()),
+    "return => return -1 *; - xlogy(mean, mean).sum() => ":
         "the passes' own mean entropy. Where do they contradict each other?",
-    ),
-    "sign": (
-        lambda a, b, n: -information(a, b, n),
+    "return => return -1 *; - xlogy(mean, mean) => + xlogy(mean, mean)":
         "less than 0. Which is more uncertain, the committee or a member?",
-    ),
-    "bits": (
-        lambda a, b, n: information(a, b, n) / np.log(2),
-        "an answer in bits",
-    ),
-    "variance": (
-        lambda a, b, n: float((a / (a + b)).var()),
-        "a variance of means. It does not know n, and takes .50 and .55 for as far apart as .01 "
-        "and .06",
-    ),
-    "known shares": (
-        _known_shares,
+    "xlogy( => 1 / np.log(2) * xlogy(": "an answer in bits",
+    "a, b = a[:, None], b[:, None] => a, b = (1e9 * x[:, None] / (a + b)[:, None] for x in (a, b))":
         "binomials at a/(a + b): as if each pass knew the share exactly. What do a and b add?",
-    ),
-    "one vote": (
-        lambda a, b, n: information(a, b, 1),
-        "what a single vote tells, whatever n is",
-    ),
-    "n times one": (
-        lambda a, b, n: n * information(a, b, 1),
-        "n times what one vote tells. For n large enough, is that more than there is to know?",
-    ),
-    "sum over passes": (
-        lambda a, b, n: len(a) * information(a, b, n),
-        "a sum over passes. Each is the right one with equal chance",
-    ),
-    "no orders": (
-        _orders_ignored,
+    "choose + => ":
         "from numbers that do not add up to 1 over k. In how many orders does a k come?",
-    ),
-    "one count less": (
-        lambda a, b, n: information(a, b, max(n - 1, 0)),
-        "what n - 1 votes tell. k goes from 0 to n, and n is in the formula",
-    ),
-    "one count more": (
-        lambda a, b, n: information(a, b, n + 1),
-        "what n + 1 votes tell. k goes from 0 to n",
-    ),
-    "each vote": (
-        lambda a, b, n: information(a, b, n) / max(n, 1),
-        "divided by n. What all n votes tell together was asked for",
-    ),
-    "no unanimous no": (
-        lambda a, b, n: _gain(_outcomes(a, b, n)[:, 1:]),
-        "from counts of 1 to n. None of n is an outcome, too",
-    ),
-    "one mean pass": (
-        _one_mean_pass,
+    ".mean() => .sum(); xlogy(mean, mean) => len(p) * xlogy(mean, mean)":
+        "a sum over passes. Each is the right one with equal chance",
+    "mean = p.mean(axis=0) => mean = p[:, 1:].mean(axis=0); xlogy(p => xlogy(p[:, 1:]; , p) => "
+    ", p[:, 1:])": "from counts of 1 to n. None of n is an outcome, too",
+    "mean = p.mean(axis=0) => mean = p[:, :-1].mean(axis=0); xlogy(p => xlogy(p[:, :-1]; , p) => "
+    ", p[:, :-1])": "from n outcomes. From none to all of n votes, how many counts are there?",
+    "mean = p.mean(axis=0) => a, b = a.mean(), b.mean()\n    "
+    "mean = np.exp(choose + betaln(k + a, n - k + b) - betaln(a, b))":
         "the entropy of one pass with mean a and b in place of the mixture's",
-    ),
-    "no unanimous yes": (
-        lambda a, b, n: _gain(_outcomes(a, b, n)[:, :-1]),
-        "from n outcomes. From none to all of n votes, how many counts are there?",
-    ),
-    "relative": (
-        lambda a, b, n: information(a, b, n) / np.log(len(a)),
-        "a part of the most that could be known, ln(passes). In nats, please",
-    ),
-}
+}),
+    "variance": (lambda a, b, n: (a / (a + b)).var(),
+        "a variance of means. It does not know n, and takes .50 and .55 for as far apart as .01 "
+        "and .06"),
+    "one vote": (lambda a, b, n: information(a, b, 1), "what a single vote tells, whatever n is"),
+    "n times one": (lambda a, b, n: n * information(a, b, 1),
+        "n times what one vote tells. For n large enough, is that more than there is to know?"),
+    "one count less": (lambda a, b, n: information(a, b, max(n - 1, 0)),
+        "what n - 1 votes tell. k goes from 0 to n, and n is in the formula"),
+    "one count more": (lambda a, b, n: information(a, b, n + 1),
+        "what n + 1 votes tell. k goes from 0 to n"),
+    "each vote": (lambda a, b, n: information(a, b, n) / max(n, 1),
+        "divided by n. What all n votes tell together was asked for"),
+    "relative": (lambda a, b, n: information(a, b, n) / np.log(len(a)),
+        "a part of the most that could be known, ln(passes). In nats, please"),
+}  # fmt: skip
 
 
 def _check_information(ask: Answer) -> str | None:
-    def got(a: Any, b: Any, n: int, seen: str) -> float:
-        result = ask(np.array(a), np.array(b), n, seen=seen)
-        return as_number(result, "one number, in nats", finite=False)
-
     rng = np.random.default_rng(67)
-    for passes, n in ((4, 6), (3, 1), (7, 40), (2, 15)):
-        a, b = rng.gamma(2, 2, (2, passes))
-        seen = f"{passes} passes and n = {n}"
-        value = got(a, b, n, seen)
-        right = information(a, b, n)
-        if not close(value, right, rtol=1e-5):
-            if close(value, right, rtol=0.01):
-                return (
-                    f"for {seen} you give {value:.6g}, not {right:.6g}: near. Is something added "
-                    "to p inside the logarithm, or are these rounded, or single precision?"
-                )
-            return f"for {seen} you give {value:.4g}: " + (
-                name_mistake(value, (a, b, n), INFORMATION_MISTAKES, rtol=1e-3)
-                or "take two passes sure of opposite answers and one vote. It tells which is "
-                f"right: ln 2. Most that could be known here: {np.log(passes):.3f}"
+    groups: dict[str, dict[str, tuple[Any, ...]]] = {
+        "If yours is near, is something added to p inside the logarithm, or in single precision?": {
+            "a = [1, 1, 9], b = [9, 9, 1] and n = 2": (*np.array([[1, 1, 9.0], [9, 9, 1]]), 2),
+            **{
+                f"{passes} passes and n = {n}": (*rng.gamma(2, 2, (2, passes)), n)
+                for passes, n in ((4, 6), (3, 1), (7, 40), (2, 15))
+            },
+        },
+        "What do no votes tell?": {"n = 0": (np.array([3.0, 9.0]), np.array([5.0, 1.0]), 0)},
+        "What could votes decide among them?": {
+            "five equal passes": (np.full(5, 4.0), np.full(5, 7.0), 30)
+        },
+        "It should be ln 2. If yours is not near, what is 0 ln 0, and which factorials leave the "
+        "floats?": {
+            "passes at .999 and .001, surely, and n = 400": (
+                np.array([999.0, 1]),
+                np.array([1.0, 999]),
+                400,
             )
-    for a, b, n, seen, why in (
-        ([3.0, 9.0], [5.0, 1.0], 0, "n = 0", "What do no votes tell?"),
-        ([4.0] * 5, [7.0] * 5, 30, "five equal passes", "What could votes decide among them?"),
-    ):
-        value = got(a, b, n, seen)
-        if not close(value, 0):
-            return f"for {seen} you give {value:.4g}. {why}"
-    seen = "passes at .999 and .001, surely, and n = 400"
-    value = got([999.0, 1], [1.0, 999], 400, seen)
-    if not close(value, np.log(2), rtol=1e-5):
-        return (
-            f"for {seen} you give {value:.4g}, not ln 2. Some outcomes have a probability that a "
-            "float calls 0: what is 0 ln 0, and which factorials leave the floats?"
-        )
-    return None
+        },
+    }
+    what = "one number, in nats"
+    return compare_in_turn(ask, information, groups, INFORMATION_MISTAKES, what, rtol=1e-5)
 
 
 INFORMATION = Exercise(
@@ -181,9 +106,6 @@ INFORMATION = Exercise(
         "0 ln 0 = 0. Return the information in nats, in double precision. "
         "`information([999.0, 1.0], [1.0, 999.0], 1)` gives `0.685`."
     ),
-    stub='''def information(a, b, n):
-    """Mutual information, in nats, between n votes and the pass; a, b of shape (passes,)."""
-    ...''',
     hints=(
         "First a table p of shape (passes, n + 1): with `k = np.arange(n + 1)` and `a[:, None]`, "
         "the formula of exercise 06.2 gives it in one line.",

@@ -7,19 +7,9 @@ galaxy-datasets, which holds its trees.
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import betainc, betaincinv, ndtri
+from scipy.special import betaincinv, ndtri
 
-from galhelpers.exercises.exercise import (
-    Answer,
-    Exercise,
-    Mistakes,
-    as_array,
-    as_items,
-    as_number,
-    close,
-    name_mistake,
-)
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare, edited
 
 # 06.3 --------------------------------------------------------------------------------------------
 
@@ -56,80 +46,45 @@ def _one_beta(a: np.ndarray, b: np.ndarray, level: float) -> Any:
     return _ends(mean * total, (1 - mean) * total, level)
 
 
-def _weighted(a: np.ndarray, b: np.ndarray, level: float) -> Any:
-    def quantile(q: float) -> float:
-        return brentq(lambda x: np.average(betainc(a, b, x), weights=a + b) - q, 0, 1, xtol=1e-6)
-
-    return quantile((1 - level) / 2), quantile((1 + level) / 2)
-
-
+_MIXED = "betainc(a, b, x).mean() => np.average(betainc(a, b, x), weights=a + b)"
 INTERVAL_MISTAKES: Mistakes = {
-    "median of ends": (
-        lambda a, b, level: tuple(np.median(end) for end in _ends(a, b, level)),
-        "the median of the passes' own ends, as in Zoobot. What became of their disagreement?",
-    ),
-    "mean of ends": (
-        lambda a, b, level: tuple(end.mean() for end in _ends(a, b, level)),
+    "median of ends": (lambda a, b, level: tuple(np.median(end) for end in _ends(a, b, level)),
+        "the median of the passes' own ends, as in Zoobot. What became of their disagreement?"),
+    "mean of ends": (lambda a, b, level: tuple(end.mean() for end in _ends(a, b, level)),
         "the mean of the passes' own ends. Two passes at 0.1 and 0.9, and it lies between them, "
-        "where neither looks",
-    ),
-    "mean a and b": (
-        lambda a, b, level: _ends(a.mean(), b.mean(), level),
-        "that of a single beta distribution with the mean a and b. A committee is not its mean",
-    ),
-    "sums": (
-        lambda a, b, level: _ends(a.sum(), b.sum(), level),
-        "a and b added up, as if each pass had seen other volunteers. Do more passes make votes?",
-    ),
-    "widest": (
-        lambda a, b, level: (_ends(a, b, level)[0].min(), _ends(a, b, level)[1].max()),
-        "from the lowest to the highest end of any pass",
-    ),
-    "both tails": (
-        lambda a, b, level: mixture_interval(a, b, 2 * level - 1),
-        "the whole rest left out on each side. It has two sides to share",
-    ),
-    "bell curve": (
-        _bell,
-        "mean plus or minus some standard deviations. Can a share be below 0? Is it symmetric?",
-    ),
-    "one beta": (
-        _one_beta,
-        "one beta distribution with the committee's mean and variance. Two humps become one",
-    ),
+        "where neither looks"),
+    "mean a and b": (lambda a, b, level: _ends(a.mean(), b.mean(), level),
+        "that of a single beta distribution with the mean a and b. A committee is not its mean"),
+    "sums": (lambda a, b, level: _ends(a.sum(), b.sum(), level),
+        "a and b added up, as if each pass had seen other volunteers. Do more passes make votes?"),
+    "widest": (lambda a, b, level: (_ends(a, b, level)[0].min(), _ends(a, b, level)[1].max()),
+        "from the lowest to the highest end of any pass"),
+    "both tails": (lambda a, b, level: mixture_interval(a, b, 2 * level - 1),
+        "the whole rest left out on each side. It has two sides to share"),
+    "bell curve": (_bell,
+        "mean plus or minus some standard deviations. Can a share be below 0? Is it symmetric?"),
+    "one beta": (_one_beta,
+        "one beta distribution with the committee's mean and variance. Two humps become one"),
     "means only": (
         lambda a, b, level: tuple(np.quantile(a / (a + b), [(1 - level) / 2, (1 + level) / 2])),
-        "quantiles of the passes' means. Each pass has doubts of its own, too",
-    ),
+        "quantiles of the passes' means. Each pass has doubts of its own, too"),
     "weighted": (
-        _weighted,
+        edited(mixture_interval, {_MIXED: ""})[_MIXED][0],
         "that of a committee in which the sure passes (large a + b) have more to say. One pass is "
-        "as likely picked as another",
-    ),
-    "one side": (
-        lambda a, b, level: (0.0, mixture_interval(a, b, 2 * level - 1)[1]),
-        "from 0 up. The rest was to be shared by two sides",
-    ),
-    "outside": (
-        lambda a, b, level: mixture_interval(a, b, 1 - level),
-        "the middle that should lie outside: level and 1 - level have changed places",
-    ),
-    "first pass": (
-        lambda a, b, level: _ends(a[0], b[0], level),
-        "the first pass alone",
-    ),
-    "high first": (
-        lambda a, b, level: mixture_interval(a, b, level)[::-1],
-        "the higher end first",
-    ),
-}
+        "as likely picked as another"),
+    "one side": (lambda a, b, level: (0.0, mixture_interval(a, b, 2 * level - 1)[1]),
+        "from 0 up. The rest was to be shared by two sides"),
+    "outside": (lambda a, b, level: mixture_interval(a, b, 1 - level),
+        "the middle that should lie outside: level and 1 - level have changed places"),
+    "first pass": (lambda a, b, level: _ends(a[0], b[0], level), "the first pass alone"),
+}  # fmt: skip
 COMMITTEE = np.array([0.3, 0.4, 0.5, 0.6, 0.7])  # of the question; a + b = 20 in each pass
 
 
 def _check_interval(ask: Answer) -> str | None:
     what = "two numbers, (low, high)"
     share, total = np.array([0.12, 0.3, 0.38, 0.62, 0.85]), np.array([12.0, 40, 25, 30, 60])
-    cases = [
+    drawn = [
         ("five passes", share, total, 0.9),
         ("five passes that expect 0.3 to 0.7", COMMITTEE, np.full(5, 20.0), 0.8),
         ("three passes of one opinion", np.full(3, 0.3), np.full(3, 13.0), 0.9),
@@ -138,24 +93,15 @@ def _check_interval(ask: Answer) -> str | None:
         ("three passes, very sure", np.array([0.3017, 0.504, 0.7043]), np.full(3, 1e6), 0.9),
         ("two passes that think of 0 and 1", np.array([0.4, 0.7]), np.array([0.8, 1.2]), 0.8),
     ]
-    for name, mean, sureness, level in cases:
-        a, b = mean * sureness, (1 - mean) * sureness
-        seen = f"{name} and level {level}"
-        low, high = (as_number(end, what) for end in as_items(ask(a, b, level, seen=seen), 2, what))
-        if close([low, high], mixture_interval(a, b, level), rtol=0, atol=1.1e-3):
-            continue
-        below = betainc(a, b, np.clip(low, 0, 1)).mean()
-        above = betainc(b, a, np.clip(1 - high, 0, 1)).mean()
-        if close([low, high], 100 * np.array(mixture_interval(a, b, level)), rtol=1e-2):
-            return f"for {seen} you give {low:.3g} to {high:.3g}: per cent. A share is at most 1"
-        inside = max(1 - below - above, 0)
-        start = f"for {seen} you give {low:.3f} to {high:.3f}, with {inside:.0%} of the mixture: "
-        return start + (
-            name_mistake([low, high], (a, b, level), INTERVAL_MISTAKES, rtol=0, atol=5e-4)
-            or f"{below:.1%} lies below it and {above:.1%} above. As much on either side was asked "
-            "for, with both ends right to 0.001 (of the share, not of a probability)"
-        )
-    return None
+    cases = {
+        f"{name} and level {level}": (mean * sureness, (1 - mean) * sureness, level)
+        for name, mean, sureness, level in drawn
+    }
+    return compare(
+        ask, mixture_interval, cases, INTERVAL_MISTAKES, what, ("low end", "high end"),
+        otherwise="As much of the mixture on either side was asked for, with both ends right to "
+        "0.001 (of the share, not of a probability)", rtol=0, atol=1.1e-3,
+    )  # fmt: skip
 
 
 INTERVAL = Exercise(
@@ -174,9 +120,6 @@ INTERVAL = Exercise(
         "`scipy.special.betainc(a, b, x)` is the probability below x. "
         "`mixture_interval([1.0], [1.0], 0.9)` gives `(0.05, 0.95)`."
     ),
-    stub='''def mixture_interval(a, b, level):
-    """Central interval of the mixture of beta distributions a, b of shape (passes,)."""
-    ...''',
     hints=(
         "A pass is picked at random: how probable is a share below x, all passes together?",
         "It is `betainc(a, b, x).mean()`, which rises with x from 0 to 1. At which x does it reach "
@@ -198,52 +141,28 @@ def share_asked(featured: np.ndarray, edge_on: np.ndarray) -> np.ndarray:
 
 
 SHARE_MISTAKES: Mistakes = {
-    "product of means": (
-        lambda f, e: f.mean(axis=0) * (1 - e.mean(axis=0)),
+    "product of means": (lambda f, e: f.mean(axis=0) * (1 - e.mean(axis=0)),
         "a product of means. Is a pass that sees a disk the one that sees it edge-on? Within a "
-        "pass the two go together",
-    ),
-    "published tree": (
-        lambda f, e: f.mean(axis=0),
-        "everybody who saw features asked. Who among them is not asked about the bar?",
-    ),
-    "edge-on yes": (
-        lambda f, e: (f * e).mean(axis=0),
-        "those asked who saw the disk edge-on. Down which of its two answers lies the bar?",
-    ),
-    "face-on of all": (
-        lambda f, e: 1 - e.mean(axis=0),
-        "'not edge-on' as a share of everybody. Who was asked whether it is?",
-    ),
-    "subtracted": (
-        lambda f, e: (f - e).mean(axis=0),
-        "a difference, as if both were shares of all people. Edge-on is a share of whom?",
-    ),
-    "weakest link": (
-        lambda f, e: np.minimum(f, 1 - e).mean(axis=0),
-        "the smaller of two shares. Half of a half is a quarter",
-    ),
-    "everybody else": (
-        lambda f, e: 1 - (f * e).mean(axis=0),
-        "everybody but those who saw a disk edge-on. Are people who said 'smooth' asked?",
-    ),
-    "median": (
-        lambda f, e: np.median(f * (1 - e), axis=0),
-        "the median over passes. What is expected is a mean",
-    ),
-    "sum": (
-        lambda f, e: (f * (1 - e)).sum(axis=0),
-        "a sum over passes, which can exceed 1",
-    ),
-    "per cent": (
-        lambda f, e: 100 * share_asked(f, e),
-        "per cent. A share is at most 1",
-    ),
-    "geometric": (
-        lambda f, e: np.exp(np.log(f * (1 - e)).mean(axis=0)),
-        "a geometric mean over passes; one doubtful pass would pull it all down",
-    ),
-}
+        "pass the two go together"),
+    "published tree": (lambda f, e: f.mean(axis=0),
+        "everybody who saw features asked. Who among them is not asked about the bar?"),
+    "edge-on yes": (lambda f, e: (f * e).mean(axis=0),
+        "those asked who saw the disk edge-on. Down which of its two answers lies the bar?"),
+    "face-on of all": (lambda f, e: 1 - e.mean(axis=0),
+        "'not edge-on' as a share of everybody. Who was asked whether it is?"),
+    "subtracted": (lambda f, e: (f - e).mean(axis=0),
+        "a difference, as if both were shares of all people. Edge-on is a share of whom?"),
+    "weakest link": (lambda f, e: np.minimum(f, 1 - e).mean(axis=0),
+        "the smaller of two shares. Half of a half is a quarter"),
+    "everybody else": (lambda f, e: 1 - (f * e).mean(axis=0),
+        "everybody but those who saw a disk edge-on. Are people who said 'smooth' asked?"),
+    "median": (lambda f, e: np.median(f * (1 - e), axis=0),
+        "the median over passes. What is expected is a mean"),
+    "sum": (lambda f, e: (f * (1 - e)).sum(axis=0), "a sum over passes, which can exceed 1"),
+    "per cent": (lambda f, e: 100 * share_asked(f, e), "per cent. A share is at most 1"),
+    "geometric": (lambda f, e: np.exp(np.log(f * (1 - e)).mean(axis=0)),
+        "a geometric mean over passes; one doubtful pass would pull it all down"),
+}  # fmt: skip
 
 
 def _check_share(ask: Answer) -> str | None:
@@ -252,23 +171,16 @@ def _check_share(ask: Answer) -> str | None:
     # Passes that see a disk see its arms as well, so not the edge: the two are correlated.
     sees = rng.uniform(0.05, 0.95, (5, 4))
     torn = sees, (0.9 - 0.8 * sees + rng.uniform(0, 0.1, (5, 4)))
-    for name, case in {
-        "6 passes of one opinion": agreed,
-        "5 passes that disagree": torn,
-        "3 other passes": tuple(rng.uniform(0.01, 0.99, (2, 3, 7))),
-    }.items():
-        n = case[0].shape[1]
-        seen = f"{name}, {n} galaxies"
-        what = f"one share for each galaxy, shape ({n},)"
-        got = as_array(ask(*case, seen=seen), (n,), what)
-        if not close(got, share_asked(*case), rtol=1e-5):
-            first = "the knife's edge" if n == 2 else "the first galaxy"
-            return f"for {seen}, you give {got[0]:.3g} for {first}: " + (
-                name_mistake(got, case, SHARE_MISTAKES)
-                or "of 100 people, how many say featured, and how many of those 'not edge-on'? In "
-                "the question's example 2 by one pass, 72 by the other"
-            )
-    return None
+    cases = {
+        "6 passes of one opinion, of a knife's edge and another": agreed,
+        "5 passes that disagree, 4 galaxies": torn,
+        "3 other passes, 7 galaxies": tuple(rng.uniform(0.01, 0.99, (2, 3, 7))),
+    }
+    return compare(
+        ask, share_asked, cases, SHARE_MISTAKES, "one share for each galaxy, shape (galaxies,)",
+        otherwise="of 100 people, how many say featured, and how many of those 'not edge-on'? In "
+        "the question's example 2 by one pass, 72 by the other", rtol=1e-5,
+    )  # fmt: skip
 
 
 SHARE = Exercise(
@@ -286,9 +198,6 @@ SHARE = Exercise(
         "all people whom the committee expects to be asked about the bar. "
         "`share_asked([[0.2], [0.8]], [[0.9], [0.1]])` gives `[0.37]`."
     ),
-    stub='''def share_asked(featured, edge_on):
-    """Share of all volunteers whom the committee expects to be asked about the bar, (galaxies,)."""
-    ...''',
     hints=(
         "For one pass: of 100 people, `featured` go on; which part of those says 'not edge-on'?",
         "Each pass has its own product. What the committee expects is the mean over passes.",

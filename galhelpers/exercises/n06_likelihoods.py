@@ -9,15 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaln, digamma, gammaln, xlog1py, xlogy
 
-from galhelpers.exercises.exercise import (
-    Answer,
-    Exercise,
-    Mistakes,
-    as_array,
-    as_number,
-    close,
-    name_mistake,
-)
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare_in_turn, edited
 
 WHAT = "one number, a surprise in nats"
 
@@ -42,140 +34,65 @@ def _bell_curve(k: Any, n: Any, rho: Any) -> Any:
 
 
 BINOMIAL_MISTAKES: Mistakes = {
-    "fraction": (
-        lambda k, n, rho: (binomial_nll(k, n, rho) + _orders(k, n)) / n,
+    "fraction": (lambda k, n, rho: (binomial_nll(k, n, rho) + _orders(k, n)) / n,
         "the cross-entropy of the fraction k/n, the same for 7 of 10 as for 700 of 1,000. Where "
-        "have the people gone?",
-    ),
-    "no constant": (
-        lambda k, n, rho: binomial_nll(k, n, rho) + _orders(k, n),
+        "have the people gone?"),
+    "no constant": (lambda k, n, rho: binomial_nll(k, n, rho) + _orders(k, n),
         "n times a cross-entropy. A term without rho is missing: in how many orders can these yes "
-        "and no come?",
-    ),
-    "constant added": (
-        lambda k, n, rho: binomial_nll(k, n, rho) + 2 * _orders(k, n),
+        "and no come?"),
+    "constant added": (lambda k, n, rho: binomial_nll(k, n, rho) + 2 * _orders(k, n),
         "the number of orders with the wrong sign: does a count that can come about in many ways "
-        "surprise you more, or less?",
-    ),
-    "per vote": (
-        lambda k, n, rho: binomial_nll(k, n, rho) / n,
-        "a surprise for each vote. The chance of several draws together: a mean, or a product?",
-    ),
-    "only yes": (
-        lambda k, n, rho: -_orders(k, n) - xlogy(k, rho),
-        "no word of those who said no. How likely was it that they would?",
-    ),
-    "probability": (
-        lambda k, n, rho: np.exp(-binomial_nll(k, n, rho)),
-        "the probability itself. The less likely, the larger a surprise should be",
-    ),
-    "sign": (
-        lambda k, n, rho: -binomial_nll(k, n, rho),
-        "a logarithm below 0. A loss is something to make small",
-    ),
-    "bits": (
-        lambda k, n, rho: binomial_nll(k, n, rho) / np.log(2),
-        "in bits. Nats come from the natural logarithm",
-    ),
-    "swapped": (
-        lambda k, n, rho: binomial_nll(n - k, n, rho),
-        "right if rho were the share who say no. Which votes does k count?",
-    ),
-    "bell curve": (
-        _bell_curve,
-        "the bell curve, near for many votes and wrong for a few. The exact formula is as short",
-    ),
-}
+        "surprise you more, or less?"),
+    "per vote": (lambda k, n, rho: binomial_nll(k, n, rho) / n,
+        "a surprise for each vote. The chance of several draws together: a mean, or a product?"),
+    "only yes": (lambda k, n, rho: -_orders(k, n) - xlogy(k, rho),
+        "no word of those who said no. How likely was it that they would?"),
+    "probability": (lambda k, n, rho: np.exp(-binomial_nll(k, n, rho)),
+        "the probability itself. The less likely, the larger a surprise should be"),
+    "sign": (lambda k, n, rho: -binomial_nll(k, n, rho),
+        "a logarithm below 0. A loss is something to make small"),
+    "bits": (lambda k, n, rho: binomial_nll(k, n, rho) / np.log(2),
+        "in bits. Nats come from the natural logarithm"),
+    "swapped": (lambda k, n, rho: binomial_nll(n - k, n, rho),
+        "right if rho were the share who say no. Which votes does k count?"),
+    "bell curve": (_bell_curve,
+        "the bell curve, near for many votes and wrong for a few. The exact formula is as short"),
+}  # fmt: skip
+
+
+def _votes(*cases: tuple[float, float, float]) -> dict[str, tuple[Any, ...]]:
+    return {"{} of {} votes and rho = {:g}".format(*case): case for case in cases}
 
 
 def _check_binomial(ask: Answer) -> str | None:
-    for case in ((7, 10, 0.6), (2, 9, 0.35), (1, 1, 0.2), (0, 4, 0.3)):
-        seen = "{} of {} votes and rho = {}".format(*case)
-        got = as_number(ask(*case, seen=seen), WHAT, finite=False)
-        if not close(got, binomial_nll(*case), rtol=1e-6):
-            return f"for {seen} you give {got:.4g}: " + (
-                name_mistake(got, case, BINOMIAL_MISTAKES)
-                or "try two people and rho = 1/2. Of four equally likely pairs of answers two have "
-                "one yes, so k = 1 has the surprise ln 2"
-            )
-    many, rhos = np.array([[0], [3], [12]]), np.array([0.1, 0.25, 0.5, 0.9])
-    seen = "k of shape (3, 1), n = 12 and rho of shape (4,)"
-    what = f"for {seen} an array of shape (3, 4)"
-    table = as_array(ask(many, 12, rhos, seen=seen), (3, 4), what, finite=False)
-    if not close(table, binomial_nll(many, 12, rhos), rtol=1e-6):
-        return f"single numbers are right, but not {seen}. Is anything summed, or kept from before?"
-    return _check_certain(ask) or _check_many(ask) or _check_mixed(ask)
-
-
-def _check_certain(ask: Answer) -> str | None:
-    """Ask about shares of 0 and 1, and about no votes."""
-
-    def surprise(k: int, n: int, rho: float) -> tuple[str, float]:
-        seen = f"{k} of {n} votes and rho = {rho:g}"
-        return seen, as_number(ask(k, n, rho, seen=seen), WHAT, finite=False)
-
-    for k, rho in ((0, 0.0), (5, 1.0)):
-        seen, got = surprise(k, 5, rho)
-        if np.isnan(got):
-            return f"for {seen} you give NaN: 0 times ln 0. What is the limit of x ln x at 0?"
-        if not close(got, 0, atol=1e-4):
-            return f"for {seen} you give {got:.4g}, though nothing else could have come"
-    for rho in (0.3, 0.0, 1.0):
-        seen, got = surprise(0, 0, rho)
-        if not close(got, 0):
-            return f"for {seen} you give {got:.4g}. Who was there to surprise you?"
-    for k, rho, claim in (
-        (1, 0.0, "nobody ever would, one of 5 did"),
-        (4, 1.0, "all would, one of 5 did not"),
-    ):
-        _, got = surprise(k, 5, rho)
-        if close(got, 0):
-            return f"rho = {rho:g} says that {claim}, and you give 0, as if it had to be so"
-        if got != np.inf:
-            return (
-                f"rho = {rho:g} says that {claim}, and you give {got:.4g}. Has rho been moved to "
-                "please the logarithm?"
-            )
-    return None
-
-
-def _check_many(ask: Answer) -> str | None:
-    seen = "1,400 of 2,000 votes and rho = 0.65"
-    got, right = ask(1400, 2000, 0.65, seen=seen), binomial_nll(1400, 2000, 0.65)
-    got = as_number(got, WHAT, finite=False)
-    if close(got, right, rtol=1e-6):
-        return None
-    if close(got, right, rtol=0.05):
-        return (
-            f"for {seen} you give {got:.6g}, not {right:.6g}: near. Is it single precision "
-            "(float32), which keeps 7 digits of ln 2,000!, or a formula for many votes?"
-        )
-    return (
-        f"for {seen} you give {got:.4g}. A factor of the probability is too large or too small "
-        "for a float: where should the logarithm be taken?"
-    )
-
-
-def _check_mixed(ask: Answer) -> str | None:
-    """Ask for arrays in which certain, impossible and missing votes stand side by side."""
+    table = np.array([[0], [3], [12]]), 12, np.array([0.1, 0.25, 0.5, 0.9])
     some, edges = [0, 0, 5, 1, 4, 0, 0], [0.3, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]
-    for case in (
-        (np.array(some), np.array([0, 5, 5, 5, 5, 0, 0]), np.array(edges)),
-        (np.array([[0], [2]]), np.array([[0], [2]]), np.array([0.3, 0.0, 1.0])),
-    ):
-        right = binomial_nll(*case)
-        seen = "k of shape {}, n of shape {} and rho of shape {}".format(*(v.shape for v in case))
-        what = f"for {seen} an array of shape {right.shape}"
-        table = as_array(ask(*case, seen=seen), right.shape, what, finite=False)
-        wrong = np.argwhere(~np.isclose(table, right, rtol=1e-6, atol=1e-6))
-        if len(wrong):
-            place = tuple(wrong[0])
-            k, n, rho = (np.broadcast_to(value, right.shape)[place] for value in case)
-            return (
-                "single numbers are right, but in an array that also has other cases you give "
-                f"{table[place]:.4g} for {k} of {n} votes and rho = {rho:g}. Each place has its own"
-            )
-    return None
+    mixed = np.array(some), np.array([0, 5, 5, 5, 5, 0, 0]), np.array(edges)
+    column = np.array([[0], [2]])
+    groups: dict[str, dict[str, tuple[Any, ...]]] = {
+        "try two people and rho = 1/2. Of four equally likely pairs of answers two have one yes, "
+        "so k = 1 has the surprise ln 2": _votes(
+            (7, 10, 0.6), (2, 9, 0.35), (1, 1, 0.2), (0, 4, 0.3)
+        ),
+        "Single numbers are right. Is anything summed, or kept from before?": {
+            "k of shape (3, 1), n = 12 and rho of shape (4,)": table
+        },
+        "Nothing else could have come. For 0 times ln 0, what is the limit of x ln x at 0?": _votes(
+            (0, 5, 0.0), (5, 5, 1.0)
+        ),
+        "Who was there to surprise you?": _votes((0, 0, 0.3), (0, 0, 0.0), (0, 0, 1.0)),
+        "By rho nobody would, or all would, and one of 5 did otherwise. Is that as if it had to be "
+        "so, or has rho been moved to please the logarithm?": _votes((1, 5, 0.0), (4, 5, 1.0)),
+        "A factor of the probability may leave the floats: where should the logarithm be taken? If "
+        "yours is near, is it single precision (float32), which keeps 7 digits of ln 2,000!, or a "
+        "formula for many votes?": _votes((1400, 2000, 0.65)),
+        "Single numbers are right, but not in an array that also has other cases. Each place has "
+        "its own": {
+            "k, n and rho of shape (7,), certain and impossible votes among them": mixed,
+            "k and n of shape (2, 1), rho of shape (3,)": (column, column, np.array([0.3, 0, 1])),
+        },
+    }
+    return compare_in_turn(ask, binomial_nll, groups, BINOMIAL_MISTAKES, WHAT, rtol=1e-6)
 
 
 BINOMIAL = Exercise(
@@ -192,9 +109,6 @@ BINOMIAL = Exercise(
         "impossible ones by infinity, and n = 0 by 0, in arrays too. "
         "`binomial_nll(1, 2, 0.5)` gives `0.693`."
     ),
-    stub='''def binomial_nll(k, n, rho):
-    """Surprise at k of n votes, in nats, if a share rho of all people would vote so."""
-    ...''',
     hints=(
         "One order, say yes, yes, no, has the probability rho rho (1 - rho). How many orders have "
         "the same k?",
@@ -231,128 +145,79 @@ def _density(k: Any, n: Any, a: Any, b: Any) -> Any:
 
 
 BETA_BINOMIAL_MISTAKES: Mistakes = {
-    "expected share": (
-        lambda k, n, a, b: binomial_nll(k, n, a / (a + b)),
+    "expected share": (lambda k, n, a, b: binomial_nll(k, n, a / (a + b)),
         "the binomial at the expected share, a/(a + b). Then a pass with a + b = 5 and one with "
-        "5,000 are surprised alike; what does their sum say?",
-    ),
-    "mean surprise": (
-        _mean_surprise,
-        "a mean of surprises. First the mean of the probability over rho, then its logarithm",
-    ),
-    "no constant": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, a, b) + _orders(k, n),
-        "one order of the votes only. The binomial coefficient stood before the integral",
-    ),
-    "not normalised": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, a, b) - betaln(a, b),
+        "5,000 are surprised alike; what does their sum say?"),
+    "mean surprise": (_mean_surprise,
+        "a mean of surprises. First the mean of the probability over rho, then its logarithm"),
+    "no constant": (lambda k, n, a, b: beta_binomial_nll(k, n, a, b) + _orders(k, n),
+        "one order of the votes only. The binomial coefficient stood before the integral"),
+    "not normalised": (lambda k, n, a, b: beta_binomial_nll(k, n, a, b) - betaln(a, b),
         "an integral over something that is no density. What does rho^(a-1) (1-rho)^(b-1) "
-        "integrate to by itself?",
-    ),
+        "integrate to by itself?"),
     "exponents": (
         lambda k, n, a, b: -_orders(k, n) - betaln(k + a - 1, n - k + b - 1) + betaln(a, b),
-        "as if the integral's x and y were the exponents. There they stand as x - 1 and y - 1",
-    ),
-    "swapped": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, b, a),
-        "right if b went with yes. With a larger than b, which answer is expected?",
-    ),
-    "powers": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, a + 1, b + 1),
-        "as if the density were rho^a (1-rho)^b: one yes and one no too many",
-    ),
-    "density": (
-        _density,
-        "a density at the fraction k/n. How does it know how many people were asked?",
-    ),
+        "as if the integral's x and y were the exponents. There they stand as x - 1 and y - 1"),
+    "swapped": (lambda k, n, a, b: beta_binomial_nll(k, n, b, a),
+        "right if b went with yes. With a larger than b, which answer is expected?"),
+    "powers": (lambda k, n, a, b: beta_binomial_nll(k, n, a + 1, b + 1),
+        "as if the density were rho^a (1-rho)^b: one yes and one no too many"),
+    "density": (_density,
+        "a density at the fraction k/n. How does it know how many people were asked?"),
     "factorials": (
         lambda k, n, a, b: (
             betaln(a, b) - betaln(k + a, n - k + b) - gammaln(n) + gammaln(k) + gammaln(n - k)
         ),
-        "factorials one too low: which x has Γ(x) = 3!?",
-    ),
-    "per vote": (
-        lambda k, n, a, b: beta_binomial_nll(k, n, a, b) / n,
-        "a surprise for each vote; all of them together were asked for",
-    ),
-    "probability": (
-        lambda k, n, a, b: np.exp(-beta_binomial_nll(k, n, a, b)),
-        "a probability, and not yet the surprise at it",
-    ),
-    "sign": (
-        lambda k, n, a, b: -beta_binomial_nll(k, n, a, b),
-        "less than 0: ln p, where -ln p was asked for",
-    ),
-}
+        "factorials one too low: which x has Γ(x) = 3!?"),
+    "per vote": (lambda k, n, a, b: beta_binomial_nll(k, n, a, b) / n,
+        "a surprise for each vote; all of them together were asked for"),
+    "probability": (lambda k, n, a, b: np.exp(-beta_binomial_nll(k, n, a, b)),
+        "a probability, and not yet the surprise at it"),
+    "sign": (lambda k, n, a, b: -beta_binomial_nll(k, n, a, b),
+        "less than 0: ln p, where -ln p was asked for"),
+}  # fmt: skip
+
+
+_WHOLE = "as for 2 of 7 (Zoobot's `.int()` does so too). Half a vote is half a vote"
 
 
 def _check_beta_binomial(ask: Answer) -> str | None:
-    for case in (
-        (7, 10, 3.0, 2.0),
-        (1, 8, 0.4, 2.5),
-        (4, 6, 1.0, 1.0),
-        (12, 30, 90.0, 60.0),
-        (250, 400, 2000.0, 1000.0),
-        (30, 40, 7e5, 3e5),
-    ):
-        k, n, a, b = case
-        seen = f"{k} of {n} votes, a = {a:g} and b = {b:g}"
-        got = as_number(ask(*case, seen=seen), WHAT, finite=False)
-        if not close(got, beta_binomial_nll(*case), rtol=1e-5):
-            hint = "try one vote. It is a yes with the expected share, a/(a + b)"
-            if not np.isfinite(got):
-                hint = "did a power or a Γ leave the floats?"
-            elif a > 1e3:
-                hint = (
-                    f"the answer is {beta_binomial_nll(*case):.4g}. Is it single precision? "
-                    "ln Γ(10^6) is 12,815,504.6, of which float32 keeps no decimals"
-                )
-            mistake = name_mistake(got, case, BETA_BINOMIAL_MISTAKES) or hint
-            return f"for {seen} you give {got:.4g}: {mistake}"
-    return _check_beta_tables(ask) or _check_weighted(ask)
+    def votes(*cases: tuple[float, float, float, float]) -> dict[str, tuple[Any, ...]]:
+        return {"{:g} of {:g} votes, a = {:g} and b = {:g}".format(*case): case for case in cases}
 
-
-def _check_beta_tables(ask: Answer) -> str | None:
-    votes, many = np.array([[0.0], [3.0], [9.0]]), np.array([0.5, 1.0, 4.0, 30.0])
-    cases: dict[str, tuple[Any, Any, Any, Any]] = {
-        "k of shape (3, 1), n = 9, a of shape (4,) and b = 2": (votes, 9.0, many, 2.0),
-        "k of shape (3, 1), n = 9, a = 2 and b of shape (4,)": (votes, 9.0, 2.0, many + 1),
-    }
-    for seen, case in cases.items():
-        table = as_array(ask(*case, seen=seen), (3, 4), f"for {seen} an array of shape (3, 4)")
-        if not close(table, beta_binomial_nll(*case), rtol=1e-5):
-            return f"single numbers are right, but not {seen}. Where do the shapes get lost?"
-    return None
-
-
-def _check_weighted(ask: Answer) -> str | None:
-    """Ask about no votes and about parts of votes."""
-    got = as_number(ask(0, 0, 3.0, 2.0, seen="0 of 0 votes"), WHAT, finite=False)
-    if not close(got, 0, atol=1e-9):
-        return f"for 0 of 0 votes you give {got:.4g}. A question not asked must not enter a loss"
-    for k, n in ((2.5, 7.2), (0.3, 0.7), (4.8, 6.0)):
-        seen = f"{k} of {n} votes, a = 3 and b = 2"
-        got = as_number(ask(k, n, 3.0, 2.0, seen=seen), WHAT, finite=False)
-        if close(got, beta_binomial_nll(2, 7, 3.0, 2.0)):
-            return (
-                f"for {seen} you give {got:.4g}, as for 2 of 7 (Zoobot's `.int()` does so too). "
-                "Half a vote is half a vote"
-            )
-        if np.isnan(got):
-            return f"for {seen} you give NaN: scipy's `betabinom` takes whole votes only"
-        if not close(got, beta_binomial_nll(k, n, 3.0, 2.0), rtol=1e-5):
-            return (
-                f"whole votes are right, but for {seen} you give {got:.4g}. Which x! did you take? "
-                "Is a vote rounded, or less than one not counted?"
-            )
+    column, many = np.array([[0.0], [3.0], [9.0]]), np.array([0.5, 1.0, 4.0, 30.0])
     people, sure = np.array([0.0, 7.2, 3.0, 0.0]), np.array([2.0, 7.0, 1.3, 40.0])
-    case = people / 3, people, sure, 2.0
-    seen = "k and n of shape (4,), two of them 0"
-    what = f"for {seen} an array of shape (4,)"
-    table = as_array(ask(*case, seen=seen), (4,), what, finite=False)
-    if not close(table, beta_binomial_nll(*case), rtol=1e-5):
-        return f"single numbers are right, but not {seen}. Each place has its own case"
-    return None
+    first: dict[str, dict[str, tuple[Any, ...]]] = {
+        "try one vote. It is a yes with the expected share, a/(a + b)": votes(
+            (7, 10, 3.0, 2.0), (1, 8, 0.4, 2.5), (4, 6, 1.0, 1.0)
+        ),
+        "Did a power or a Γ leave the floats? Or is it single precision? ln Γ(10^6) is "
+        "12,815,504.6, of which float32 keeps no decimals": votes(
+            (12, 30, 90.0, 60.0), (250, 400, 2000.0, 1000.0), (30, 40, 7e5, 3e5)
+        ),
+        "No vote for yes is a count like any other": votes((0, 9, 0.5, 2.0)),
+        "Single numbers are right": {
+            "k of shape (3, 1), n = 9, a of shape (4,) and b = 2": (column, 9.0, many, 2.0),
+            "k of shape (3, 1), n = 9, a = 2 and b of shape (4,)": (column, 9.0, 2.0, many + 1),
+        },
+        "A question not asked must not enter a loss": votes((0, 0, 3.0, 2.0)),
+    }
+    parts: dict[str, dict[str, tuple[Any, ...]]] = {
+        "Whole votes are right. Which x! did you take? Is a vote rounded, or less than one not "
+        "counted? scipy's `betabinom` takes whole votes only": votes(
+            (2.5, 7.2, 3.0, 2.0), (0.3, 0.7, 3.0, 2.0), (4.8, 6.0, 3.0, 2.0)
+        ),
+        "Single numbers are right. Each place has its own case": {
+            "k and n of shape (4,), two of them 0": (people / 3, people, sure, 2.0)
+        },
+    }
+    cut = edited(beta_binomial_nll, {
+        f"choose = => k, n = np.{how}(k), np.{how}(n)\n    choose =": _WHOLE
+        for how in ("trunc", "rint")
+    })  # fmt: skip
+    return compare_in_turn(
+        ask, beta_binomial_nll, first, BETA_BINOMIAL_MISTAKES, WHAT, rtol=1e-5
+    ) or compare_in_turn(ask, beta_binomial_nll, parts, cut, WHAT, rtol=1e-5)
 
 
 BETA_BINOMIAL = Exercise(
@@ -369,9 +234,6 @@ BETA_BINOMIAL = Exercise(
         "for n = 0. Votes may be weighted, such as 2.5 of 7.2 or 0.3 of 0.7: read x! as Γ(x + 1). "
         "`scipy.special.gammaln` gives ln Γ. `beta_binomial_nll(1, 1, 3.0, 1.0)` gives `0.288`."
     ),
-    stub='''def beta_binomial_nll(k, n, a, b):
-    """Surprise at k of n votes, in nats, when the share who say yes is drawn from beta(a, b)."""
-    ...''',
     hints=(
         "Under the integral stand rho^(k+a-1) (1-rho)^(n-k+b-1). What are x and y?",
         "p = n! / (k! (n-k)!) times B(k + a, n - k + b) / B(a, b), where B(x, y) is "

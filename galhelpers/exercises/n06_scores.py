@@ -3,12 +3,11 @@
 The second repairs the accuracies in the slides of Leach 2022, a rebuild of Walmsley et al. 2022.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, as_number, close, name_mistake
+from galhelpers.exercises.exercise import Answer, Exercise, compare_in_turn, edited
 
 # 06.5 --------------------------------------------------------------------------------------------
 
@@ -22,126 +21,61 @@ def noise_floor(votes: np.ndarray) -> float:
     return float(np.sqrt(np.mean(p * (1 - p) / (people - 1))))
 
 
-def _parts(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    people = votes.sum(axis=1, keepdims=True)
-    many = people[:, 0] >= 2
-    return votes[many] / people[many], people[many]
-
-
-def _from_variance(
-    variance: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> Callable[[np.ndarray], Any]:
-    return lambda votes: np.sqrt(np.mean(variance(*_parts(votes))))
-
-
-def _few_have(value: float) -> Callable[[np.ndarray], Any]:
-    """Give the floor when galaxies with fewer than two votes have a fixed variance."""
-
-    def floor(votes: np.ndarray) -> float:
-        p, people = _parts(votes)
-        missing = np.full((len(votes) - len(p), votes.shape[1]), value)
-        return float(np.sqrt(np.mean(np.concatenate([p * (1 - p) / (people - 1), missing]))))
-
-    return floor
-
-
-def _by_people(p: np.ndarray, people: np.ndarray) -> Any:
-    weights = np.broadcast_to(people, p.shape)
-    return np.sqrt(np.average(p * (1 - p) / (people - 1), weights=weights))
-
-
-FLOOR_MISTAKES: Mistakes = {
-    "biased": (
-        _from_variance(lambda p, n: p * (1 - p) / n),
+_MEAN = "np.mean(p * (1 - p) / (people - 1)) => "
+FLOOR_MISTAKES = edited(noise_floor, {
+    "(people - 1) => people":
         "k/N put for the true share, which makes it too low. For two people and a share of 1/2, "
         "what is the mean of p (1 - p)?",
-    ),
-    "mean of roots": (
-        lambda v: np.mean(np.sqrt(_parts(v)[0] * (1 - _parts(v)[0]) / (_parts(v)[1] - 1))),
+    "np.sqrt(np.mean( => np.mean(np.sqrt(":
         "a mean of roots. In which order are root, mean and square in RMS?",
-    ),
-    "no root": (
-        lambda v: noise_floor(v) ** 2,
-        "a mean square. In which unit is an RMSE?",
-    ),
-    "sum over answers": (
-        lambda v: noise_floor(v) * np.sqrt(v.shape[1]),
+    "np.sqrt( => (": "a mean square. In which unit is an RMSE?",
+    "np.sqrt( => votes.shape[1] ** 0.5 * np.sqrt(":
         "a sum over answers. The mean goes over galaxies and answers alike",
-    ),
-    "pooled": (
-        _from_variance(lambda p, n: p.mean(axis=0) * (1 - p.mean(axis=0)) / (n - 1)),
+    "p * (1 - p) => p.mean(axis=0) * (1 - p.mean(axis=0))":
         "one share for all galaxies. That they differ is no noise",
-    ),
-    "scatter": (
-        lambda v: np.sqrt(_parts(v)[0].var(axis=0).mean()),
+    f"{_MEAN}p.var(axis=0).mean()":
         "how much galaxies differ from each other. How much would one galaxy differ from itself, "
         "were other people asked?",
-    ),
-    "mean number": (
-        _from_variance(lambda p, n: p * (1 - p) / (n.mean() - 1)),
+    "(people - 1) => (people.mean() - 1)":
         "one N for all, their mean. Which galaxies are the noisy ones?",
-    ),
-    "most divided": (
-        _from_variance(lambda p, n: 0.25 / (n - 1) + 0 * p),
+    "p * (1 - p) => 0 * p + 0.25":
         "people divided in two halves everywhere, the worst case. What do the votes say?",
-    ),
-    "few as 0": (
-        _few_have(0.0),
+    f"{_MEAN}np.sum(p * (1 - p) / (people - 1)) / votes.size":
         "galaxies with fewer than two votes counted as free of noise. They are unknown",
-    ),
-    "few as 1/4": (
-        _few_have(0.25),
+    f"{_MEAN}(np.sum(p * (1 - p) / (people - 1)) + (votes.size - p.size) / 4) / votes.size":
         "galaxies with fewer than two votes given a quarter. Leave them out",
-    ),
-    "more than two": (
-        lambda v: noise_floor(v[v.sum(axis=1) > 2]),
-        "galaxies with just two votes left out. Fewer than two do not count",
-    ),
-    "by votes": (
-        lambda v: _by_people(*_parts(v)),
+    ">= 2 => > 2": "galaxies with just two votes left out. Fewer than two do not count",
+    f"{_MEAN}np.sum(p * (1 - p) / (people - 1) * people) / people.sum() / p.shape[1]":
         "galaxies with more votes counted more. Each one counts once",
-    ),
-    "unanimous left out": (
-        lambda v: noise_floor(v[(v > 0).sum(axis=1) != 1]),
+    ">= 2 => > votes.max(axis=1)":
         "galaxies of one opinion left out. Two who agree are an observation, too",
-    ),
-    "per cent": (
-        lambda v: 100 * noise_floor(v),
-        "per cent, from fractions of at most 1",
-    ),
-    "wrong way": (
-        _from_variance(lambda p, n: p * (1 - p) / (n + 1)),
-        "N + 1 below. Was the first guess, N, too low or too high?",
-    ),
-    "no people": (
-        _from_variance(lambda p, n: p * (1 - p)),
+    "float( => 100 * float(": "per cent, from fractions of at most 1",
+    "(people - 1) => (people + 1)": "N + 1 below. Was the first guess, N, too low or too high?",
+    " / (people - 1) => ":
         "the spread of a single vote. Twice as many people: how much nearer is their mean?",
-    ),
-}
+})  # fmt: skip
 
 
 def _check_floor(ask: Answer) -> str | None:
-    rng, what = np.random.default_rng(64), "one number, an RMSE"
+    rng, few = np.random.default_rng(64), [[2, 1, 0], [0, 4, 1], [3, 0, 0], [1, 0, 0], [2, 1, 3]]
+    cases = {f"votes {few}": (np.array(few),)}
     for n, answers, most in ((80, 3, 9), (50, 2, 4), (30, 5, 40)):
         people = rng.integers(0, most, n)
         people[:4] = (0, 1, 2, most)
         votes = rng.multinomial(people, rng.dirichlet(np.ones(answers), n))
-        few = int((people < 2).sum())
-        seen = f"{n} galaxies, {few} with fewer than two votes, and {answers} answers"
-        got = as_number(ask(votes, seen=seen), what, finite=False)
-        if not np.isfinite(got):
-            return f"for {seen} you give {got}. What is p, or N - 1, where N is 0 or 1?"
-        if not close(got, noise_floor(votes), rtol=1e-5):
-            return f"for {seen} you give {got:.4g}: " + (
-                name_mistake(got, (votes,), FLOOR_MISTAKES)
-                or "let two people look at a galaxy whose true share is 1/2. They vote "
-                "(2, 0), (1, 1), (1, 1) or (0, 2): as a table these have the floor root of 1/8"
-            )
-    seen = "three galaxies with no vote or one"
-    got = as_number(ask(np.array([[0, 0], [1, 0], [0, 1]]), seen=seen), what, finite=False)
-    if not np.isnan(got):
-        return f"for {seen} you give {got:.4g}; NaN was asked for. A floor of 0 would be a claim"
-    return None
+        unknown = int((people < 2).sum())
+        cases[f"{n} galaxies, {unknown} with fewer than two votes, and {answers} answers"] = (
+            votes,
+        )
+    groups = {
+        "Let two people look at a galaxy whose true share is 1/2. They vote (2, 0), (1, 1), (1, 1) "
+        "or (0, 2): as a table these have the floor root of 1/8": cases,
+        "NaN was asked for. A floor of 0 would be a claim": {
+            "three galaxies with no vote or one": (np.array([[0, 0], [1, 0], [0, 1]]),)
+        },
+    }
+    what = "one number, an RMSE"
+    return compare_in_turn(ask, noise_floor, groups, FLOOR_MISTAKES, what, rtol=1e-5)
 
 
 FLOOR = Exercise(
@@ -159,9 +93,6 @@ FLOOR = Exercise(
         "alike; NaN if none is left. "
         "`noise_floor([[2, 0], [1, 1], [1, 1], [0, 2]])` gives `0.354`."
     ),
-    stub='''def noise_floor(votes):
-    """Root-mean-square error, over galaxies and answers, of one who knows the true shares."""
-    ...''',
     hints=(
         "N is a sum along the answers, one for each galaxy: `keepdims=True` keeps it as a column.",
         "p (1 - p) / N is too low by (N - 1) / N. Divide by that factor: what is left below?",
@@ -184,97 +115,36 @@ def accuracy_among_asked(expected: np.ndarray, votes: np.ndarray, at_least: floa
     return float(right[asked].mean()) if asked.any() else float("nan")
 
 
-def _right(expected: np.ndarray, votes: np.ndarray) -> np.ndarray:
-    return expected.argmax(axis=1) == votes.argmax(axis=1)
-
-
-def _each_answer(expected: np.ndarray, votes: np.ndarray, at_least: float) -> float:
-    asked = votes.sum(axis=1) >= at_least
-    seen = votes[asked] / votes[asked].sum(axis=1, keepdims=True)
-    return float(((expected[asked] > 0.5) == (seen > 0.5)).mean())
-
-
-def _expected_of_right(expected: np.ndarray, votes: np.ndarray, at_least: float) -> float:
-    asked = votes.sum(axis=1) >= at_least
-    return float(expected[asked, votes[asked].argmax(axis=1)].mean())
-
-
-def _by_votes(expected: np.ndarray, votes: np.ndarray, at_least: float) -> float:
-    people = votes.sum(axis=1)
-    return float(np.average(_right(expected, votes), weights=people * (people >= at_least)))
-
-
-ACCURACY_MISTAKES: Mistakes = {
-    "everybody": (
-        lambda e, v, least: _right(e, v).mean(),
+ACCURACY_MISTAKES = edited(accuracy_among_asked, {
+    "right[asked] => right":
         "every galaxy counted. What is argmax([0, 0, 0]), and who has said so?",
-    ),
-    "anybody": (
-        lambda e, v, least: accuracy_among_asked(e, v, 1e-9),
-        "galaxies with a single vote counted too. What became of at_least?",
-    ),
-    "more than": (
-        lambda e, v, least: accuracy_among_asked(e, v, least + 1e-9),
+    ">= at_least => > 0": "galaxies with a single vote counted too. What became of at_least?",
+    ">= at_least => > at_least":
         "galaxies with just at_least votes left out. Are those too few?",
-    ),
-    "one answer": (
-        lambda e, v, least: _right(e, v)[v.max(axis=1) >= least].mean(),
+    "votes.sum( => votes.max(":
         "only galaxies on which so many people *agree*, the easy ones. How many were asked?",
-    ),
-    "over all": (
-        lambda e, v, least: (_right(e, v) & (v.sum(axis=1) >= least)).sum() / len(v),
+    "right[asked] => (right & asked)":
         "the right ones among those asked, divided by all galaxies",
-    ),
-    "votes set to 0": (
-        lambda e, v, least: _right(e, np.where(v.sum(axis=1, keepdims=True) < least, 0, v)).mean(),
+    "votes.argmax => (votes * asked[:, None]).argmax; right[asked] => right":
         "galaxies with few votes counted as if their votes were 0. Leave them out",
-    ),
-    "wrong": (
-        lambda e, v, least: 1 - accuracy_among_asked(e, v, least),
-        "the share that is wrong",
-    ),
-    "per cent": (
-        lambda e, v, least: 100 * accuracy_among_asked(e, v, least),
-        "per cent; a share is at most 1",
-    ),
-    "each answer": (
-        _each_answer,
+    "float(right => 1 - float(right": "the share that is wrong",
+    "float(right => 100 * float(right": "per cent; a share is at most 1",
+    "right[asked] => ((expected > 0.5) == (votes > votes.sum(axis=1, keepdims=True) / 2))[asked]":
         "every answer judged as a yes or no of its own, and most are an easy no. One argmax for "
         "each galaxy",
-    ),
-    "expected of the right": (
-        _expected_of_right,
+    "right[asked] => expected[asked, votes[asked].argmax(axis=1)]":
         "the mean share expected for the commonest answer. Here a galaxy is right or it is not",
-    ),
-    "by votes": (
-        _by_votes,
+    "right[asked].mean() => np.average(right, weights=votes.sum(axis=1) * asked)":
         "galaxies with more votes counted more. Each one asked counts once",
-    ),
-    "whole votes": (
-        lambda e, v, least: accuracy_among_asked(e, v.astype(int), least),
-        "votes cut to whole numbers. Weighted ones have decimals",
-    ),
-    "rounded up": (
-        lambda e, v, least: accuracy_among_asked(e, np.ceil(v), least),
-        "votes rounded up. Weighted ones have decimals",
-    ),
-    "sum rounded up": (
-        lambda e, v, least: _right(e, v)[np.ceil(v.sum(axis=1)) >= least].mean(),
+    "votes. => votes.astype(int).": "votes cut to whole numbers. Weighted ones have decimals",
+    "votes. => np.ceil(votes).": "votes rounded up. Weighted ones have decimals",
+    "votes.sum(axis=1) => np.ceil(votes.sum(axis=1))":
         "a number of votes rounded up before it was compared with at_least",
-    ),
-    "at_least cut": (
-        lambda e, v, least: accuracy_among_asked(e, v, int(least)),
-        "at_least cut to a whole number. Weighted votes have decimals",
-    ),
-    "count": (
-        lambda e, v, least: accuracy_among_asked(e, v, least) * (v.sum(axis=1) >= least).sum(),
-        "a number of galaxies",
-    ),
-    "one argmax": (
-        lambda e, v, least: float(e.argmax() == v.argmax()),
+    "at_least => int(at_least)": "at_least cut to a whole number. Weighted votes have decimals",
+    "mean() => sum()": "a number of galaxies",
+    "(axis=1) == => () ==; votes.argmax(axis=1) => votes.argmax(); right[asked] => right":
         "argmax of a whole table, or along its galaxies. Along which axis are the answers?",
-    ),
-}
+})  # fmt: skip
 
 
 def _draw(rng: np.random.Generator, n: int, answers: int) -> tuple[np.ndarray, np.ndarray]:
@@ -289,31 +159,26 @@ def _draw(rng: np.random.Generator, n: int, answers: int) -> tuple[np.ndarray, n
 
 
 def _check_accuracy(ask: Answer) -> str | None:
-    rng, what = np.random.default_rng(63), "one number, a share"
-    cases = ((90, 3, 5, 1), (40, 2, 3, 1), (160, 6, 2.5, 0.25), (60, 4, 0.75, 0.25), (5, 4, 1, 1))
-    for n, answers, least, scale in cases:
+    rng, cases = np.random.default_rng(63), {}
+    drawn = ((90, 3, 5, 1), (40, 2, 3, 1), (160, 6, 2.5, 0.25), (60, 4, 0.75, 0.25), (5, 4, 1, 1))
+    for n, answers, least, scale in drawn:
         expected, votes = _draw(rng, n, answers)
-        case = expected, votes * scale, least  # weighted votes need not be whole
-        unasked = int((votes.sum(axis=1) == 0).sum())
-        seen = f"{n} galaxies, {unasked} without a vote, {answers} answers and at_least = {least}"
-        got = as_number(ask(*case, seen=seen), what, finite=False)
-        if not close(got, accuracy_among_asked(*case), rtol=1e-5):
-            return f"for {seen} you give {got:.3f}: " + (
-                name_mistake(got, case, ACCURACY_MISTAKES)
-                or "first who was asked often enough; then, for each of those, one argmax of what "
-                "was expected and one of the votes. In the question's example two are asked, and "
-                "one is right"
-            )
+        none = int((votes.sum(axis=1) == 0).sum())
+        seen = f"{n} galaxies, {none} without a vote, {answers} answers and at_least = {least}"
+        cases[seen] = expected, votes * scale, least  # weighted votes need not be whole
     few = np.array([[0.7, 0.3], [0.6, 0.4], [0.1, 0.9]]), np.array([[1.0, 9], [2, 0], [0, 0]]), 5
-    seen = "three galaxies, of which one has 5 votes or more, and it is wrong"
-    got = as_number(ask(*few, seen=seen), what, finite=False)
-    if not close(got, 0):
-        return f"for {seen} you give {got:.3g}. One galaxy is few, but it is an accuracy: 0"
-    seen = "12 galaxies, of which none has 30 votes, and at_least = 30"
-    got = as_number(ask(*_draw(rng, 12, 3), 30, seen=seen), what, finite=False)
-    if not np.isnan(got):
-        return f"for {seen} you give {got:.3g}. Is that known, if there was nothing to be right on?"
-    return None
+    groups: dict[str, dict[str, Any]] = {
+        "First who was asked often enough; then, for each of those, one argmax of what was "
+        "expected and one of the votes": cases,
+        "One galaxy is few, but it is an accuracy": {
+            "three galaxies, of which one has 5 votes or more, and it is wrong": few
+        },
+        "Is that known, if there was nothing to be right on?": {
+            "12 galaxies, of which none has 30 votes, and at_least = 30": (*_draw(rng, 12, 3), 30)
+        },
+    }
+    what = "one number, a share"
+    return compare_in_turn(ask, accuracy_among_asked, groups, ACCURACY_MISTAKES, what, rtol=1e-5)
 
 
 ACCURACY = Exercise(
@@ -332,9 +197,6 @@ ACCURACY = Exercise(
         "`accuracy_among_asked([[.7, .3], [.2, .8], [.6, .4]], [[4, 1], [3, 2], [0, 0]], 5)` gives "
         "`0.5`."
     ),
-    stub='''def accuracy_among_asked(expected, votes, at_least):
-    """Share of the galaxies with enough votes whose likeliest answer is the commonest one."""
-    ...''',
     hints=(
         "How many people answered this question for each galaxy? A sum along the answers.",
         "A boolean array of those with enough, `asked`, picks rows: `right[asked]`.",

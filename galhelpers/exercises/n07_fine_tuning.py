@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, NotYet, close, describe
+from galhelpers.exercises.exercise import Answer, Exercise, NotYet, describe
 
 # 07.2 --------------------------------------------------------------------------------------------
 
@@ -18,7 +18,7 @@ def moved(
 ) -> list[str]:
     """Names of the frozen entries that are not the same, to the last bit, after training."""
     rests = [n for n in before if any(n == f or n.startswith(f + ".") for f in frozen)]
-    return [name for name in rests if not np.array_equal(before[name], after[name])]
+    return [n for n in rests if np.asarray(before[n]).tobytes() != np.asarray(after[n]).tobytes()]
 
 
 def _trained(seed: int, changes: Mapping[str, Callable[[np.ndarray], Any]]) -> tuple[Any, Any]:
@@ -32,6 +32,9 @@ def _trained(seed: int, changes: Mapping[str, Callable[[np.ndarray], Any]]) -> t
     shapes |= {"head.weight": (2, 2), "head.bias": (2,)}
     before: dict[str, np.ndarray] = {name: rng.uniform(0.5, 2, s) for name, s in shapes.items()}
     before["encoder.1.norm.num_batches_tracked"] = np.array(40)
+    if set(changes) == set(BITS):
+        before["encoder.1.norm.num_batches_tracked"] = np.array(2**53)
+        before["encoder.2.conv.bias"][0], before["encoder.10.conv.bias"][0] = 0, np.nan
     after = {name: value.copy() for name, value in before.items()}
     for name, change in changes.items():
         after[name] = np.array(change(after[name]))
@@ -48,6 +51,11 @@ NORM = {
     "encoder.1.norm.running_mean": lambda a: a + 0.2,
     "encoder.1.norm.running_var": lambda a: a * 0.7,
     "encoder.1.norm.num_batches_tracked": lambda a: a + 20,
+}
+BITS = {
+    "encoder.1.conv.bias": lambda a: a * np.nan,
+    "encoder.1.norm.num_batches_tracked": lambda a: a + 1,
+    "encoder.2.conv.bias": lambda a: a * [-1, 1],  # 0.0 becomes -0.0
 }
 CASES: dict[str, tuple[dict[str, Callable[[np.ndarray], Any]], list[str]]] = {
     "a head that learned, all else frozen": (
@@ -78,6 +86,7 @@ CASES: dict[str, tuple[dict[str, Callable[[np.ndarray], Any]], list[str]]] = {
     ),
     "the class token frozen": (HEAD | {"class_token": lambda a: -a}, ["class_token"]),
     "a network that stayed as it was": ({}, ["encoder", "head"]),
+    "an encoder with NaN, 0.0 and a count of 2**53": (BITS, ["encoder"]),
     "nothing frozen": (HEAD | NORM, []),
 }  # fmt: skip
 
@@ -101,29 +110,14 @@ def _why_extra(name: str, before: Any, after: Any, frozen: list[str]) -> str:
         if any(f in name for f in frozen):
             return f"name {name}, where {frozen[0]} stands in the middle. Begins it so?"
         return f"name {name}, which was free to change"
-    return f"name {name}, whose values are what they were"
+    return f"name {name}, whose values are what they were, {describe(after[name])}"
 
 
 def _why_missing(name: str, before: Any, after: Any) -> str:
-    if (after[name] <= before[name]).all() and name != "class_token":
-        return f"leave out {name}. Its values fell; is that no change?"
-    if name.endswith(("running_mean", "running_var")) and not close(before[name], after[name]):
-        return (
-            f"leave out {name}. It is no weight and no optimiser has touched it; but does the "
-            "network still give the same features?"
-        )
-    if name.endswith("num_batches_tracked"):
-        return f"leave out {name}: a count of batches, not a float, and it counted {after[name]}"
-    if name == "class_token":
-        return f"leave out {name}, an entry with just the name that is in `frozen`"
-    if close(before[name], after[name]):
-        change = np.abs(after[name] - before[name]).max()
-        return f"leave out {name}, which moved by {change:.0e}. Frozen leaves no tolerance"
-    if before[name].ndim and before[name].flat[0] == after[name].flat[0]:
-        return f"leave out {name}. Its first value is what it was, but not so its last"
-    if close(before[name].sum(), after[name].sum()):
-        return f"leave out {name}: its sum is the same, its values have changed places"
-    return f"leave out {name}, which is frozen and has changed"
+    was, now = before[name], after[name]
+    place = next(i for i in np.ndindex(was.shape) if was[i].tobytes() != now[i].tobytes())
+    where = f" at {list(place)}" if place else ""
+    return f"leave out {name}, which is frozen and went from {was[place]} to {now[place]}{where}"
 
 
 def _check_moved(ask: Answer) -> str | None:
@@ -156,16 +150,15 @@ MOVED = Exercise(
         "of frozen modules or entries: `'encoder.1'` means the entry of that name and all below "
         "it, such as `'encoder.1.weight'`. Return the names of the frozen entries, of whatever "
         "kind, that training changed, in any order, each once. Frozen means the same to the last "
-        "bit. `moved({'a.w': [1], 'b': [1]}, {'a.w': [2], 'b': [2]}, ['a'])` gives `['a.w']`."
+        "bit: a NaN that stays is no change, and 0.0 to -0.0 is one. "
+        "`moved({'a.w': [1], 'b': [1]}, {'a.w': [2], 'b': [2]}, ['a'])` gives `['a.w']`."
     ),
-    stub='''def moved(before, after, frozen):
-    """Names of the frozen entries that are not the same, to the last bit, after training."""
-    ...''',
     hints=(
         "First: which names are frozen? `'encoder.10.weight'` also begins with `'encoder.1'`.",
         "A dot tells: `name == f or name.startswith(f + '.')`, for any f in `frozen`.",
-        "`np.array_equal(before[name], after[name])` is exact. Do not choose entries by kind: "
-        "weights, statistics and counters are all part of what was frozen.",
+        "`np.asarray(before[name]).tobytes()` are its bits; by `==` NaN is not NaN, and 0.0 is "
+        "-0.0. Do not choose entries by kind: weights, statistics and counters are all part of "
+        "what was frozen.",
     ),
     reference=moved,
     diagnose=_check_moved,

@@ -4,11 +4,9 @@ The table is that in the slides of Khan, Huerta et al. 2019 (Physics Letters B 7
 stages of fine-tuning on 1 to 64 GPUs, each stopped early at an epoch of its own.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, as_array, close, name_mistake
+from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare, edited
 
 GPUS = np.array([1, 2, 4, 8, 16, 32, 64])
 SECONDS = np.array([
@@ -26,121 +24,52 @@ def efficiency(gpus: np.ndarray, seconds: np.ndarray, epochs: np.ndarray) -> np.
     return (time[0] / time) / (gpus / gpus[0])
 
 
-def _ideal(gpus: np.ndarray, time: np.ndarray) -> np.ndarray:
-    return time[0] / time / (gpus / gpus[0])
-
-
-def _from_time(time: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
-    return lambda g, s, e: _ideal(g, time(s, e))
-
-
-EFFICIENCY_MISTAKES: Mistakes = {
-    "as published": (
-        _from_time(lambda s, e: (s * e).sum(axis=1)),
+_TIME, _WHOSE = "(seconds * epochs[0]).sum(axis=1) => ", "Whose were asked for?"
+_IDEAL = "time[0] / time => "
+EFFICIENCY_MISTAKES: Mistakes = {**edited(efficiency, {
+    "epochs[0] => epochs":
         "times of runs that went through different numbers of epochs. Did the GPUs choose to stop "
         "earlier?",
-    ),
-    "speed-up": (
-        lambda g, s, e: efficiency(g, s, e) * g / g[0],
-        "the speed-up itself. What would that many GPUs reach ideally?",
-    ),
-    "one GPU": (
-        lambda g, s, e: efficiency(g, s, e) / g[0],
-        "the ideal counted from one GPU. How many had the first run?",
-    ),
-    "fewest GPUs": (
-        lambda g, s, e: (time := (s * e[0]).sum(axis=1))[g.argmin()] / time / (g / g.min()),
+    " / (gpus / gpus[0]) => ": "the speed-up itself. What would that many GPUs reach ideally?",
+    "/ gpus[0] => / 1": "the ideal counted from one GPU. How many had the first run?",
+    "time[0] => time[gpus.argmin()]; gpus[0] => gpus.min()":
         "the run with the fewest GPUs as the yardstick. The first run was asked for",
-    ),
-    "their epochs": (
-        lambda g, s, e: _ideal(g, (s * e[g.argmin()]).sum(axis=1)),
-        "the epochs of the run with the fewest GPUs. Whose were asked for?",
-    ),
-    "fewest GPUs' number": (
-        lambda g, s, e: efficiency(g, s, e) / g[0] * g.min(),
+    "epochs[0] => epochs[gpus.argmin()]": f"the epochs of the run with the fewest GPUs. {_WHOSE}",
+    "gpus[0] => gpus.min()":
         "the ideal counted from the fewest GPUs. How many had the first run?",
-    ),
-    "slowest": (
-        lambda g, s, e: (time := (s * e[0]).sum(axis=1)).max() / time / (g / g[0]),
+    "time[0] => time.max()":
         "the slowest run's time as the yardstick. The first run was asked for",
-    ),
-    "sorted": (
-        lambda g, s, e: efficiency(*(x[g.argsort()] for x in (g, s, e))),
-        "runs in the order of their GPUs. Keep the rows, and the first as the yardstick",
-    ),
-    "cut at 1": (
-        lambda g, s, e: np.minimum(efficiency(g, s, e), 1),
+    "(time[0] / time) / (gpus / gpus[0]) => np.minimum(time[0] / time / (gpus / gpus[0]), 1)":
         "never more than 1. A run may beat the ideal, and that is worth knowing",
-    ),
-    "whole ideals": (
-        lambda g, s, e: efficiency(g, s, e) * (g / g[0]) / np.maximum(g // g[0], 1),
+    "gpus / gpus[0] => np.maximum(gpus // gpus[0], 1)":
         "an ideal cut to a whole number of times. 10 GPUs are 2.5 times 4",
-    ),
-    "last epochs": (
-        _from_time(lambda s, e: (s * e[-1]).sum(axis=1)),
-        "the last run's epochs. Whose were asked for?",
-    ),
-    "most epochs": (
-        _from_time(lambda s, e: (s * e.max(axis=0)).sum(axis=1)),
-        "the most epochs of any run. Whose were asked for?",
-    ),
-    "fewest epochs": (
-        _from_time(lambda s, e: (s * e.min(axis=0)).sum(axis=1)),
-        "the fewest epochs of any run. Whose were asked for?",
-    ),
-    "upside down": (
-        lambda g, s, e: 1 / efficiency(g, s, e),
+    "epochs[0] => epochs[-1]": f"the last run's epochs. {_WHOSE}",
+    "epochs[0] => epochs.max(axis=0)": f"the most epochs of any run. {_WHOSE}",
+    "epochs[0] => epochs.min(axis=0)": f"the fewest epochs of any run. {_WHOSE}",
+    "epochs[0] => epochs.mean(axis=0)": f"the mean run's epochs. {_WHOSE}",
+    "(time[0] / time) / => (time / time[0]) *":
         "more than 1 where GPUs wait for each other. Which time is divided by which?",
-    ),
-    "slower": (
-        lambda g, s, e: (time := (s * e[0]).sum(axis=1)) / time[0] / (g / g[0]),
-        "time over time, divided by GPUs: that falls with their square",
-    ),
-    "stages alike": (
-        _from_time(lambda s, e: s.sum(axis=1)),
+    f"{_IDEAL}time / time[0]": "time over time, divided by GPUs: that falls with their square",
+    f"{_TIME}seconds.sum(axis=1)":
         "one epoch of each stage. How many of each did the first run need?",
-    ),
-    "mean of stages": (
-        lambda g, s, e: (s[0] / s / (g / g[0])[:, None]).mean(axis=1),
+    f"{_IDEAL}(seconds[0] / seconds).mean(axis=1)":
         "a plain mean over stages. Does one epoch of the first matter as much as eleven?",
-    ),
-    "weighted ratios": (
-        lambda g, s, e: (s[0] / s / (g / g[0])[:, None]) @ e[0] / e[0].sum(),
+    f"{_IDEAL}(seconds[0] / seconds) @ epochs[0] / epochs[0].sum()":
         "a mean of ratios weighted by epochs. Add up times first: what you wait for is a sum",
-    ),
-    "own epochs": (
-        lambda g, s, e: (s[0] * e).sum(axis=1) / (s * e).sum(axis=1) / (g / g[0]),
+    f"{_IDEAL}(seconds[0] * epochs).sum(axis=1) / (seconds * epochs).sum(axis=1)":
         "each run's own epochs, on both sides of the ratio: fair, but no two rows do the same "
         "work. Whose epochs were asked for?",
-    ),
-    "mean epochs": (
-        _from_time(lambda s, e: (s * e.mean(axis=0)).sum(axis=1)),
-        "the mean run's epochs. Whose were asked for?",
-    ),
-    "epochs a second": (
-        _from_time(lambda s, e: (s * e).sum(axis=1) / e.sum(axis=1)),
+    f"{_TIME}(seconds * epochs).sum(axis=1) / epochs.sum(axis=1)":
         "seconds an epoch, whatever the stage. Which stage's epochs are the slow ones?",
-    ),
-    "last stage": (
-        _from_time(lambda s, e: s[:, -1]),
-        "the last stage alone",
-    ),
-    "step by step": (
-        lambda g, s, e: np.append(
-            1.0,
-            ((time := (s * e[0]).sum(axis=1))[:-1] / time[1:]) / (g[1:] / g[:-1]),
-        ),
+    f"{_TIME}seconds[:, -1]": "the last stage alone",
+    "time[0] / => np.append(time[0], time[:-1]) /; gpus[0] => np.append(gpus[0], gpus[:-1])":
         "each run against the one before it. The first is the yardstick for all",
-    ),
-    "per cent": (
-        lambda g, s, e: 100 * efficiency(g, s, e),
-        "per cent. An ideal run has 1",
-    ),
-    "lost": (
-        lambda g, s, e: 1 - efficiency(g, s, e),
-        "the share that is lost. The first run should have 1",
-    ),
-}
+    "return => return 100 *": "per cent. An ideal run has 1",
+    "return => return 1 -": "the share that is lost. The first run should have 1",
+}),
+    "sorted": (lambda g, s, e: efficiency(*(x[g.argsort()] for x in (g, s, e))),
+        "runs in the order of their GPUs. Keep the rows, and the first as the yardstick"),
+}  # fmt: skip
 
 
 def _check_efficiency(ask: Answer) -> str | None:
@@ -151,23 +80,16 @@ def _check_efficiency(ask: Answer) -> str | None:
         for g, n in ((some, 4), (mixed, 2))
     )
     others[2] /= 2  # its pictures fit into a cache: faster than the ideal
-    for seen, case in {
+    cases = {
         "the slides' table": (GPUS, SECONDS, EPOCHS),
         "the same from 4 GPUs on": (GPUS[2:], SECONDS[2:], EPOCHS[2:]),
         "2, 6 and 12 GPUs, four stages": (some, times, rng.integers(1, 20, (3, 4))),
         "4, 2, 10 and 6 GPUs, two stages": (mixed, others, rng.integers(1, 20, (4, 2))),
-    }.items():
-        gpus = case[0]
-        what = f"one share for each run, shape ({len(gpus)},)"
-        got = as_array(ask(*case, seen=seen), (len(gpus),), what)
-        if not close(got, efficiency(*case), rtol=1e-5):
-            shown = ", ".join(f"{one:.3g}" for one in got)
-            return f"for {seen} you give {shown}: " + (
-                name_mistake(got, case, EFFICIENCY_MISTAKES)
-                or "how long would each run take for the first run's epochs? In the question's "
-                "example 50 s and 30 s"
-            )
-    return None
+    }
+    return compare(
+        ask, efficiency, cases, EFFICIENCY_MISTAKES, "one share for each run, shape (runs,)",
+        otherwise="how long would each run take for the first run's epochs?", rtol=1e-5,
+    )  # fmt: skip
 
 
 EFFICIENCY = Exercise(
@@ -184,9 +106,6 @@ EFFICIENCY = Exercise(
         "divided by how many times more GPUs it has than the first. "
         "`efficiency([1, 2], [[10, 20], [6, 12]], [[1, 2], [1, 1]])` gives `[1.0, 0.833]`."
     ),
-    stub='''def efficiency(gpus, seconds, epochs):
-    """Speed-up for the first run's epochs, as a share of the ideal, shape (runs,)."""
-    ...''',
     hints=(
         "What must be equal when two runs' times are compared? Take the epochs from row 0.",
         "`(seconds * epochs[0]).sum(axis=1)`: the time of each run for the same work.",

@@ -4,9 +4,6 @@ Both follow Khan, Huerta et al. 2019 (Physics Letters B 795, 248) and the code a
 with it (DL_DES): a network trained on SDSS classifies pictures of the Dark Energy Survey (DES).
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from galhelpers.exercises.exercise import (
@@ -14,9 +11,9 @@ from galhelpers.exercises.exercise import (
     Exercise,
     Mistakes,
     as_array,
-    as_items,
     close,
-    name_mistake,
+    compare,
+    edited,
 )
 
 # 07.1 --------------------------------------------------------------------------------------------
@@ -31,150 +28,70 @@ def same_frame(
     return crops, n_pixels / crops
 
 
-CROP_MISTAKES: Mistakes = {
-    "same pixels": (
-        lambda n, s: np.repeat(n.min(axis=1, keepdims=True), len(s), axis=1),
+_FIELD, _ZOOM = "(sides * scales).min(axis=1, keepdims=True) => ", "n_pixels / crops => "
+FRAME_MISTAKES = edited(same_frame, {
+    "field / scales => sides.min(axis=1, keepdims=True) + 0 * sides":
         "the same number of pixels in each survey. How much sky is in one pixel of each?",
-    ),
-    "no crop": (
-        lambda n, s: n,
+    "field / scales => sides":
         "the whole cutout everywhere, so a galaxy is larger in one survey than in the other",
-    ),
-    "largest field": (
-        lambda n, s: (n * s).max(axis=1, keepdims=True) / s,
+    ".min( => .max(":
         "the field of the widest cutout, for which the others would need pixels they never had",
-    ),
-    "one field": (
-        lambda n, s: (n * s).min() / s + 0 * n,
+    f"{_FIELD}(sides * scales).min() + 0 * sides":
         "one field for all galaxies, that of the tightest cutout of any. Each may have its own",
-    ),
-    "first survey": (
-        lambda n, s: (n * s)[:, :1] / s,
+    f"{_FIELD}(sides * scales)[:, [scales.argmin()]]":
+        "the field of the survey with the smallest pixels, though another cutout may show less",
+    f"{_FIELD}(sides * scales)[:, :1]":
         "the first survey's field everywhere, though another cutout may show less",
-    ),
-    "mean field": (
-        lambda n, s: (n * s).mean(axis=1, keepdims=True) / s,
-        "the mean of the fields. Does every cutout reach so far?",
-    ),
-    "multiplied": (
-        lambda n, s: (n * s).min(axis=1, keepdims=True) * s,
-        "arcsec times arcsec per pixel. Which unit has that?",
-    ),
-    "in arcsec": (
-        lambda n, s: (n * s).min(axis=1, keepdims=True) + 0 * n,
-        "the field in arcsec. How many pixels is it in each survey?",
-    ),
-    "by area": (
-        lambda n, s: n * np.sqrt((n * s).min(axis=1, keepdims=True) / (n * s)),
-        "a part of the area. Crops and fields are sides here",
-    ),
-    "last survey": (
-        lambda n, s: (n * s)[:, -1:] / s,
+    f"{_FIELD}(sides * scales)[:, -1:]":
         "the last survey's field everywhere, though another cutout may show less",
-    ),
-    "fewest pixels": (
-        lambda n, s: np.take_along_axis(n * s, n.argmin(axis=1)[:, None], axis=1) / s,
+    ".min( => .mean(": "the mean of the fields. Does every cutout reach so far?",
+    "field / scales => field * scales": "arcsec times arcsec per pixel. Which unit has that?",
+    "field / scales => field + 0 * sides":
+        "the field in arcsec. How many pixels is it in each survey?",
+    "field / scales => sides * np.sqrt(field / (sides * scales))":
+        "a part of the area. Crops and fields are sides here",
+    f"{_FIELD}np.take_along_axis(sides * scales, sides.argmin(axis=1)[:, None], axis=1)":
         "the field of the cutout with the fewest pixels. How much sky is in one pixel of each?",
-    ),
-    "cut pixels": (
-        lambda n, s: np.floor((n * s).min(axis=1, keepdims=True) / s),
+    "field / scales => np.floor(field / scales)":
         "pixels cut to whole numbers, so the fields differ again a little",
-    ),
-    "whole pixels": (
-        lambda n, s: np.rint((n * s).min(axis=1, keepdims=True) / s),
+    "field / scales => np.rint(field / scales)":
         "whole pixels, so the fields differ again a little. Resampling copes with fractions",
-    ),
-}
-ZOOM_MISTAKES: Mistakes = {
-    "inverse": (
-        lambda n, crops, to: crops / to,
+    f"{_ZOOM}crops / n_pixels":
         "small where a few pixels must become many. A zoom of 2 makes twice the pixels",
-    ),
-    "of the cutout": (
-        lambda n, crops, to: to / n,
-        "that of the whole cutout. What is left after the crop?",
-    ),
-    "rounded": (
-        lambda n, crops, to: np.round(to / crops, 2),
-        "a rounded one",
-    ),
-    "typed in": (
-        lambda n, crops, to: 64 / crops,
-        "for 64 pixels, whatever n_pixels is",
-    ),
-    "only smaller": (
-        lambda n, crops, to: np.minimum(to / crops, 1),
-        "never above 1. Few pixels must become many",
-    ),
-    "one for all": (
-        lambda n, crops, to: to / crops[:, :1] + 0 * crops,
-        "that of the galaxy's first cutout",
-    ),
-    "area": (
-        lambda n, crops, to: (to / crops) ** 2,
-        "a factor of areas. Along a side it is smaller",
-    ),
-    "pixels": (
-        lambda n, crops, to: to + 0 * crops,
+    f"{_ZOOM}n_pixels / sides": "the zoom of the whole cutout. What is left after the crop?",
+    f"{_ZOOM}np.round(n_pixels / crops, 2)": "a rounded zoom",
+    f"{_ZOOM}64 / crops": "a zoom for 64 pixels, whatever n_pixels is",
+    f"{_ZOOM}np.minimum(n_pixels / crops, 1)":
+        "a zoom that is never above 1. Few pixels must become many",
+    f"{_ZOOM}n_pixels / crops[:, :1] + 0 * crops": "the zoom of the galaxy's first cutout",
+    f"{_ZOOM}(n_pixels / crops) ** 2": "a factor of areas. Along a side it is smaller",
+    f"{_ZOOM}n_pixels + 0 * crops":
         "the number of pixels after resampling. By which factor did they become more, or fewer?",
-    ),
-}
-
-
-def _frame_cases() -> list[tuple[str, np.ndarray, np.ndarray, int]]:
-    rng = np.random.default_rng(71)
-    sdss = np.array([40.0, 76.0, 77.0, 258.0])  # 15.8 to 102 arcsec
-    return [
-        (
-            "four galaxies in SDSS and DES",
-            np.stack([sdss, np.full(4, 84.0)], axis=1),
-            np.array([0.396, 0.263]),
-            64,
-        ),
-        (
-            "5 galaxies in 3 surveys",
-            rng.integers(50, 300, (5, 3)) * 1.0,
-            rng.uniform(0.1, 1, 3),
-            97,
-        ),
-        ("one galaxy in one survey", np.array([[110.0]]), np.array([0.5]), 55),
-        (
-            "4 galaxies in 4 surveys",
-            rng.integers(50, 300, (4, 4)) * 1.0,
-            rng.uniform(0.1, 1, 4),
-            200,
-        ),
-    ]
+})  # fmt: skip
 
 
 def _check_frame(ask: Answer) -> str | None:
-    for name, sides, scales, to in _frame_cases():
-        shape = sides.shape
-        what = f"two arrays of shape {shape}, (crops, zooms)"
-        seen = f"{name} and n_pixels = {to}"
-        items = as_items(ask(sides, scales, to, seen=seen), 2, what)
-        crops, zooms = (as_array(item, shape, what) for item in items)
-        right, right_zooms = same_frame(sides, scales, to)
-        if close(crops, right_zooms) and close(zooms, right):
-            return f"for {seen} both are right, in the other order"
-        if not close(crops, right, rtol=1e-5):
-            row = int(np.argwhere(~np.isclose(crops, right, rtol=1e-5))[0, 0])
-            fields = ", ".join(f"{f:.1f}" for f in crops[row] * scales)
-            has = ", ".join(f"{f:.1f}" for f in sides[row] * scales)
-            start = f"for {seen} galaxy {row} has fields of {has} arcsec, and you keep {fields}: "
-            return start + (
-                name_mistake(crops, (sides, scales), CROP_MISTAKES)
-                or "equal fields were asked for, as wide as all cutouts of that galaxy show"
-            )
-        if not close(zooms, right_zooms, rtol=1e-5):
-            row, column = np.argwhere(~np.isclose(zooms, right_zooms, rtol=1e-5))[0]
-            crop, zoom = crops[row, column], zooms[row, column]
-            start = f"for {seen} the crops are right, and for one of {crop:.4g} pixels the zoom is "
-            return f"{start}{zoom:.4g}: " + (
-                name_mistake(zooms, (sides, crops, to), ZOOM_MISTAKES)
-                or f"crop times zoom makes {crop * zoom:.4g} pixels"
-            )
-    return None
+    rng = np.random.default_rng(71)
+    sdss = np.array([40.0, 76.0, 77.0, 258.0])  # 15.8 to 102 arcsec
+    both = np.stack([sdss, np.full(4, 84.0)], axis=1), np.array([0.396, 0.263])
+    drawn = {
+        "four galaxies in SDSS and DES": (*both, 64),
+        "5 galaxies in 3 surveys": (rng.integers(50, 300, (5, 3)), rng.uniform(0.1, 1, 3), 97),
+        "one galaxy in one survey": (np.array([[110.0]]), np.array([0.5]), 55),
+        "4 galaxies in 4 surveys": (rng.integers(50, 300, (4, 4)), rng.uniform(0.1, 1, 4), 200),
+    }
+    cases = {
+        f"{seen} and n_pixels = {to}": (1.0 * sides, scales, to)
+        for seen, (sides, scales, to) in drawn.items()
+    }
+    whole = np.array([[100, 51]]), np.array([0.4, 0.2]), 20
+    cases["sides [[100, 51]], scales [0.4, 0.2] and n_pixels = 20"] = whole
+    return compare(
+        ask, same_frame, cases, FRAME_MISTAKES,
+        what="two arrays of shape (galaxies, surveys), (crops, zooms)", parts=("crop", "zoom"),
+        otherwise="equal fields were asked for, as wide as all cutouts of that galaxy show; and "
+        "crop times zoom makes n_pixels", rtol=1e-5,
+    )  # fmt: skip
 
 
 FRAME = Exercise(
@@ -193,9 +110,6 @@ FRAME = Exercise(
         "to `n_pixels`; neither rounded. "
         "`same_frame([[100, 50]], [0.4, 0.2], 20)` gives `([[25, 50]], [[0.8, 0.4]])`."
     ),
-    stub='''def same_frame(sides, scales, n_pixels):
-    """Pixels to keep of each cutout, and the zoom to n_pixels; both (galaxies, surveys)."""
-    ...''',
     hints=(
         "Pixels times arcsec per pixel: the field of each cutout. Compare fields, never pixels.",
         "The widest field that *all* cutouts of a galaxy show is that of its tightest one: a "
@@ -218,42 +132,16 @@ def leaked(train: np.ndarray, test: np.ndarray, radius: float) -> np.ndarray:
     return (3600 * np.hypot(east, north) <= radius).any(axis=1)
 
 
-def _offsets(
-    train: np.ndarray, test: np.ndarray, wrap: bool = True, cosine: str = "radians"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give the offsets of all pairs towards east and north, in arcsec, (n_test, n_train)."""
+def _apart(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Give the distances of all pairs in arcsec, (n_test, n_train)."""
     east, north = np.moveaxis(test[:, None] - train, -1, 0)
-    if wrap:
-        east = (east + 180) % 360 - 180
-    dec = test[:, None, 1]
-    factor = {"radians": np.cos(np.radians(dec)), "degrees": np.cos(dec), "none": 1.0}[cosine]
-    return 3600 * east * factor, 3600 * north
-
-
-def _within(train: np.ndarray, test: np.ndarray, r: float, **flaws: Any) -> np.ndarray:
-    return (np.hypot(*_offsets(train, test, **flaws)) <= r).any(axis=1)
-
-
-def _nearest_only(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
-    apart = np.hypot(*_offsets(train, test))
-    found = np.zeros(len(test), dtype=bool)
-    found[apart.argmin(axis=0)[apart.min(axis=0) <= r]] = True
-    return found
+    east = ((east + 180) % 360 - 180) * np.cos(np.radians(test[:, None, 1]))
+    return 3600 * np.hypot(east, north)
 
 
 def _on_a_grid(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
     cells = {tuple(cell) for cell in np.rint(train * 3600 / r).tolist()}
     return np.array([tuple(cell) in cells for cell in np.rint(test * 3600 / r).tolist()])
-
-
-def _nearest_by(measure: Callable[[np.ndarray, np.ndarray], np.ndarray], **flaws: Any) -> Any:
-    """Give the rule that looks at one training galaxy only, the nearest by another measure."""
-
-    def rule(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
-        nearest = measure(*map(abs, _offsets(train, test, **flaws))).argmin(axis=1)
-        return np.hypot(*_offsets(train, test))[np.arange(len(test)), nearest] <= r
-
-    return rule
 
 
 def _arc_cosine(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
@@ -262,124 +150,69 @@ def _arc_cosine(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
     return (3600 * np.degrees(np.arccos(cosine)) <= r).any(axis=1)
 
 
-def _on_a_map(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
-    flat = [
-        x * np.stack([np.cos(np.radians(x[:, 1])), np.ones(len(x))], axis=1) for x in (train, test)
-    ]
-    return (3600 * np.hypot(*np.moveaxis(flat[1][:, None] - flat[0], -1, 0)) <= r).any(axis=1)
-
-
 def _row_by_row(train: np.ndarray, test: np.ndarray, r: float) -> np.ndarray:
-    n = min(len(train), len(test))
-    near = np.hypot(*_offsets(train, test)).diagonal() <= r
-    return np.append(near, np.zeros(len(test) - n, dtype=bool))
+    near = _apart(train, test).diagonal() <= r
+    return np.append(near, np.zeros(len(test) - len(near), dtype=bool))
 
 
-LEAK_MISTAKES: Mistakes = {
-    "kept": (
-        lambda train, test, r: ~leaked(train, test, r),
-        "the rows to keep. Those to leave out should be True",
-    ),
-    "every row": (
-        lambda train, test, r: np.ones(len(test), dtype=bool),
+_COSINE, _HYPOT = "np.cos(np.radians(test[:, None, 1])) => ", "np.hypot(east, north) => "
+# Of each row only the training galaxy is looked at that is the nearest by another measure.
+_ONE = "any(axis=1) => any(axis=1, where=(other := {}) == other.min(axis=1, keepdims=True))"
+LEAK_MISTAKES: Mistakes = {**edited(leaked, {
+    "return => return ~": "the rows to keep. Those to leave out should be True",
+    "<= radius => <= np.inf":
         "every row. A nearest neighbour there always is; how near is it?",
-    ),
-    "no row": (
-        lambda train, test, r: np.zeros(len(test), dtype=bool),
+    "<= radius => < 0":
         "no row at all, though some are a small part of the radius away. One training galaxy is "
         "enough: any, not all",
-    ),
-    "same numbers": (
-        lambda train, test, r: (test[:, None] == train).all(axis=2).any(axis=1),
-        "only equal numbers. Do two surveys measure one position to the last digit?",
-    ),
-    "degrees": (
-        lambda train, test, r: _within(train, test, 3600 * r),
-        "matches within degrees. In which unit is the radius?",
-    ),
-    "radians": (
-        lambda train, test, r: _within(train, test, np.degrees(r)),
+    "3600 => 1": "matches within degrees. In which unit is the radius?",
+    "3600 => np.radians(3600)":
         "matches within 57 radii: an angle or a chord in radians, taken for degrees",
-    ),
-    "minutes": (
-        lambda train, test, r: _within(train, test, 60 * r),
-        "matches within minutes of arc; a second is a 3600th of a degree",
-    ),
-    "row by row": (
-        _row_by_row,
-        "row i of one against row i of the other. Are two catalogs in the same order?",
-    ),
-    "in declination": (
-        lambda train, test, r: (abs(_offsets(train, test)[1]) <= r).any(axis=1),
-        "all that is at the same declination. A whole circle of sky is",
-    ),
-    "square": (
-        lambda train, test, r: ((abs((o := _offsets(train, test))[0]) <= r) & (abs(o[1]) <= r)).any(
-            axis=1
-        ),
+    "3600 => 60": "matches within minutes of arc; a second is a 3600th of a degree",
+    f"{_HYPOT}abs(north)": "all that is at the same declination. A whole circle of sky is",
+    f"{_HYPOT}np.maximum(abs(east), abs(north))":
         "a square in place of a circle: how far is its corner?",
-    ),
-    "grid": (
-        _on_a_grid,
-        "cells of a grid, it seems. A pair can be near, and the line between two cells run "
-        "between them",
-    ),
-    "nearest only": (
-        _nearest_only,
+    "(3600 * np.hypot(east, north) <= radius) => "
+    "((apart := 3600 * np.hypot(east, north)) <= np.minimum(radius, apart.min(axis=0)))":
         "one test row at most for each training galaxy. The test set may hold it twice",
-    ),
-    "nearest in declination": (
-        _nearest_by(lambda east, north: north),
+    _ONE.format("abs(north)"):
         "rows by one training galaxy each, the nearest in *declination*. A stranger at the same "
         "one hides the partner",
-    ),
-    "nearest in RA": (
-        _nearest_by(lambda east, north: east),
+    _ONE.format("abs(east)"):
         "rows by one training galaxy each, the nearest in *RA*. A stranger at the same one hides "
         "the partner",
-    ),
-    "nearest in degrees": (
-        _nearest_by(np.hypot, cosine="none"),
+    _ONE.format("np.hypot(east / np.cos(np.radians(test[:, None, 1])), north)"):
         "rows by one training galaxy each, the nearest without the cosine. Another may be within "
         "the radius",
-    ),
-    "nearest by sum": (
-        _nearest_by(np.add),
+    _ONE.format("abs(east) + abs(north)"):
         "rows by one training galaxy each, the nearest by the sum of both offsets. Another may be "
         "within the radius",
-    ),
-    "arc cosine": (
-        _arc_cosine,
-        "rows by an arc cosine: for one position twice it gets a number just above 1, and gives "
-        "NaN, which is not within anything",
-    ),
-    "map": (
-        _on_a_map,
+    f"east * {_COSINE}(flat := [x[:, 0] * np.cos(np.radians(x[:, 1])) for x in (test, train)])[0]"
+    "[:, None] - flat[1]":
         "rows by RA times its own cosine. Far from RA 0 a small step in declination moves that "
         "product, too: first the difference, then the cosine",
-    ),
-    "no cosine": (
-        lambda train, test, r: _within(train, test, r, cosine="none"),
+    f"{_COSINE}1":
         "degrees of RA taken for degrees of sky. How long are they far from the equator?",
-    ),
-    "cosine of degrees": (
-        lambda train, test, r: _within(train, test, r, cosine="degrees"),
-        "an odd cosine. Which unit does np.cos expect?",
-    ),
-    "no wrap": (
-        lambda train, test, r: _within(train, test, r, wrap=False),
+    "np.radians => ": "an odd cosine. Which unit does np.cos expect?",
+    "(test[:, None, 0] - train[:, 0] + 180) % 360 - 180 => test[:, None, 0] - train[:, 0]":
         "no pair on either side of RA 0. How far is 359.9999 from 0.0001?",
-    ),
+    "<= radius => <= radius / 2": "pairs within half the radius only",
+    "<= radius => <= 2 * radius": "pairs up to twice the radius",
+}),
     "single precision": (
-        lambda train, test, r: _within(train.astype(np.float32), test.astype(np.float32), r),
-        "coordinates in single precision, whose steps at RA 300 are a tenth of an arcsec",
-    ),
-    "half": (
-        lambda train, test, r: leaked(train, test, r / 2),
-        "pairs within half the radius only",
-    ),
-    "twice": (lambda train, test, r: leaked(train, test, 2 * r), "pairs up to twice the radius"),
-}
+        lambda train, test, r: leaked(train.astype(np.float32), test.astype(np.float32), r),
+        "coordinates in single precision, whose steps at RA 300 are a tenth of an arcsec"),
+    "same numbers": (lambda train, test, r: (test[:, None] == train).all(axis=2).any(axis=1),
+        "only equal numbers. Do two surveys measure one position to the last digit?"),
+    "row by row": (_row_by_row,
+        "row i of one against row i of the other. Are two catalogs in the same order?"),
+    "grid": (_on_a_grid,
+        "cells of a grid, it seems. A pair can be near, and the line between two cells run "
+        "between them"),
+    "arc cosine": (_arc_cosine,
+        "rows by an arc cosine: for one position twice it gets a number just above 1, and gives "
+        "NaN, which is not within anything"),
+}  # fmt: skip
 
 
 def _catalogs(seed: int, ra: float, dec: float, r: float) -> tuple[np.ndarray, np.ndarray]:
@@ -434,6 +267,7 @@ def _check_leak(ask: Answer) -> str | None:
         (_crowd, 5, 210.0, -60.0, 0.7),
     ):
         train, test = draw(seed, ra, dec, r)
+        case = train, test, r
         what = f"one True or False for each test row, shape ({len(test)},)"
         seen = f"{len(train)} training galaxies and {len(test)} of test "
         seen += f"near RA {ra:g}, Dec {dec:g}, radius {r:g}"
@@ -448,11 +282,11 @@ def _check_leak(ask: Answer) -> str | None:
         if (got == right).all():
             continue
         first = int((got != right).nonzero()[0][0])
-        apart = np.hypot(*_offsets(train, test[first : first + 1])).min()
+        apart = _apart(train, test[first : first + 1]).min()
         which = "leave out" if got[first] else "keep"
-        return f"for {seen} you mark {got.sum():.0f} of them: " + (
-            name_mistake(got, (train, test, r), LEAK_MISTAKES)
-            or f'you {which} row {first}, whose nearest training galaxy is {apart:.2f}" away'
+        made = (words for mistake, words in LEAK_MISTAKES.values() if close(got, mistake(*case)))
+        return f"for {seen} you mark {got.sum():.0f} of them: " + next(
+            made, f'you {which} row {first}, whose nearest training galaxy is {apart:.4f}" away'
         )
     return None
 
@@ -467,14 +301,12 @@ LEAK = Exercise(
         "possible, not proven. Names do not show it, since each catalogue has numbers of its own; "
         "positions do.\n\n"
         "Write `leaked(train, test, radius)`: positions (n_train, 2) and (n_test, 2), RA and Dec "
-        "in degrees, rows in no order; a radius of a few arcsec. Return a boolean array (n_test,): "
-        "True for each test row with *any* training galaxy within `radius` **arcsec** (a circle on "
-        "the sphere, none just on its edge; RA 359.9999 lies beside RA 0.0001). "
+        "(-85 to 85) in degrees, rows in no order; a radius of a few arcsec. Return a boolean "
+        "array (n_test,): True for each test row with *any* training galaxy within `radius` "
+        "**arcsec** (a circle on the sphere, none just on its edge; RA 359.9999 lies beside RA "
+        "0.0001). "
         "`leaked([[10.0, 0.0]], [[10.0, 0.0002], [11.0, 0.0]], 1.0)` gives `[True, False]`."
     ),
-    stub='''def leaked(train, test, radius):
-    """Mark each test row within radius arcsec of any training galaxy, shape (n_test,)."""
-    ...''',
     hints=(
         "This is exercise 01.3 for all pairs: `test[:, None, 0] - train[:, 0]` is a table "
         "(n_test, n_train).",

@@ -88,6 +88,27 @@ def _auc_of_a_curve(real, simulated):
     return roc_auc_score(np.array(labels)[known], values[known])
 
 
+def _near_ties(real, simulated):
+    r, s = real[~np.isnan(real)], simulated[~np.isnan(simulated), None]
+    tie = np.isclose(s, r)
+    return ((s > r) & ~tie).mean() + tie.mean() / 2
+
+
+def _by_cuts(real, simulated):
+    r, s = real[~np.isnan(real)], simulated[~np.isnan(simulated)]
+    cuts = np.linspace(min(r.min(), s.min()), max(r.max(), s.max()), 11)
+    shares = [[(x > cut).mean() for cut in [-np.inf, *cuts]] for x in (r, s)]
+    return -np.trapezoid(shares[1], shares[0])
+
+
+REFUSED = {
+    "01.5": [
+        _near_ties,
+        lambda r, s: auc(np.float32(r), np.float32(s)),
+        _by_cuts,
+    ],
+}
+
 RIGHT = {
     "01.5": [auc_by_ranks, _auc_by_loops, _auc_of_a_curve],
 }

@@ -111,8 +111,8 @@ WRONG = {
         "tens": (lambda i, seed: part_of(str(int(i) // 10), seed), "pairs of neighbours"),
         "every second digit": (lambda i, seed: part_of(i[::2], seed), "Survey ids"),
         "last nine digits": (lambda i, seed: part_of(i[-9:], seed), "in their first digits only"),
-        "seed modulo 1000": (lambda i, seed: part_of(i, seed % 1000), "seeds 5 and 96005 give"),
-        "seed in one byte": (lambda i, seed: part_of(i, seed % 256), "seeds 5 and 96005 give"),
+        "seed modulo 1000": (lambda i, seed: part_of(i, seed % 1000), "give the same split"),
+        "seed in one byte": (lambda i, seed: part_of(i, seed % 256), "give the same split"),
         "congruences": (
             _by(
                 lambda i, s: (int(i) * 6364136223846793005 + s * 14426950408889) % 2**64 < 2**64 / 5
@@ -163,3 +163,11 @@ RIGHT = {
         _by(lambda i, s: int(hashlib.sha512(f"{s}{i}".encode()).hexdigest()[:8], 16) < 0.2 * 16**8),
     ],
 }
+
+
+def _digits_of_a_hash(galaxy_id, seed):
+    digits = hashlib.sha256(galaxy_id.encode()).hexdigest()
+    return "test" if int(digits[seed % 63 :][:2], 16) < 51 else "train"
+
+
+REFUSED = {"01.4": [_digits_of_a_hash]}

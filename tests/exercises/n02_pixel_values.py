@@ -30,7 +30,12 @@ WRONG = {
                 images[is_train].sum((0, 2, 3), dtype=np.uint8) / 255 / images[is_train, 0].size,
                 channel_statistics(images, is_train)[1],
             ),
-            "as the mean of channel [0], where 0.1",
+            "as the mean at [0], where 0.1",
+        ),
+        "swapped": (lambda *x: channel_statistics(*x)[::-1], "in the other order"),
+        "one for all": (
+            lambda images, is_train: (images[is_train].mean() / 255, images[is_train].std() / 255),
+            "of each channel",
         ),
         "six numbers": (
             lambda images, is_train: np.ravel(channel_statistics(images, is_train)),
@@ -132,4 +137,28 @@ RIGHT = {
         lambda images, is_train: np.array(channel_statistics(images, is_train)),
     ],
     "02.3": [_stretch_with_epsilon, _stretch_by_loops, _torch_stretch],
+}
+
+
+def _half_precision(images, is_train):
+    train = images[is_train].astype(np.float16) / np.float16(255)
+    total = np.add.reduce(train, axis=(0, 2, 3), dtype=np.float16)
+    return total / np.float16(train[:, 0].size), channel_statistics(images, is_train)[1]
+
+
+def _near_black(rgb, soft):
+    light = np.maximum(rgb.mean(axis=0), 1e-15)
+    image = np.where(light > 1e-4, rgb * np.arcsinh(light / soft) / light, 0)
+    return image / np.maximum(image.max(axis=0), 1)
+
+
+def _added(rgb, soft):
+    light = rgb.mean(axis=0) + 1e-6
+    image = rgb * np.arcsinh(light / soft) / light
+    return image / np.maximum(image.max(axis=0), 1)
+
+
+REFUSED = {
+    "02.2": [_half_precision],
+    "02.3": [_near_black, _added, lambda rgb, soft: stretch(rgb, max(soft, 0.01))],
 }

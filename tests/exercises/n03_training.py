@@ -5,58 +5,9 @@ import io
 
 import numpy as np
 import torch
-from torch import nn
 
-from galhelpers.exercises.n03_training import EPOCH_MISTAKES, _unlike_epoch, train_one_epoch
-
-
-def _epoch(flaw):
-    """Give a training with one flaw that the exercise's own mistakes do not have."""
-
-    def train(model, optimizer, batches, loss_function):
-        if flaw == "only the flag":
-            model.training = True
-        elif flaw != "evaluation mode":
-            model.train()
-        if flaw == "own optimiser":
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        if flaw == "own model":
-            model = copy.deepcopy(model)
-        for images, targets in batches:
-            optimizer.zero_grad()
-            output = model(images)
-            if flaw == "two passes":
-                output = model(images)
-            if flaw == "detached":
-                output = output.detach()
-            if flaw == "l1":
-                loss = nn.functional.l1_loss(output, targets)
-            elif flaw == "mse":
-                loss = nn.MSELoss()(output, targets)
-            elif flaw == "swapped":
-                loss = loss_function(targets, output)
-            elif flaw == "weight decay":
-                loss = loss_function(output, targets)
-                loss += 0.01 * sum((weight**2).sum() for weight in model.parameters())
-            else:
-                loss = loss_function(output, targets)
-            loss.backward()
-            if flaw == "cleared too late":
-                optimizer.zero_grad()
-            if flaw != "no step":
-                optimizer.step()
-            if flaw == "two steps":
-                optimizer.step()
-            if flaw == "by hand":
-                with torch.no_grad():
-                    for weight in model.parameters():
-                        weight -= 0.01 * weight.grad
-            if flaw == "one batch":
-                return
-            if flaw == "evaluation mode after the first":
-                model.eval()
-
-    return train
+from galhelpers.exercises.exercise import edited
+from galhelpers.exercises.n03_training import EPOCH_MISTAKES, train_one_epoch
 
 
 def _one_step_for_all(model, optimizer, batches, loss_function):
@@ -100,38 +51,43 @@ def _emptied(model):
     return kept
 
 
+def _frozen_statistics(model, optimizer, batches, loss_function):
+    model.net[1].train = lambda mode=True: model.net[1]
+    model.net[1].training = False
+    train_one_epoch(model, optimizer, batches, loss_function)
+
+
+EPOCHS = edited(train_one_epoch, {
+    "model.train() => pass": "at batch 1 of 3 the model was in evaluation mode",
+    "optimizer.step() => optimizer.step(), model.eval()":
+        "at batch 2 of 3 the model was in evaluation mode",
+    "model.train() => model.training = True": "parts of it were not",
+    "optimizer.step() => pass": "made 0 steps",
+    "optimizer.step() => optimizer.step(), optimizer.step()": "made 6 steps",
+    "model.train() => optimizer = torch.optim.SGD(model.train().parameters(), lr=0.1)":
+        "you were given made 0",
+    "model.train() => model = copy.deepcopy(model).train()": "was called 0 times",
+    "model(images) => model(images) + 0 * model(images)": "was called 6 times",
+    "optimizer.step() => return optimizer.step()": "was called 1 times",
+    "optimizer.step() => optimizer.zero_grad(), optimizer.step()": "found no gradients",
+    "model(images) => model(images).detach()": "raised RuntimeError",
+    "loss_function(model => nn.functional.l1_loss(model": "loss_function was never called",
+    "loss_function(model => nn.MSELoss()(model": "loss_function was never called",
+    "(model(images), targets) => (targets, model(images))": "(outputs, targets) is its order",
+    "loss. => (loss + 0.01 * sum((w**2).sum() for w in model.parameters())).":
+        "the weights have moved by",
+    "optimizer.step() => [optimizer.step()] + [w.data.sub_(0.01 * w.grad) for w in "
+    "model.parameters()]": "the weights have moved by",
+})  # fmt: skip
+
 WRONG = {
-    "03.3": {
-        flaw: (_unlike_epoch(flaw), message)
-        for flaw, message in EPOCH_MISTAKES.items()
-        if flaw != "frozen"
-    }
-    | {
-        flaw: (_epoch(flaw), fragment)
-        for flaw, fragment in {
-            "evaluation mode": "at batch 1 of 3 the model was in evaluation mode",
-            "evaluation mode after the first": "at batch 2 of 3 the model was in evaluation mode",
-            "only the flag": "parts of it were not",
-            "no step": "made 0 steps",
-            "two steps": "made 6 steps",
-            "own optimiser": "you were given made 0",
-            "own model": "was called 0 times",
-            "two passes": "was called 6 times",
-            "one batch": "was called 1 times",
-            "cleared too late": "found no gradients",
-            "detached": "raised RuntimeError",
-            "l1": "loss_function was never called",
-            "mse": "loss_function was never called",
-            "swapped": "(outputs, targets) is its order",
-            "weight decay": "the weights have moved by",
-            "by hand": "the weights have moved by",
-        }.items()
-    }
+    "03.3": EPOCH_MISTAKES
+    | EPOCHS
     | {
         "one step for all": (_one_step_for_all, "made 1 steps"),
         "rate set at the end": (_rate_set_at_the_end, "another learning rate than before"),
         "statistics emptied": (_statistics_emptied, "running_mean"),
-        "frozen statistics": (_unlike_epoch("frozen"), "parts of it were not"),
+        "frozen statistics": (_frozen_statistics, "parts of it were not"),
     },
     "03.4": {
         "live": (lambda model: model.state_dict(), "hands out the live tensors"),
@@ -239,9 +195,35 @@ RIGHT = {
     "03.4": [
         lambda model: copy.deepcopy(model.state_dict()),
         lambda model: copy.deepcopy(model).state_dict(),
-        lambda model: {
-            n: t.detach().clone() for n, t in [*model.named_parameters(), *model.named_buffers()]
-        },
         _through_a_file,
     ],
 }
+
+
+REFUSED = {
+    "03.4": [
+        lambda model: {k: v.clone().float() if v.ndim else v.clone() for k, v in _items(model)},
+        lambda model: {k: torch.tensor(v.tolist()) for k, v in _items(model)},
+        lambda model: {k: v.clone() for k, v in _items(model) if k not in _frozen(model)},
+        lambda model: {
+            name: value.detach().clone()
+            for name, value in [*model.named_parameters(), *model.named_buffers()]
+        },
+        lambda model: {
+            name: value.detach().clone()
+            for name, value in [
+                *model.named_parameters(remove_duplicate=False),
+                *model.named_buffers(),
+            ]
+        },
+    ],
+}
+
+
+def _items(model):
+    return model.state_dict().items()
+
+
+def _frozen(model):
+    weights = model.named_parameters(remove_duplicate=False)
+    return {name for name, weight in weights if not weight.requires_grad}

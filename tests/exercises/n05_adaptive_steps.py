@@ -2,24 +2,8 @@
 
 import numpy as np
 
+from galhelpers.exercises.exercise import edited
 from galhelpers.exercises.n05_adaptive_steps import heun_step, next_step
-
-
-def _heun_with(flaw):
-    def step(f, t, y, h):
-        k1 = f(t, y)
-        part = h / 2 if flaw == "midpoint" else h
-        k2 = f(t if flaw == "time" else t + part, y if flaw == "state" else y + part * k1)
-        if flaw == "Euler's":
-            return y + h * k1, h / 2 * (k2 - k1)
-        error = {"slopes": (k2 - k1) / 2, "twice": h * (k2 - k1), "sign": h / 2 * (k1 - k2)}
-        estimate = error.get(flaw, h / 2 * (k2 - k1))
-        new = y + (h if flaw == "sum" else h / 2) * (k1 + k2)
-        new = y + (k1 + k2) / 2 if flaw == "slope" else new
-        estimate = abs(h) / 2 * (k2 - k1) if flaw == "abs h" else estimate
-        return new, abs(estimate) if flaw == "no sign" else estimate
-
-    return step
 
 
 def _thrice_for_a_number(f, t, y, h):
@@ -28,86 +12,56 @@ def _thrice_for_a_number(f, t, y, h):
     return heun_step(f, t, y, h)
 
 
-def _next_with(flaw):
-    def step(h, error, tolerance, order):
-        tolerance = 1e-3 if flaw == "tolerance typed in" else tolerance
-        error = max(error, 1e-10) if flaw == "guarded" else error
-        if flaw == "accepted keeps h" and error <= tolerance:
-            return h
-        if error == 0:
-            return {"zero": h, "zero's factor": 10, "zero's sign": 10 * abs(h)}.get(flaw, 10 * h)
-        ratio = error / tolerance if flaw == "inverted" else tolerance / error
-        root = {"no root": 1, "order + 1": order + 1, "always 2": 2}.get(flaw, order)
-        factor = (1 if flaw == "no margin" else 0.9) * ratio ** (1 / root)
-        factor = (0.9 * ratio) ** (1 / root) if flaw == "margin in the root" else factor
-        accepted = error < tolerance if flaw == "less than" else error <= tolerance
-        least = 1 if accepted and flaw != "shorter" else 0.2
-        if flaw == "limits on the step":
-            return min(10, max(0.2, h * factor))
-        factor = factor if flaw == "no lower limit" else max(factor, least)
-        factor = factor if flaw == "no upper limit" else min(factor, 10)
-        return factor if flaw == "factor" else h * factor
-
-    return step
-
+HEUNS = edited(heun_step, {
+    "f(t + h, y + h * k1) => f(t + h / 2, y + h / 2 * k1)": "half-way",
+    "f(t + h => f(t": "Whose time",
+    "y + h * k1) => y)": "ends elsewhere",
+    "y + h / 2 * (k1 + k2) => y + h * k1": "use the better answer",
+    "y + h / 2 => y + h": "or a mean?",
+    "(k2 - k1) => (k1 - k2)": "The other way round",
+    ", h / 2 * (k2 - k1) => , abs(h / 2 * (k2 - k1))": "lost its sign",
+    ", h / 2 => , h": "Subtract them on paper",
+    ", h / 2 => , 1 / 2": "In which unit",
+    "y + h / 2 => y + 1 / 2": "How long is the step",
+    ", h / 2 => , abs(h) / 2": "Is h taken without its own",
+})  # fmt: skip
+STEPS = edited(next_step, {
+    "return h * => return": "And the step?",
+    "0.9 * => ": "Where is the margin",
+    "tolerance / error => error / tolerance": "calls for what",
+    "1 / order => 1": "by how much shorter",
+    "1 / order => 1 / (order + 1)": "Which power was given",
+    "1 / order => 1 / 2": "with order 2 all is right",
+    "h * min(10, max(factor, smallest)) => min(10, max(0.2, h * factor))":
+        "for the factor, not the step",
+    "max(factor, smallest) => factor": "h at one go",
+    "min(10, max(factor, smallest)) => max(factor, smallest)": "A kink may be near",
+    "10 * h => h": "Which limit is that",
+    "error <= => error <": "at most that, so accepted",
+    "tolerance => 1e-3": "Is a tolerance typed in",
+    "smallest = => error = max(error, 1e-10)\n    smallest =": "where 10 is right",
+    "0.9 * (tolerance / error) => (0.9 * tolerance / error)": "went under the root",
+    "if error == 0 => if error <= tolerance; 10 * h => h": "Never *below* 1",
+    "10 * h => 10": "you give 10, a factor",
+    "10 * h => 10 * abs(h)": "keep the sign of h",
+    "1 if error <= tolerance else 0.2 => 0.2": "95% of the tolerance",
+    "error == 0 => error is None": "raised ZeroDivisionError",
+    "10 => 5": "It may be longer",
+})  # fmt: skip
 
 WRONG = {
-    "05.2": {
+    "05.2": HEUNS
+    | {
         "once for each answer": (
             lambda f, t, y, h: (heun_step(f, t, y, h)[0], heun_step(f, t, y, h)[1]),
             "Keep what it said",
         ),
-        "midpoint": (_heun_with("midpoint"), "half-way"),
-        "time stands still": (_heun_with("time"), "Whose time"),
-        "state stands still": (_heun_with("state"), "ends elsewhere"),
-        "Euler's": (_heun_with("Euler's"), "use the better answer"),
-        "sum": (_heun_with("sum"), "or a mean?"),
-        "sign": (_heun_with("sign"), "The other way round"),
-        "no sign": (_heun_with("no sign"), "lost its sign"),
-        "twice": (_heun_with("twice"), "Subtract them on paper"),
-        "slopes": (_heun_with("slopes"), "In which unit"),
-        "never back": (lambda f, t, y, h: heun_step(f, t, y, abs(h)), "a step back in time"),
+        "never back": (lambda f, t, y, h: heun_step(f, t, y, abs(h)), "where 1.65802 is right"),
         "other order": (lambda *inputs: heun_step(*inputs)[::-1], "in the other order"),
-        "slope for a step": (_heun_with("slope"), "How long is the step"),
         "thrice for a number": (_thrice_for_a_number, "you asked f 3 times in one step"),
-        "length without sign": (_heun_with("abs h"), "Is h taken without its own"),
         "no estimate": (lambda f, t, y, h: heun_step(f, t, y, h)[0], "expected two arrays"),
     },
-    "05.3": {
-        "factor": (_next_with("factor"), "And the step?"),
-        "no margin": (_next_with("no margin"), "Where is the margin"),
-        "inverted": (_next_with("inverted"), "calls for what"),
-        "no root": (_next_with("no root"), "by how much shorter"),
-        "order + 1": (_next_with("order + 1"), "Which power was given"),
-        "always 2": (_next_with("always 2"), "with order 2 all is right"),
-        "limits on the step": (_next_with("limits on the step"), "for the factor, not the step"),
-        "no lower limit": (_next_with("no lower limit"), "h at one go"),
-        "no upper limit": (_next_with("no upper limit"), "A kink may be near"),
-        "zero": (_next_with("zero"), "Which limit is that"),
-        "divides by zero": (
-            lambda h, error, tolerance, order: (
-                h
-                * min(
-                    10, max(0.9 * (tolerance / error) ** (1 / order), 1 - 0.8 * (error > tolerance))
-                )
-            ),
-            "raised ZeroDivisionError",
-        ),
-        "less than": (_next_with("less than"), "at most that, so accepted"),
-        "tolerance typed in": (_next_with("tolerance typed in"), "Is a tolerance typed in"),
-        "guarded": (_next_with("guarded"), "for fear of a division by 0"),
-        "margin in the root": (_next_with("margin in the root"), "went under the root"),
-        "accepted keeps h": (_next_with("accepted keeps h"), "Never *below* 1"),
-        "zero's factor": (_next_with("zero's factor"), "you give 10, a factor"),
-        "zero's sign": (_next_with("zero's sign"), "keep the sign of h"),
-        "at most 5": (
-            lambda h, error, tolerance, order: (
-                h * min(5, next_step(h, error, tolerance, order) / h)
-            ),
-            "It may be longer",
-        ),
-        "shorter": (_next_with("shorter"), "95% of the tolerance"),
-    },
+    "05.3": STEPS,
 }
 
 
@@ -136,6 +90,7 @@ REFUSED = {
         lambda *inputs: dict(zip(("new", "error"), heun_step(*inputs), strict=True)),
     ],
     "05.3": [
+        lambda h, error, tolerance, order: next_step(h, max(error, 1e-16), tolerance, order),
         lambda h, error, tolerance, order: max(h, next_step(h, error, tolerance, order)),
         lambda h, error, tolerance, order: abs(next_step(h, error, tolerance, order)),
         lambda h, error, tolerance, order: min(1, next_step(h, error, tolerance, order)),

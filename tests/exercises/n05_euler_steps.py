@@ -5,26 +5,8 @@ import functools
 import numpy as np
 import torch
 
+from galhelpers.exercises.exercise import edited
 from galhelpers.exercises.n05_euler_steps import GRADIENT_MISTAKES, aca_gradient, euler_chain
-
-
-def _chain_with(flaw):
-    def chain(f, y0, n):
-        h, y = 1 / n, y0 * 1 if flaw == "overwritten" else y0
-        for i in range(n):
-            t = {"step numbers": i, "late": (i + 1) * h, "no clock": 0}.get(flaw, i * h)
-            change = f(t, y0 if flaw == "from y0" else y) * (1 if flaw == "length 1" else h)
-            if flaw in ("overwritten", "in place"):
-                y += change
-            elif flaw == "no skip":
-                y = change
-            else:
-                y = y + change
-            if flaw == "detached" and torch.is_tensor(y) and i < n - 1:
-                y = y.detach()
-        return y.detach() if flaw == "cut" and torch.is_tensor(y) else y
-
-    return chain
 
 
 def _clock(f, y0, n):
@@ -101,24 +83,25 @@ def _quotients(eps, k, z0, steps):
     return by_z0 / 2 / eps, by_k / 2 / eps
 
 
+CHAINS = edited(euler_chain, {
+    "y = y + => y =": "what became of its input",
+    "i * h => i": "the numbers of the steps",
+    "i * h => (i + 1) * h": "where each step ends",
+    "i * h => 0": "begins where the one before it ended",
+    "h * f( => f(": "as if each were the whole",
+    "h, y) => h, y0)": "Has the state not moved on",
+    "range(n) => range(min(n, 6)); 1 / n => 1 / min(n, 6)": "Once in each",
+    "y = y + => y +=": "is not what it was before",
+    "= y0, => = y0 * 1,; y = y + => y +=": "back-propagation fails",
+    "return y => return y.detach() if torch.is_tensor(y) else y": "cut your result off",
+    "= y + => = (y.detach() if torch.is_tensor(y) and i else y) +": "a part of the way only",
+    "= y0, => = (y0.detach() if torch.is_tensor(y0) else y0),": "the layers before",
+})  # fmt: skip
+
 WRONG = {
-    "05.1": {
-        "no skip": (_chain_with("no skip"), "what became of its input"),
+    "05.1": CHAINS
+    | {
         "Heun": (_by_heun, "you asked f 8 times"),
-        "step numbers": (_chain_with("step numbers"), "the numbers of the steps"),
-        "late": (_chain_with("late"), "where each step ends"),
-        "no clock": (_chain_with("no clock"), "begins where the one before it ended"),
-        "length 1": (_chain_with("length 1"), "as if each were the whole"),
-        "from y0": (_chain_with("from y0"), "Has the state not moved on"),
-        "six blocks at most": (lambda f, y0, n: euler_chain(f, y0, min(n, 6)), "Once in each"),
-        "in place": (_chain_with("in place"), "is not what it was before"),
-        "overwritten": (_chain_with("overwritten"), "back-propagation fails"),
-        "cut": (_chain_with("cut"), "cut your result off"),
-        "detached": (_chain_with("detached"), "a part of the way only"),
-        "start detached": (
-            lambda f, y0, n: euler_chain(f, y0.detach() if torch.is_tensor(y0) else y0, n),
-            "the layers before",
-        ),
         "a clock of floats": (_clock, "count the steps, not the time"),
         "one step is none": (
             lambda f, y0, n: euler_chain(f, y0, n) if n > 1 else y0,
@@ -138,7 +121,8 @@ WRONG = {
             lambda k, z0, steps: (2 * _end(k, z0, steps) ** 2 / z0, aca_gradient(k, z0, steps)[1]),
             "raised ZeroDivisionError",
         ),
-        "no chain rule": (_without_chain_rule, "has another dL/dz0"),
+        "no chain rule": (_without_chain_rule, "as the dL/dz0"),
+        "swapped": (lambda *x: aca_gradient(*x)[::-1], "in the other order"),
         "one derivative": (lambda k, z0, steps: aca_gradient(k, z0, steps)[0], "expected two"),
     },
 }

@@ -13,8 +13,9 @@ WRONG = {
     | {
         "coarse grid": (
             lambda a, b, level: tuple(np.round(mixture_interval(a, b, level), 1)),
-            "right to 0.001",
+            "1 decimal",
         ),
+        "high first": (lambda *x: mixture_interval(*x)[::-1], "in the other order"),
         "width": (
             lambda a, b, level: np.subtract(*mixture_interval(a, b, level)[::-1]),
             "expected two numbers",

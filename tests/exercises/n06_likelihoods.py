@@ -50,7 +50,7 @@ WRONG = {
     | {
         "all certain": (
             lambda k, n, rho: binomial_nll(k, n, rho) if np.ndim(rho) or rho < 1 else 0.0,
-            "all would, one of 5 did not",
+            "4 of 5 votes and rho = 1",
         ),
         "clipped in arrays": (
             lambda k, n, rho: binomial_nll(
@@ -66,7 +66,7 @@ WRONG = {
             ),
             "or a formula for many votes",
         ),
-        "sum": (lambda k, n, rho: np.sum(binomial_nll(k, n, rho)), "shape (3, 4), got shape ()"),
+        "sum": (lambda k, n, rho: np.sum(binomial_nll(k, n, rho)), "(3, 4)"),
         "0 ln 0": (_plain_logarithms, "the limit of x ln x"),
         "no votes": (_through_the_fraction, "Who was there"),
         "clipped": (
@@ -87,7 +87,7 @@ WRONG = {
             "Each place has its own case",
         ),
         "overflow": (_in_gammas, "leave the floats"),
-        "sum": (lambda *x: np.sum(beta_binomial_nll(*x)), "shape (3, 4), got shape ()"),
+        "sum": (lambda *x: np.sum(beta_binomial_nll(*x)), "(3, 4)"),
         "rounded": (
             lambda k, n, a, b: beta_binomial_nll(np.rint(k), np.rint(n), a, b),
             "as for 2 of 7",

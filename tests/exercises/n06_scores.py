@@ -7,11 +7,20 @@ import torch
 from galhelpers.exercises.n06_scores import (
     ACCURACY_MISTAKES,
     FLOOR_MISTAKES,
-    _parts,
-    _right,
     accuracy_among_asked,
     noise_floor,
 )
+
+
+def _parts(votes):
+    people = votes.sum(axis=1, keepdims=True)
+    many = people[:, 0] >= 2
+    return votes[many] / people[many], people[many]
+
+
+def _right(expected, votes):
+    return expected.argmax(axis=1) == votes.argmax(axis=1)
+
 
 WRONG = {
     "06.5": FLOOR_MISTAKES
@@ -22,7 +31,7 @@ WRONG = {
                     (p := v / v.sum(1, keepdims=True)) * (1 - p) / (v.sum(1, keepdims=True) - 1)
                 )
             ),
-            "where N is 0 or 1",
+            "from 0 / 0",
         ),
         "along galaxies": (
             lambda v: np.sqrt(np.mean((p := v / v.sum(axis=0)) * (1 - p) / (v.sum(axis=0) - 1))),
@@ -30,9 +39,7 @@ WRONG = {
         ),
         "0 for none": (lambda v: np.nan_to_num(noise_floor(v)), "would be a claim"),
         "for each answer": (
-            lambda v: np.sqrt(
-                (_parts(v)[0] * (1 - _parts(v)[0]) / (_parts(v)[1] - 1)).mean(axis=0)
-            ),
+            lambda v: (lambda p, n: np.sqrt((p * (1 - p) / (n - 1)).mean(axis=0)))(*_parts(v)),
             "expected one number, an RMSE",
         ),
     },

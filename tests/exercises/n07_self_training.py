@@ -8,31 +8,18 @@ import torch
 from scipy.stats import t, ttest_rel
 
 from galhelpers.exercises.n07_self_training import (
-    EVERYWHERE_MISTAKES,
-    OWN_MISTAKES,
+    GAINS_MISTAKES,
     VERDICT_MISTAKES,
     gains,
     verdict,
 )
 
 WRONG = {
-    "07.3": {
-        name: (lambda b, a, y, n, rule=rule: (rule(b, a, y, n), gains(b, a, y, n)[1]), message)
-        for name, (rule, message) in OWN_MISTAKES.items()
-    }
+    "07.3": GAINS_MISTAKES
     | {
-        "both sure": (
-            lambda b, a, y, n: (gains(b, a, y, n)[0], EVERYWHERE_MISTAKES["common"][0](b, a, y, n)),
-            "of which both are sure",
-        ),
-        "left out": (
-            lambda b, a, y, n: (gains(b, a, y, n)[0], EVERYWHERE_MISTAKES["rest"][0](b, a, y, n)),
-            "on the galaxies left out",
-        ),
-        "twice": (lambda b, a, y, n: (gains(b, a, y, n)[0],) * 2, "the first again"),
         "everywhere's sign": (
             lambda b, a, y, n: (gains(b, a, y, n)[0], -gains(b, a, y, n)[1]),
-            "share of all galaxies",
+            "before minus after",
         ),
         "half of n": (
             lambda b, a, y, n: (gains(b, a, y, n // 2)[0], gains(b, a, y, n)[1]),
@@ -72,6 +59,8 @@ def _own(rule):
 
 REFUSED = {
     "07.3": [
+        _own(lambda p, n: np.argsort(-p.ravel())[:n] // p.shape[1]),
+        _own(lambda p, n: np.argsort(-(p.max(axis=1) if 2 * n < len(p) else p[:, 0]))[:n]),
         _own(lambda p, n: np.argsort(-p.std(axis=1))[:n]),
         _own(lambda p, n: np.argsort(-abs(p[:, 1] - 0.5))[:n]),
         _own(lambda p, n: np.argsort(p.min(axis=1))[:n]),
@@ -87,6 +76,8 @@ REFUSED = {
         lambda b, a, y, n: np.round(gains(b, a, y, n), 2),
     ],
     "07.4": [
+        lambda w, o, r: np.clip(verdict(w, o, r), -1, 1),
+        lambda w, o, r: verdict(w, o, r) + 0 / (w - o).std(),  # NaN where all differ alike
         lambda w, o, r: verdict(w, o, r).T,
         lambda w, o, r: verdict(w, o, r)[[0, 0]],
         lambda w, o, r: np.stack([verdict(w, o, o)[0], verdict(r, o, o)[0]]),

@@ -7,26 +7,21 @@ from astropy.coordinates import SkyCoord
 from scipy.spatial import KDTree
 
 from galhelpers.exercises.n07_two_surveys import (
-    CROP_MISTAKES,
+    FRAME_MISTAKES,
     LEAK_MISTAKES,
-    ZOOM_MISTAKES,
-    _offsets,
+    _apart,
     leaked,
     same_frame,
 )
 
+
+def _offsets(train, test):
+    east, north = np.moveaxis(test[:, None] - train, -1, 0)
+    return 3600 * east * np.cos(np.radians(test[:, None, 1])), 3600 * north
+
+
 WRONG = {
-    "07.1": {
-        name: (lambda n, s, to, rule=rule: ((c := rule(n, s)), to / c), message)
-        for name, (rule, message) in CROP_MISTAKES.items()
-    }
-    | {
-        f"zoom {name}": (
-            lambda n, s, to, rule=rule: ((c := same_frame(n, s, to)[0]), rule(n, c, to)),
-            message,
-        )
-        for name, (rule, message) in ZOOM_MISTAKES.items()
-    }
+    "07.1": FRAME_MISTAKES
     | {
         "zoom of the scales": (
             lambda n, s, to: (same_frame(n, s, to)[0], s / s[0] + 0 * n),
@@ -47,7 +42,7 @@ WRONG = {
             "expected one True or False",
         ),
         "distances": (
-            lambda train, test, r: np.hypot(*_offsets(train, test)).min(axis=1),
+            lambda train, test, r: _apart(train, test).min(axis=1),
             "for one. Expected",
         ),
         "on the edge": (
@@ -73,6 +68,7 @@ def _haversine(train, test, r):
 
 REFUSED = {
     "07.1": [
+        lambda n, s, to: ((c := same_frame(n, s, to)[0].astype(n.dtype)), to / c),
         lambda n, s, to: (
             same_frame(n.T, s, to) if n.shape[0] == n.shape[1] else same_frame(n, s, 64)
         ),
@@ -97,8 +93,8 @@ REFUSED = {
         lambda train, test, r: leaked(train, test, 1.0),
         lambda train, test, r: leaked(train, test, r**2),
         lambda train, test, r: leaked(train, test, r) & ~(test[:, None] == train).all(2).any(1),
-        lambda train, test, r: (np.hypot(*_offsets(train, test)) <= r).sum(axis=1),
-        lambda train, test, r: (np.hypot(*_offsets(train, test)) <= r).all(axis=1),
+        lambda train, test, r: (_apart(train, test) <= r).sum(axis=1),
+        lambda train, test, r: (_apart(train, test) <= r).all(axis=1),
         lambda train, test, r: (abs(_offsets(train, test)[0]) <= r).any(axis=1),
         lambda train, test, r: (sum(map(abs, _offsets(train, test))) <= r).any(axis=1),
     ],

@@ -36,8 +36,10 @@ from galhelpers.exercises.exercise import (
     as_array,
     as_items,
     as_number,
+    compare,
+    compare_in_turn,
     describe,
-    name_mistake,
+    edited,
     plain,
     untouched,
 )
@@ -295,20 +297,36 @@ def test_kind_to_lists_tensors_series_and_numbers():
     assert as_number(torch.tensor([np.inf]), finite=False) == np.inf
 
 
-def test_the_first_mistake_that_gives_the_answer_is_named():
-    mistakes = {
-        "sum": (lambda x, n: (x + n).sum(), "a sum"),
-        "added": (lambda x, n: x + n, "added"),
-        "negative": (lambda x, n: -n * x, "the sign"),
-        "also added": (lambda x, n: n + x, "too late"),
-    }
-    x = np.array([1.0, 3.0])
-    assert name_mistake(8, (x, 2), mistakes) == "a sum"
-    assert name_mistake([3, 5 + 1e-5], (x, 2), mistakes) == "added"
-    assert name_mistake(-2 * x, (x, 2), mistakes) == "the sign"
-    assert name_mistake([3.1, 5], (x, 2), mistakes) is None
-    assert name_mistake([3.1, 5], (x, 2), mistakes, rtol=0, atol=0.2) == "added"
-    assert name_mistake(2 * x, (x, 2), {}) is None
+def test_an_edited_solution_makes_a_mistake_and_can_call_the_right_one():
+    made = edited(
+        double, {"2 * => 3 *": "thrice", "2 * x => double(x); return => return 1 +": "one"}
+    )
+    assert [(function(2), words) for function, words in made.values()] == [
+        (6, "thrice"),
+        (5, "one"),
+    ]
+    with pytest.raises(ValueError, match="'5 \\*'"):
+        edited(double, {"5 * => 3 *": ""})
+
+
+def test_compare_names_a_mistake_of_one_part_whatever_the_other():
+    ask = Answer(lambda x: (x + 1, 7 * x))
+    mistakes = {"none": (lambda x: (x, 2 * x), "no"), "second": (lambda x: (x, 7 * x), "seven")}
+    cases = {"1": (1,), "2": (2,)}
+    said = compare(ask, lambda x: (x, 2 * x), cases, mistakes, "two numbers", ("one", "other"))
+    assert said == "for 1, you give 7 as the other, where 2 is right: seven"
+    turned = Answer(lambda x: (2 * x, x))
+    said = compare(turned, lambda x: (x, 2 * x), cases, {}, "two numbers", ("one", "other"))
+    assert "in the other order" in said
+
+
+def test_compare_in_turn_ends_at_the_first_group_that_is_wrong():
+    groups = {"small": {"1": (1,)}, "large": {"5": (5,), "6": (6,)}, "last": {"7": (7,)}}
+    ask = Answer(lambda x: 2 * x + (x == 5))
+    mistakes = {"five": (lambda x: 2 * x + (x == 5), "five")}
+    assert compare_in_turn(ask, double, groups, mistakes, "x").endswith("is right: large")
+    assert ask.calls == 3
+    assert compare_in_turn(Answer(double), double, groups, {}, "x") is None
 
 
 def _harmful(x):
