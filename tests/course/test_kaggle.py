@@ -19,13 +19,14 @@ from galhelpers.trees import DECALS, GZ2
 NORMALISATION = {"size": 16, "crop": 0.5, "mean": [0.1] * 3, "std": [0.2] * 3}
 
 
-def write_network(folder: Path, architecture: str, bias: float | None = None, **facts) -> Path:
+def write_network(folder: Path, architecture: str, steep: float = 1.0, **facts) -> Path:
     torch.manual_seed(0)
     arguments = facts.pop("arguments")
     network = build(architecture, **arguments)
-    if bias is not None:
-        with torch.no_grad():
-            list(network.parameters())[-1][0] = bias
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 4:  # no light stays no light
+                parameter.mul_(steep)
     return save_checkpoint(
         folder / "network.safetensors", network, architecture=architecture, arguments=arguments,
         preprocessing=NORMALISATION | facts.pop("preprocessing", {}), **facts,
@@ -140,7 +141,7 @@ def test_a_submission_with_a_gap_is_not_written_and_continues_when_it_is_closed(
     whole = submit(network, images).out.read_bytes()
     good = (images / "99.jpg").read_bytes()
     (images / "99.jpg").write_bytes(good[:500])
-    with pytest.raises(UserError, match=r"1 of 4 are not: 99\.jpg \(is damaged or cut short"):
+    with pytest.raises(UserError, match=r"1 of 4 have none: 99\.jpg \(is damaged or cut short"):
         submit(network, images, part=2)
     assert network.with_name("submission.csv").read_bytes() == whole  # the earlier one
     (images / "99.jpg").write_bytes(good)
@@ -150,8 +151,9 @@ def test_a_submission_with_a_gap_is_not_written_and_continues_when_it_is_closed(
 
 
 def test_a_submission_without_numbers_is_not_written(tmp_path, images):
-    network = write_network(tmp_path, "repaired_convnet_37", float("nan"), **FRACTIONS)
-    with pytest.raises(UserError, match=r"37 numbers .* 4 of 4: "):
+    dark = {"preprocessing": {"mean": [0.0] * 3}}
+    network = write_network(tmp_path, "repaired_convnet_37", 1e30, **FRACTIONS, **dark)
+    with pytest.raises(UserError, match=r"4 of 4 .*finite"):
         submit(network, images)
     assert not (tmp_path / "submission.csv").exists()
 
