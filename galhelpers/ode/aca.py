@@ -16,6 +16,7 @@ from torch import Tensor
 from galhelpers.messages import public
 from galhelpers.ode.function import (
     Function,
+    Unchanged,
     autocast_state,
     evaluate_first,
     parameters_of,
@@ -80,7 +81,8 @@ def odeint_aca(
         that changes its argument, draws random numbers or gives no slope of the state.
     SolverError
         When the step becomes too small for the precision of the numbers, the function gives NaN
-        or infinity, or ``max_steps`` are not enough.
+        or infinity, or ``max_steps`` are not enough. In the backward pass, when the function was
+        changed since: its parameters, its buffers, or whether its layers train.
     """
     tableau, times, y0 = find_tableau(method, step_size), times_of(t), checked_state(y0)
     if mode not in ("steps", "stages", "graph"):
@@ -101,14 +103,16 @@ def odeint_aca(
             place, value, _ = evaluate_first(func, now, y0)
             search.remember(value)
             return search.run(y0, times, (place, value), record=False)[0]
+    unchanged = Unchanged(None if mode == "graph" else func)  # "graph" evaluates nothing again
     place, value, others = evaluate_first(func, now, y0, params)
     if mode != "graph":
         place, value = place.detach(), value.detach()  # nobody goes back through this graph
     search.remember(value)
-    search.watched = params + others
-    params = list({id(p): p for p in search.watched if p.requires_grad}.values())  # each once
+    watched = params + others
+    unchanged.watch(watched)
+    params = list({id(p): p for p in watched if p.requires_grad}.values())  # each once
     if y0.requires_grad or params:
-        return _Aca.apply(search, times, (place, value), y0, *params)
+        return _Aca.apply(search, unchanged, times, (place, value), y0, *params)
     with torch.no_grad():
         return search.run(y0, times, (y0, value.detach()), record=False)[0]
 
@@ -118,13 +122,19 @@ class _Aca(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, search: Search, times: list[float], first: Stage, y0: Tensor, *params: Tensor
+        ctx: Any,
+        search: Search,
+        unchanged: Unchanged,
+        times: list[float],
+        first: Stage,
+        y0: Tensor,
+        *params: Tensor,
     ) -> Tensor:
-        ctx.search, ctx.params = search, params
-        ctx.versions = [p._version for p in search.watched]
+        ctx.search, ctx.unchanged, ctx.params = search, unchanged, params
         ctx.autocast = autocast_state(y0.device.type)
         with torch.autocast(**ctx.autocast):
             result, ctx.steps, states = search.run(y0, times, first, record=True)
+        unchanged.settle()
         # Autograd keeps the states: it notices when somebody changes one of them in place.
         ctx.save_for_backward(*states)
         return result
@@ -136,11 +146,7 @@ class _Aca(torch.autograd.Function):
                 "Second derivatives are not computed: leave out create_graph=True, or take "
                 "gradient='direct'."
             )
-        if [p._version for p in ctx.search.watched] != ctx.versions:
-            raise RuntimeError(
-                "Parameters of the function were changed between the forward and the backward "
-                "pass: call backward() before optimizer.step()."
-            )
+        ctx.unchanged.check("mode='graph' or gradient='direct'")
         if ctx.steps is None:
             raise RuntimeError("mode='graph' can go backwards once: its graphs are freed.")
         search, states = ctx.search, list(ctx.saved_tensors)
@@ -155,7 +161,7 @@ class _Aca(torch.autograd.Function):
                 slope = search.step_back(step, kept, slope, grad, before, ctx.params, totals)
         if search.mode == "graph":
             ctx.steps = None
-        return None, None, None, slope + grad[0], *totals
+        return None, None, None, None, slope + grad[0], *totals
 
 
 def checked_state(y0: Tensor) -> Tensor:

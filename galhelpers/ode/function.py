@@ -15,6 +15,10 @@ from torch import Tensor, nn
 Function = Callable[[Tensor, Tensor], Tensor]
 
 
+class SolverError(RuntimeError):
+    """An integration that cannot go on; the message says where, with which step and tolerance."""
+
+
 def evaluate(func: Function, t: Tensor, y: Tensor) -> Tensor:
     """Give the slope of the state at a time, in the precision of the state.
 
@@ -141,6 +145,73 @@ def version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
+class Unchanged:
+    """Sees in the backward pass whether a function is still what it was in the forward pass.
+
+    It looks at the parameters and buffers of a module, and at the mode of its layers: when it is
+    made, at the end of the forward pass (``settle``) and in the backward pass (``check``). Of a
+    plain function it knows only the tensors to ``watch``.
+    """
+
+    def __init__(self, func: Function | None) -> None:
+        self.func, self.named = func, dict[str, Tensor]()
+        self.parts = self._look()
+
+    def watch(self, tensors: Sequence[Tensor]) -> None:
+        """Add tensors that must not change, whoever changes them."""
+        self.named = {f"tensor {n} of params": tensor for n, tensor in enumerate(tensors)}
+        self.parts |= {name: (tensor, version(tensor)) for name, tensor in self.named.items()}
+
+    def settle(self) -> None:
+        """Leave out what the function itself changes, such as a buffer that counts its calls."""
+        now = self._look()
+        self.parts = {
+            name: part
+            for name, part in self.parts.items()
+            if name in self.named or not _differ(part, now.get(name))
+        }
+
+    def check(self, keeps: str) -> None:
+        """Raise SolverError when it is another function now; ``keeps`` is a way to allow that."""
+        now = self._look()
+        changed = {name: part for name, part in self.parts.items() if _differ(part, now.get(name))}
+        if not changed:
+            return
+        said, advice = list[str](), ""
+        for name, (part, _) in changed.items():
+            if isinstance(part, Tensor) and name in now and now[name][0] is part:
+                said.append(f"{name} was changed in place")
+                continue
+            now_is = "is another tensor now" if isinstance(part, Tensor) else "has another mode now"
+            said.append(f"{name} {now_is}")
+            advice = f" Where that cannot be, {keeps} keeps what the backward pass needs."
+        more = f"; and {len(said) - 3} more" if len(said) > 3 else ""
+        raise SolverError(
+            "The function was changed between the forward and the backward pass: "
+            f"{'; '.join(said[:3])}{more}. Call backward() before optimizer.step(), before train() "
+            "or eval(), and while replaced parameters (torch.func.functional_call) are in place."
+            f"{advice}"
+        )
+
+    def _look(self) -> dict[str, tuple[Tensor | bool, int]]:
+        """Give each part by name: a tensor and how often it was changed, or the mode of a layer."""
+        parts: dict[str, tuple[Tensor | bool, int]] = {}
+        module = None if self.func is None else _module_of(self.func)
+        for name, layer in () if module is None else module.named_modules():
+            parts[f"layer {name!r}"] = layer.training, 0
+            for own in (layer._parameters, layer._buffers):
+                for key, tensor in own.items():
+                    if tensor is not None:
+                        parts[f"{name}.{key}".lstrip(".")] = tensor, version(tensor)
+        for name, tensor in self.named.items():
+            parts[name] = tensor, version(tensor)
+        return parts
+
+
+def _differ(a: tuple[Tensor | bool, int], b: tuple[Tensor | bool, int] | None) -> bool:
+    return b is None or a[0] is not b[0] or a[1] != b[1]
+
+
 class Joined(nn.Module):
     """A function of several states, as one of a single long state."""
 
@@ -159,6 +230,7 @@ class Joined(nn.Module):
                 f"({said})."
             )
         self.func, self.shapes = func, [part.shape for part in parts]
+        self.owner = _module_of(func)  # of a bound method
         self.begins = [0, *accumulate(part.numel() for part in parts)]
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
@@ -210,7 +282,7 @@ def _other_leaves(value: Tensor, start: Tensor, known: Sequence[Tensor]) -> list
     return found
 
 
-def _module_of(func: Function) -> nn.Module | None:
+def _module_of(func: Callable[..., Any]) -> nn.Module | None:
     module = func if isinstance(func, nn.Module) else getattr(func, "__self__", None)
     return module if isinstance(module, nn.Module) else None
 

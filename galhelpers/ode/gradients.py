@@ -27,13 +27,15 @@ from galhelpers.ode.aca import checked_state, odeint_aca, times_of
 from galhelpers.ode.function import (
     Function,
     Joined,
+    SolverError,
+    Unchanged,
     evaluate,
     evaluate_first,
     parameters_of,
     refuse_batch_statistics,
 )
 from galhelpers.ode.methods import find_tableau
-from galhelpers.ode.search import SolverError, Statistics
+from galhelpers.ode.search import Statistics
 
 _ADJOINT = ("adjoint_rtol", "adjoint_atol", "adjoint_method", "adjoint_options", "adjoint_params")
 OPTIONS = {
@@ -140,6 +142,7 @@ def odeint(
         counted = _Counted(func, stats or Statistics(), known if torch.is_grad_enabled() else None)
     else:
         counted = _Counted(func, stats or Statistics())
+    unchanged = Unchanged(func if gradient == "adjoint" else None)
     solve = torchdiffeq.odeint if gradient == "direct" else torchdiffeq.odeint_adjoint
     times = torch.as_tensor(given, dtype=y0.dtype, device=y0.device)
     try:
@@ -151,6 +154,9 @@ def odeint(
             "function gives, and for times that lie too close together for this precision."
         ) from error
     counted.in_backward = True  # what is evaluated from now on, the adjoint evaluates
+    if gradient == "adjoint" and result.requires_grad:
+        unchanged.settle()
+        result.register_hook(lambda _: unchanged.check("gradient='direct'"))
     return result
 
 

@@ -13,14 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galhelpers.ode.function import Function, evaluate, version
+from galhelpers.ode.function import Function, SolverError, evaluate, version
 from galhelpers.ode.methods import StepMemory, Tableau, change_of_step
 
 Mode = Literal["steps", "stages", "graph"]
-
-
-class SolverError(RuntimeError):
-    """An integration that cannot go on; the message says where, with which step and tolerance."""
 
 
 @dataclass
@@ -75,7 +71,6 @@ class Search:
     max_steps: int
     first_step: float | None = None
     memory: StepMemory | None = None
-    watched: list[Tensor] = field(default_factory=list)  # parameters that must not change
     last: tuple[Tensor, int] | None = None  # what the function gave last, and its version
 
     def run(

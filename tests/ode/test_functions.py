@@ -601,3 +601,114 @@ def test_a_time_that_the_function_changes_is_not_the_solvers():
 
     ends = odeint(slope, torch.ones(1), (0, 1), gradient="direct", rtol=1e-6, atol=1e-6)
     assert ends[-1].item() == pytest.approx(0.3679, abs=1e-3)
+
+
+# Functions that are another one in the backward pass ----------------------------------------------
+
+again = pytest.mark.parametrize(
+    "way", [{"mode": "steps"}, {"mode": "stages"}, {"gradient": "adjoint"}], ids=str
+)
+keeps = pytest.mark.parametrize("way", [{"mode": "graph"}, {"gradient": "direct"}], ids=str)
+
+
+class Solution(nn.Module):
+    """The solution at the end, of a function that is a part of the model."""
+
+    def __init__(self, **way):
+        super().__init__()
+        self.slope, self.way = Of(lambda module, t, y: -module.rate * y), way
+
+    def forward(self, y):
+        return odeint(self.slope, y, SPAN, rtol=1e-6, atol=1e-6, **self.way)[-1]
+
+
+def replaced(model):
+    rate = torch.tensor(0.2, requires_grad=True)
+    z = torch.func.functional_call(model, {"slope.rate": 2 * rate}, matrix(3).abs())
+    return z.sum(), rate
+
+
+@again
+def test_replaced_parameters_that_are_gone_are_told(way):
+    z, _ = replaced(Solution(**way))
+    with pytest.raises(SolverError, match=r"rate is another.*gradient='direct'"):
+        z.backward()
+
+
+@keeps
+def test_replaced_parameters_have_gradients_where_nothing_is_evaluated_again(way):
+    z, rate = replaced(Solution(**way))
+    z.backward()
+    assert rate.grad.item() == pytest.approx(-2 * z.item(), rel=1e-2)
+
+
+def steps(slope):
+    torch.optim.SGD(slope.parameters(), lr=0.1).step()
+
+
+def writes(slope):
+    slope.scale.mul_(2)
+
+
+def renews(slope):
+    slope.scale = slope.scale * 2
+
+
+@again
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (steps, "rate was changed in place"),
+        (writes, "scale was changed in place"),
+        (renews, "scale is another"),
+        (nn.Module.eval, r"layer '' has another mode"),
+    ],
+)
+def test_a_function_that_is_another_one_on_the_way_back_is_told(change, message, way):
+    slope = Of(lambda module, t, y: -module.rate * module.scale * y)
+    slope.register_buffer("scale", torch.ones(()))
+    y0 = torch.ones(3)
+    odeint(slope, y0, SPAN, **way).sum().backward()
+    z = odeint(slope, y0, SPAN, **way).sum()
+    change(slope)
+    with pytest.raises(SolverError, match=message):
+        z.backward()
+
+
+def counts_in_place(module, t, y):
+    module.calls += 1
+    return -module.rate * y
+
+
+def counts_anew(module, t, y):
+    module.calls = module.calls + 1
+    return -module.rate * y
+
+
+@in_every_way
+@pytest.mark.parametrize("slope", [counts_in_place, counts_anew])
+@pytest.mark.parametrize("method", ["bosh3", "euler"])
+def test_a_function_may_count_its_calls_in_a_buffer(method, slope, way):
+    f = Of(slope)
+    f.register_buffer("calls", torch.zeros(()))
+    step_size = 1.0 if method == "euler" else None  # one evaluation
+    z = [odeint(f, torch.ones(3), SPAN, method=method, step_size=step_size, **way) for _ in "ab"]
+    torch.stack(z).sum().backward()
+    assert f.rate.grad < 0
+
+
+@again
+def test_a_bound_method_of_a_tuple_is_looked_at_too(way):
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rate = nn.Parameter(torch.tensor(0.7))
+
+        def slopes(self, t, y):
+            return y[1] * self.rate, -y[0]
+
+    pair = Pair()
+    z = odeint(pair.slopes, (torch.ones(2), torch.ones(2)), SPAN, **way)[0].sum()
+    pair.rate = nn.Parameter(torch.tensor(0.1))
+    with pytest.raises(SolverError, match="rate is another"):
+        z.backward()
