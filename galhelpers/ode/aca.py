@@ -104,7 +104,7 @@ def odeint_aca(
             search.remember(value)
             return search.run(y0, times, (place, value), record=False)[0]
     unchanged = Unchanged(None if mode == "graph" else func)  # "graph" evaluates nothing again
-    place, value, others = evaluate_first(func, now, y0, params)
+    place, value, others = evaluate_first(func, now, y0, params, mode == "graph")
     if mode != "graph":
         place, value = place.detach(), value.detach()  # nobody goes back through this graph
     search.remember(value)

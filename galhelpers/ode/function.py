@@ -6,11 +6,13 @@ evaluation, which costs nothing more.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 Function = Callable[[Tensor, Tensor], Tensor]
 
@@ -54,6 +56,7 @@ def evaluate_first(
     t: Tensor,
     y: Tensor,
     known: Sequence[Tensor] | None = None,
+    backward: bool = False,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Evaluate the function for the first time, on a copy of the state, and watch what it does.
 
@@ -63,6 +66,8 @@ def evaluate_first(
         As in :func:`evaluate`.
     known
         Parameters of the function. When given, a graph is recorded that begins at the state.
+    backward
+        Whether somebody will go back through that graph; else it keeps no tensors, if that can be.
 
     Returns
     -------
@@ -86,7 +91,15 @@ def evaluate_first(
         with torch.enable_grad(), torch.autocast(**autocast_state(y.device.type)):
             place = y.detach().requires_grad_()
             start = place.clone()
-            value = evaluate(func, t, start)
+            try:
+                with (
+                    nullcontext()
+                    if backward
+                    else saved_tensors_hooks(lambda _: None, lambda kept: kept)
+                ):
+                    value = evaluate(func, t, start)
+            except TypeError:  # of torch, where the function goes back through its own graph
+                value = evaluate(func, t, start)
             found = _other_leaves(value, start, [place, *known])
     if not torch.equal(before, _state(func, y.device)):
         with torch.no_grad():
