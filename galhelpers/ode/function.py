@@ -36,9 +36,11 @@ def evaluate(func: Function, t: Tensor, y: Tensor) -> Tensor:
             "The function changes its argument y in place (such as y += 1, y.mul_(2), y[0] = 0). "
             "The solver still needs it: compute a new tensor, or begin with y = y.clone()."
         )
-    expected = f"The function should give the slope of the state, a tensor of shape {_tuple(y)}"
     if not isinstance(value, Tensor):
-        raise ValueError(f"{expected}; it gave {type(value).__name__}. Does it return its result?")
+        raise ValueError(
+            f"The function should give the slope of the state, a tensor of shape {_tuple(y)}; it "
+            f"gave {type(value).__name__}. Does it return its result?"
+        )
     if value.shape != y.shape:
         raise ValueError(
             f"The function should give the shape of the state, {_tuple(y)}, it gave "
@@ -46,9 +48,10 @@ def evaluate(func: Function, t: Tensor, y: Tensor) -> Tensor:
         )
     if value.is_complex() or value.device != y.device:
         raise ValueError(
-            f"{expected}, of real numbers, on {y.device}; it gave {value.dtype} on {value.device}."
+            f"The function should give the slope of the state, a tensor of real numbers on "
+            f"{y.device}; it gave {value.dtype} on {value.device}."
         )
-    return value.to(y.dtype)
+    return value if value.dtype == y.dtype else value.to(y.dtype)
 
 
 def evaluate_first(
