@@ -90,7 +90,12 @@ def unpack(
             else:
                 with tarfile.open(archive) as tar:
                     _check(archive, map(_tar_member, tar), limit)
-                    tar.extractall(target, filter="data")
+                    for member in tar:  # no owner, no permissions of another machine
+                        member.uid, member.gid, member.uname, member.gname = 0, 0, "", ""
+                        member.mode = 0o755 if member.isdir() else 0o644
+                    # Python 3.11.0 to 3.11.3, as in Debian 12, has no filters.
+                    tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                    tar.extractall(target)  # noqa: S202 - every member was looked at
             shutil.rmtree(target / "__MACOSX", ignore_errors=True)  # what a Mac adds
             while strip_top and len(inner := list(target.iterdir())) == 1 and inner[0].is_dir():
                 top = inner[0].rename(target / ".top")  # a member may have the same name
