@@ -325,6 +325,11 @@ def _ask_service(
         pairs = zip(catalog["id"], catalog["file"], strict=True)
         files = [file or here.get(str(name), "") for name, file in pairs]
         write_tables(folder, catalog.assign(file=files), tables, source)
+    if report.failed and not report.done + report.already_there:
+        raise FetchError(
+            f"None of {report.failed:,} pictures could be had: failures.csv in {short(folder)} "
+            "says why. Give the same command again once that is mended."
+        )
     notes = [f"{report.done:,} pictures fetched, {report.already_there:,} were there."]
     if report.failed:
         notes.append(f"{report.failed:,} could not be had: failures.csv says why.")

@@ -72,6 +72,11 @@ def list_images(images: Path, column: str | None = None) -> pd.DataFrame:
     UserError
         When there are no images, or the column of paths is not clear.
     """
+    if column is not None and images.is_dir():
+        raise UserError(
+            f"--column names a column of a table, but {public(images)} is a folder. Leave --column "
+            "out, or give the table."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # astropy's, on headers that serve all the same

@@ -333,6 +333,16 @@ def test_pictures_for_a_table_by_cutouts(world, capsys, tmp_path):
     assert [file.suffix for file in load_dataset("gz_decals").files].count(".png") == N - 2
 
 
+def test_where_no_picture_could_be_had_the_exit_status_tells(world, capsys, tmp_path):
+    pd.DataFrame({"id": [2], "ra": [20.0], "dec": [2.0]}).to_csv(tmp_path / "mine.csv", index=False)
+    world.sky.fault(20, 2, "404 footprint", forever=True)
+    arguments = ["--catalog", str(tmp_path / "mine.csv"), "--per-second", "1000"]
+    code, _, err = run(capsys, "sdss_cutouts", *arguments)
+    assert code == 1
+    assert "None of 1 pictures" in err
+    assert "failures.csv" in err
+
+
 def test_cutouts_for_a_table_of_ones_own(world, capsys, tmp_path):
     mine = pd.DataFrame({"objid": [1, 2, 3], "RA": [10.0, 20, 30], "DEC": [1.0, 2, 3]})
     mine = mine.assign(petroR90_r=[5.0, 6, 7], class_id=[4, 0, -1])

@@ -67,6 +67,11 @@ def test_one_picture(course):
     assert len(list_images(write(course / "text.jpg", "a,b\n"))) == 1
 
 
+def test_a_folder_has_no_columns(course):
+    with pytest.raises(UserError, match=r"--column .* is a folder"):
+        list_images(course, "file")
+
+
 def test_a_folder_is_searched_without_its_links_and_closed_folders(course, capsys):
     (course / "img" / "again").symlink_to(course / "img")
     (course / "img" / "folder.jpg").mkdir()
