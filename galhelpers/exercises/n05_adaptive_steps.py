@@ -124,8 +124,8 @@ HEUN = Exercise(
         "Euler trusts the slope at the start of a step. Heun goes and looks: with k1 the slope at "
         "the start and k2 the slope where *Euler's* step ends, he returns to `y` and makes the "
         "step along their mean. Twice the steps, a quarter of the error. And the two slopes give "
-        "two answers, whose difference tells how wrong the poorer one is. This pair, also called "
-        "RK12, is the solver in the code of NODE_ACA.\n\n"
+        "two answers, Euler's and Heun's, whose difference tells how wrong the poorer one is. This "
+        "pair, also called RK12, is the solver in the code of NODE_ACA.\n\n"
         "Write `heun_step(f, t, y, h)`: a slope `f(t, y)`, the time, the state (a float, or an "
         "array of floats) and the length of the step, negative when it goes back. Return `(new, "
         "error)`: Heun's state at t + h, and Heun's answer minus Euler's, in the shape of `y`. "
@@ -244,15 +244,16 @@ NEXT = Exercise(
     title="How long may the next step be?",
     question=(
         "Instead of a number of layers, a NODE has a tolerance: a step is accepted when its "
-        "estimated error is at most that; else it is tried again, shorter. The error also "
-        "tells how long the next may be, because it grows as the step's length to the power "
-        "`order`: half as long, with order 2, and a quarter is left.\n\n"
+        "estimated error is at most that; otherwise it is tried again, shorter. Either way the "
+        "error tells how long the next one may be, because it grows as the step's length to the "
+        "power `order`: half as long, with order 2, and a quarter is left (2 for Heun-Euler: in "
+        "*one* step Euler's error goes as the square).\n\n"
         "Write `next_step(h, error, tolerance, order)` for the step just tried, accepted or not. "
         "Return h times a factor: the one with which the error would just meet the tolerance, "
         "times 0.9 for safety. The factor is never below 0.2 nor above 10 (which is also the "
         "answer for an `error` of 0); and after an accepted step it is never below 1. Length h may "
-        "be negative, the tolerance as small as 1e-12. "
-        "`next_step(0.1, 0.004, 0.001, 2)` gives `0.045`."
+        "be negative, the tolerance as small as 1e-12. `next_step(0.1, 0.004, 0.001, 2)` gives "
+        "`0.045`."
     ),
     hints=(
         "If the error grows as h squared, which change of h makes it four times smaller?",

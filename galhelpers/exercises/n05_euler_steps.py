@@ -181,15 +181,16 @@ CHAIN = Exercise(
     id="05.1",
     title="A residual block is an Euler step",
     question=(
-        "A residual block adds to its input: `x + F(x)`. Let six blocks in a row be strides of a "
-        "state that flows from t = 0 to t = 1 with the slope `6 F`: they are Euler steps. More and "
-        "shorter ones become a curve, the solution of y' = f(t, y). A network that leaves the "
-        "steps to a solver is a neural ODE.\n\n"
+        "A residual block adds to its input: `x + F(x)`. Six blocks in a row make six strides from "
+        "the first features to the last. Read `6 F` as the slope of a state that flows from t = 0 "
+        "to t = 1, and the strides are Euler steps. Take more and shorter ones, and they become a "
+        "curve, the solution of y' = f(t, y). A network that asks for the curve, and leaves the "
+        "steps to a solver, is a neural ODE.\n\n"
         "Write `euler_chain(f, y0, n)`: `f(t, y)` gives the slope, in the shape of `y`; `y0` is "
         "the state at t = 0, a float, or an array or torch tensor of floats. Take `n` equal Euler "
         "steps and ask `f` once in each, where it begins. Return the state at t = 1. Leave `y0` "
-        "unchanged, and let gradients flow into `f` and back to `y0`. "
-        "`euler_chain(lambda t, y: y, 1.0, 2)` gives `2.25`."
+        "unchanged, and let gradients flow into `f` and back to `y0`. `euler_chain(lambda t, y: y, "
+        "1.0, 2)` gives `2.25`."
     ),
     hints=(
         "How long is each of n equal steps from 0 to 1? At which times do they begin?",

@@ -95,16 +95,17 @@ INFORMATION = Exercise(
     id="06.7",
     title="Which galaxy next?",
     question=(
-        "You may ask n volunteers about one galaxy. The one where they will be divided? If "
+        "You may ask n volunteers about one more galaxy. The one where they will be divided? If "
         "every pass forecasts just that, their votes teach nothing. BALD asks where the *passes* "
         "forecast different votes: then these tell which pass is right. How well they tell is the "
         "mutual information between the count k and the pass: the entropy of the committee's "
-        "forecast of k, less the mean entropy of its members' forecasts.\n\n"
+        "forecast of k, less the mean entropy of its members' forecasts. Walmsley et al. (2020) "
+        "chose their galaxies so.\n\n"
         "Write `information(a, b, n)`: arrays (passes,) and a whole number, 0 or more. Each pass "
-        "forecasts k = 0 to n with the beta-binomial of exercise 06.2; the committee with the "
-        "mean of these probabilities. The entropy of a forecast is minus the sum of p ln p, where "
-        "0 ln 0 = 0. Return the information in nats, in double precision. "
-        "`information([999.0, 1.0], [1.0, 999.0], 1)` gives `0.685`."
+        "forecasts k = 0 to n with the beta-binomial of exercise 06.2; the committee with the mean "
+        "of these probabilities. The entropy of a forecast is minus the sum of p ln p, where 0 ln "
+        "0 = 0. Return the information in nats, in double precision. `information([999.0, 1.0], "
+        "[1.0, 999.0], 1)` gives `0.685`."
     ),
     hints=(
         "First a table p of shape (passes, n + 1): with `k = np.arange(n + 1)` and `a[:, None]`, "

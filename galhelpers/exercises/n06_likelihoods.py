@@ -99,15 +99,16 @@ BINOMIAL = Exercise(
     id="06.1",
     title="From cross-entropy to counted votes",
     question=(
-        "In the cross-entropy of a fraction k/n, 7 votes of 10 weigh as much as 700 of 1,000. "
-        "Walmsley et al. (2020) take the votes for draws: if a share rho of *all* people would say "
-        "yes, then k of the n who were asked follow a binomial distribution, and the loss is the "
-        "surprise, -ln p(k): n times the old cross-entropy, plus a term without rho.\n\n"
+        "Train on the fraction k/n with cross-entropy, and 7 votes of 10 weigh as much as 700 of "
+        "1,000: the fraction has forgotten how many spoke. Walmsley et al. (2020) take the votes "
+        "for draws: if a share rho of *all* people would say yes, then k of the n who were asked "
+        "follow a binomial distribution, and the loss is the surprise, -ln p(k). Write it out: it "
+        "is n times the old cross-entropy, plus a term without rho.\n\n"
         "Write `binomial_nll(k, n, rho)`: numbers or arrays that broadcast, with 0 <= k <= n, n of "
         "up to some thousands, and 0 <= rho <= 1. Return the surprise in nats, in double "
         "precision, that term included. Votes that had to come (k = 0 at rho = 0) surprise by 0, "
-        "impossible ones by infinity, and n = 0 by 0, in arrays too. "
-        "`binomial_nll(1, 2, 0.5)` gives `0.693`."
+        "impossible ones by infinity, and n = 0 by 0, in arrays too. `binomial_nll(1, 2, 0.5)` "
+        "gives `0.693`."
     ),
     hints=(
         "One order, say yes, yes, no, has the probability rho rho (1 - rho). How many orders have "
@@ -224,11 +225,12 @@ BETA_BINOMIAL = Exercise(
     id="06.2",
     title="A network that does not know rho",
     question=(
-        "A network cannot know rho. So let it say how sure it is: a beta distribution, "
-        "rho^(a-1) (1-rho)^(b-1) divided by its integral, with the mean a/(a + b), and the "
-        "narrower the larger a + b. Which votes does it expect? Average the binomial over that "
-        "distribution: the powers of rho add up, and the integral of rho^(x-1) (1-rho)^(y-1) from "
-        "0 to 1, Γ(x) Γ(y) / Γ(x + y), does the rest.\n\n"
+        "A network cannot know rho. So let it say how sure it is: a beta distribution, rho^(a-1) "
+        "(1-rho)^(b-1) divided by its integral, with the mean a/(a + b), and the narrower the "
+        "larger a + b. Which votes does it expect? Average the binomial over that distribution: "
+        "the powers of rho add up, and the integral of rho^(x-1) (1-rho)^(y-1) from 0 to 1, Γ(x) "
+        "Γ(y) / Γ(x + y), does the rest. (With more answers: Dirichlet-multinomial, the loss of "
+        "Walmsley et al. 2022.)\n\n"
         "Write `beta_binomial_nll(k, n, a, b)`: numbers or arrays that broadcast; a and b of up to "
         "a million, so in double precision. Return -ln p(k of n) in nats, with all constants; 0 "
         "for n = 0. Votes may be weighted, such as 2.5 of 7.2 or 0.3 of 0.7: read x! as Γ(x + 1). "

@@ -83,15 +83,14 @@ FLOOR = Exercise(
     title="How good can it get?",
     question=(
         "Suppose a network knew the true share rho of *all* people. We compare it with the N who "
-        "happened to be asked, whose fraction p = k/N strays from rho with variance "
-        "rho (1 - rho) / N. So an RMSE of vote fractions has a floor, and below it lies a leak. "
-        "Rho is unknown; put p in its place, and p (1 - p) is on average too low, by the factor "
-        "(N - 1) / N.\n\n"
+        "happened to be asked, whose fraction p = k/N strays from rho with variance rho (1 - rho) "
+        "/ N: with ten people and rho = 1/2 a perfect network is .16 off. So an RMSE of vote "
+        "fractions has a floor, and who gets well below it should look for a leak. Rho is unknown; "
+        "put p in its place, and p (1 - p) is on average too low, by the factor (N - 1) / N.\n\n"
         "Write `noise_floor(votes)`: whole numbers of votes, (n, answers), of one question. Return "
         "the root of the mean, over galaxies and answers, of an estimate of that variance that is "
         "right on average. Galaxies with fewer than two votes do not count, all others count "
-        "alike; NaN if none is left. "
-        "`noise_floor([[2, 0], [1, 1], [1, 1], [0, 2]])` gives `0.354`."
+        "alike; NaN if none is left. `noise_floor([[2, 0], [1, 1], [1, 1], [0, 2]])` gives `0.354`."
     ),
     hints=(
         "N is a sum along the answers, one for each galaxy: `keepdims=True` keeps it as a column.",
@@ -185,17 +184,17 @@ ACCURACY = Exercise(
     id="06.6",
     title="The questions that were never asked",
     question=(
-        "A rebuild of the DECaLS network (Leach 2022) agrees with the volunteers on smooth or "
-        "featured for 88% of galaxies, but on the bulge of an edge-on disk for 25%. All 43,273 "
-        "test galaxies counted for each question, though most are not edge-on, and nobody was "
-        "asked. The largest of no votes is the first column, 'boxy'.\n\n"
-        "Write `accuracy_among_asked(expected, votes, at_least)`: for one question, arrays "
-        "(n, answers) of expected shares and of votes (weighted, so 2.25 is possible), zeros where "
+        "A rebuild of the DECaLS network (Leach 2022) reports that it agrees with the volunteers "
+        "on smooth or featured for 88% of galaxies, but on the bulge of an edge-on disk for 25% "
+        '("very rough first-pass analysis"). All 43,273 test galaxies counted for each question, '
+        "though most are not edge-on, and nobody was asked. The largest of no votes is the first "
+        "column, 'boxy'.\n\n"
+        "Write `accuracy_among_asked(expected, votes, at_least)`: for one question, arrays (n, "
+        "answers) of expected shares and of votes (weighted, so 2.25 is possible), zeros where "
         "nobody was asked; a number above 0. Return the share of galaxies whose likeliest answer "
         "is the volunteers' commonest (no two tie), among those with at least `at_least` votes in "
-        "all; NaN where there are none. "
-        "`accuracy_among_asked([[.7, .3], [.2, .8], [.6, .4]], [[4, 1], [3, 2], [0, 0]], 5)` gives "
-        "`0.5`."
+        "all; NaN where there are none. `accuracy_among_asked([[.7, .3], [.2, .8], [.6, .4]], [[4, "
+        "1], [3, 2], [0, 0]], 5)` gives `0.5`."
     ),
     hints=(
         "How many people answered this question for each galaxy? A sum along the answers.",

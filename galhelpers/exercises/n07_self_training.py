@@ -126,9 +126,9 @@ GAINS = Exercise(
     question=(
         "Khan et al. label DES galaxies with their own network, add the 1,000 surest, train again, "
         "and report the accuracy on SDSS pictures: .9708 before, .9820 after. But on the 6,000 of "
-        "some 12,600 test galaxies of which each network is *surest*. The two may "
-        "have been asked about different galaxies; and who was trained on the easiest becomes "
-        "surer of easy ones.\n\n"
+        "some 12,600 test galaxies of which each network is *surest*. The two may have been asked "
+        "about different galaxies; and who was trained on the easiest becomes surer of easy ones, "
+        "which improves such a score though nothing hard was learnt.\n\n"
         "Write `gains(before, after, truth, n)`: probabilities (galaxies, classes) of the two "
         "networks, for two classes or more, true classes (galaxies,) and a number. Confidence is a "
         "network's largest probability; no two are equal. Return `(own, everywhere)`: accuracy "
@@ -252,13 +252,12 @@ VERDICT = Exercise(
         "each. But the network was trained again; what would another seed have done alone? And if "
         "it is better: because of the 1,000 *surest*, or of any 1,000 pictures of the new survey? "
         "Two arms are missing: `without` (trained again, nothing added) and `at_random` (as many "
-        "galaxies added, drawn at random).\n\n"
+        "galaxies added, drawn at random, with the network's labels too).\n\n"
         "Write `verdict(with_pseudo, without, at_random)`: accuracies (seeds,); run i of each arm "
         "has the same seed and split. Return an array (2, 3): for with_pseudo minus without, then "
         "minus at_random, the mean over seeds and the low and high end of its 95% interval "
-        "(Student's t, paired, both sides). From one seed, both ends are NaN. "
-        "`verdict([.9, .94], [.8, .9], [.9, .9])` gives "
-        "`[[0.07, -0.311, 0.451], [0.02, -0.234, 0.274]]`."
+        "(Student's t, paired, both sides). From one seed, both ends are NaN. `verdict([.9, .94], "
+        "[.8, .9], [.9, .9])` gives `[[0.07, -0.311, 0.451], [0.02, -0.234, 0.274]]`."
     ),
     hints=(
         "Paired: first one difference for each seed, then only those differences matter.",

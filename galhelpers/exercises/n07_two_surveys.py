@@ -100,15 +100,15 @@ FRAME = Exercise(
     question=(
         "Khan et al. cut each SDSS galaxy at 2 Petrosian radii to either side: 13 to 102 arcsec. "
         "For DES the code takes 12 KRON_RADIUS to either side, as pixels; but that column is a "
-        "multiple of the galaxy's own axis. So nearly every DES cutout shows 22.1 arcsec, whatever "
-        "is in it: .22 to 1.72 times the SDSS field. After resizing, nothing shows how wide they "
-        "were.\n\n"
+        "multiple of the galaxy's own axis, 3.5 for 98% of them. So nearly every DES cutout has 84 "
+        "pixels of .263 arcsec, 22.1 arcsec, whatever is in it: .22 to 1.72 times the SDSS field. "
+        "After resizing, nothing shows how wide they were.\n\n"
         "Write `same_frame(sides, scales, n_pixels)`: sides of square cutouts in pixels, "
         "(galaxies, surveys); pixel scales in arcsec per pixel, (surveys,). For each galaxy take "
-        "the widest field that all its cutouts show. Return `(crops, zooms)`, both "
-        "(galaxies, surveys): the pixels of the side to keep, and the factor that resamples a side "
-        "to `n_pixels`; neither rounded. "
-        "`same_frame([[100, 50]], [0.4, 0.2], 20)` gives `([[25, 50]], [[0.8, 0.4]])`."
+        "the widest field that all its cutouts show. Return `(crops, zooms)`, both (galaxies, "
+        "surveys): the pixels of the side to keep, and the factor that resamples a side to "
+        "`n_pixels`; neither rounded. `same_frame([[100, 50]], [0.4, 0.2], 20)` gives `([[25, "
+        "50]], [[0.8, 0.4]])`."
     ),
     hints=(
         "Pixels times arcsec per pixel: the field of each cutout. Compare fields, never pixels.",
@@ -297,15 +297,15 @@ LEAK = Exercise(
     question=(
         "A test galaxy should be a stranger. Khan et al. took the 1,066 galaxies of their first "
         "test out of the certain ones that they trained on. Of the certain ones still left, 299 "
-        "stand in their match of SDSS with DES, from which the larger test comes: a leak is "
-        "possible, not proven. Names do not show it, since each catalogue has numbers of its own; "
-        "positions do.\n\n"
+        "stand in their match of SDSS with DES, from which the larger test comes. The training "
+        "list is not published: a leak is possible, not proven. Names do not show it, since each "
+        "catalogue has numbers of its own; positions do.\n\n"
         "Write `leaked(train, test, radius)`: positions (n_train, 2) and (n_test, 2), RA and Dec "
         "(-85 to 85) in degrees, rows in no order; a radius of a few arcsec. Return a boolean "
         "array (n_test,): True for each test row with *any* training galaxy within `radius` "
         "**arcsec** (a circle on the sphere, none just on its edge; RA 359.9999 lies beside RA "
-        "0.0001). "
-        "`leaked([[10.0, 0.0]], [[10.0, 0.0002], [11.0, 0.0]], 1.0)` gives `[True, False]`."
+        "0.0001). `leaked([[10.0, 0.0]], [[10.0, 0.0002], [11.0, 0.0]], 1.0)` gives `[True, "
+        "False]`."
     ),
     hints=(
         "This is exercise 01.3 for all pairs: `test[:, None, 0] - train[:, 0]` is a table "
