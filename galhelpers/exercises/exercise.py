@@ -532,9 +532,11 @@ def compare(
     ]
     known = [words for answers, words in made if alike(got, answers)]
     known += [words for answers, words in made if explains_what_is_wrong(answers)]
-    for words in known[:1] or [_common_mistake(got, right, rtol, atol) or "", otherwise]:
-        if words:
-            diagnosis += f"{': ' if words[0].islower() else '. '}{words}"
+    said = known[:1] or [_common_mistake(got, right, rtol, atol) or "", otherwise]
+    for words in filter(None, said):
+        # After the numbers the sentence goes on; after a first cause a second one begins.
+        goes_on = words[0].islower() and words == next(filter(None, said))
+        diagnosis += f": {words}" if goes_on else f". {words[0].upper()}{words[1:]}"
     return diagnosis
 
 

@@ -23,7 +23,7 @@ WRONG = {
         ),
         "half of n": (
             lambda b, a, y, n: (gains(b, a, y, n // 2)[0], gains(b, a, y, n)[1]),
-            "for each network its own",
+            "each network its own",
         ),
         "swapped": (lambda b, a, y, n: gains(b, a, y, n)[::-1], "in the other order"),
         "one number": (lambda b, a, y, n: gains(b, a, y, n)[0], "expected two numbers"),

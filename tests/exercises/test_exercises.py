@@ -474,9 +474,9 @@ def test_what_the_exercises_on_a_committee_say_is_so():
         ("07.5", lambda train, test, radius: 2 * np.ones(len(test)), "for one. Expected"),
         ("07.5", lambda train, test, radius: np.zeros(len(test)), "no row at all"),
         ("07.5", lambda train, test, radius: np.arange(len(test)) < 3, "you leave out row"),
-        ("07.3", lambda before, after, truth, n: (0.5, 0.5), "for each network its own"),
-        ("07.4", lambda with_pseudo, *controls: np.zeros((2, 3)), "one difference for each seed"),
-        ("07.6", lambda gpus, seconds, epochs: 0.9 * np.ones(len(gpus)), "how long would each"),
+        ("07.3", lambda before, after, truth, n: (0.5, 0.5), "each network its own"),
+        ("07.4", lambda with_pseudo, *controls: np.zeros((2, 3)), "difference for each seed"),
+        ("07.6", lambda gpus, seconds, epochs: 0.9 * np.ones(len(gpus)), "long would each"),
     ],
 )
 def test_other_wrong_answers_of_notebook_07_get_a_line(number, answer, fragment):
