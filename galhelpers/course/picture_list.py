@@ -19,14 +19,9 @@ from galhelpers.course.picture_tables import (
 )
 from galhelpers.data.image_files import kind_of
 from galhelpers.data.images import IMAGE_SUFFIXES
-from galhelpers.data.tables import LOST_DIGITS, TableError
+from galhelpers.data.tables import IDENTIFIERS, LOST_DIGITS, TableError
 from galhelpers.messages import public
 from galhelpers.paths import UserError
-
-IDENTIFIERS = (
-    *("id_str", "id", "galaxyid", "asset_id", "objid", "dr7objid", "dr8objid", "iauname"),
-)
-"""Columns, in lower case, whose text names a galaxy. The first of them that a table has counts."""
 
 _WHAT = "a folder of images, one image, or a table with a column of paths (.csv, .tsv, .txt, "
 _WHAT += ".csv.gz, .parquet, .fits)"
@@ -62,10 +57,10 @@ def list_images(images: Path, column: str | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``id`` (the table's own identifier, a column of ``IDENTIFIERS``, exactly as it stands there;
-        else the file name without suffix where that is unique, else ``file``), ``file`` (relative
-        to the folder, or as the table has it) and ``path`` (where to open it; empty when the
-        table has no path in a row).
+        ``id`` (the table's own identifier, a column of :data:`galhelpers.data.tables.IDENTIFIERS`
+        other than ``name``, exactly as it stands there; else the file name without suffix where
+        that is unique, else ``file``), ``file`` (relative to the folder, or as the table has it)
+        and ``path`` (where to open it; empty when the table has no path in a row).
 
     Raises
     ------
@@ -245,7 +240,9 @@ def _text(cell: str) -> str:
 def _from_table(file: Path, table: Table, column: str | None) -> pd.DataFrame:
     places = _Places(file)
     number = _path_column(file, table, column, places)
-    names = [i for wanted in IDENTIFIERS for i, n in enumerate(table.names) if n.lower() == wanted]
+    # Beside pictures a column "name" may well hold their classes.
+    known = [name for name in IDENTIFIERS if name != "name"]
+    names = [i for wanted in known for i, n in enumerate(table.names) if n.lower() == wanted]
     numbers = [number, *(i for i in names if i != number)]
     cells, *others = table.read(numbers)
     if not cells:

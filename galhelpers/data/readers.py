@@ -111,8 +111,8 @@ def read_class_folders(entry: DatasetEntry, root: Path) -> GalaxySet:
 
     Either ``labels.csv`` with an identifier (``GalaxyID``, ``id`` or another of ``IDENTIFIERS``,
     else the first column), ``class_id`` (0-4) or ``class_name``, and ``file`` (relative to the
-    folder, without leaving it); or one folder of images a class, named
-    by number, by class name, or both (``0``, ``spiral``, ``4_spiral``).
+    folder, without leaving it); or one folder of images a class, named by number, by class name,
+    or both (``0``, ``spiral``, ``4_spiral``).
 
     Raises
     ------
@@ -474,8 +474,7 @@ def read_class_table(path: Path) -> pd.DataFrame:
     present = column_names(path)
     # pandas writes its row numbers first; they name no galaxy where another column does.
     names = [name for name in present if name.lower() in IDENTIFIERS]
-    first = min(names, key=lambda name: name.lower() not in ("galaxyid", "id"), default=present[0])
-    first = present[0] if present[0] in names else first
+    first = min(names, key=lambda name: IDENTIFIERS.index(name.lower()), default=present[0])
     labels = [name for name in ("class_id", "class_name") if name in present]
     if not labels:
         check_columns(["class_name"], present, f"{short(path)} (or class_id)")

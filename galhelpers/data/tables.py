@@ -31,13 +31,15 @@ MOST_BYTES = 1_000_000_000
 """Most bytes of a table's text, or of its columns in memory. Published ones have half of it."""
 
 IDENTIFIERS = (
-    *("asset_id", "objid", "dr7objid", "dr8objid", "iauname"),
-    *("id", "id_str", "galaxyid", "name"),
+    *("id_str", "id", "galaxyid", "asset_id", "objid", "dr7objid", "dr8objid", "iauname", "name"),
 )
-"""Columns that name a galaxy, in lower case. They are read as text."""
+"""Columns that name a galaxy, in lower case. They are read as text.
+
+The first of them that a table has names its galaxies, whoever reads the table.
+"""
 
 POSITION_COLUMNS = {
-    "id": ("id", "galaxyid", "objid", "dr7objid", "iauname", "asset_id", "id_str", "name"),
+    "id": IDENTIFIERS,
     "ra": ("ra", "raj2000", "_raj2000", "radeg"),
     "dec": ("dec", "de", "dej2000", "_dej2000", "dedeg"),
     "petro_r90": ("petro_r90", "petror90_r", "petror90", "petro90_r"),

@@ -18,10 +18,13 @@ from astropy.io import fits
 from astropy.table import Table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from galhelpers.course import picture_tables
 from galhelpers.course.picture_list import identifiers, list_images
 from galhelpers.data import tables
+from galhelpers.data.readers import read_class_table
+from galhelpers.data.tables import read_positions
 from galhelpers.paths import UserError
 
 FILES = ["img/100380.jpg", "img/100673.jpg", "img/100765.jpg", "img/100801.jpg"]
@@ -482,3 +485,14 @@ def test_a_damaged_table_gives_a_list_or_one_paragraph(course, where, kind):
     except UserError as error:
         said = str(error)
     assert said.isprintable()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_galaxy_has_one_name_whoever_reads_the_table(tmp_path, order):
+    rows = {"objid": ["123"], "id_str": ["007"], "GalaxyID": ["9"], "iauname": ["J1"]}
+    rows |= {"ra": [1.0], "dec": [2.0], "class_id": [4], "file": ["a.png"]}
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "a.png")
+    file = tmp_path / "labels.csv"
+    pd.DataFrame(rows)[list(rows)[::order]].to_csv(file)
+    for read in (list_images, read_positions, read_class_table):
+        assert read(file)["id"].tolist() == ["007"]
