@@ -1,7 +1,7 @@
 """Networks compared as they should be: same galaxies, several splits, one last look at the test.
 
 A :class:`Recipe` says everything about one network: how it is built, what it gets to see, how it
-is trained. :func:`run` trains it on random splits of the galaxies, chooses the epoch on a
+is trained. :func:`run` trains it on splits of the galaxies, chooses the epoch on a
 validation part, and looks at the test part once, at the end. Each split leaves a folder, so that
 a run that was interrupted goes on where it stopped.
 """
@@ -21,27 +21,34 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import confusion_matrix, recall_score
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
 from galhelpers.data.augment import Augment, to_float
-from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
-from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
-from galhelpers.learning.training import Options, best_device, fit
+from galhelpers.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from galhelpers.learning.losses import vote_loss
+from galhelpers.learning.metrics import rmse
+from galhelpers.learning.samples import Labelled, five_classes
+from galhelpers.learning.training import Loss, Options, best_device, fit
 from galhelpers.locks import only_one
 from galhelpers.models import build
-from galhelpers.paths import atomic_write, image_cache
+from galhelpers.models.pretrained import Normalisation, fill, read_weights
+from galhelpers.paths import atomic_write, checksum, image_cache
+from galhelpers.trees import TREES
 
 # Raise this number when the same recipe would give another network than before: results that are
 # on disk are then made anew.
-_TRAINING = 1
+_TRAINING = 2
+PASSES = 20
+"""Passes of a network for votes at prediction."""
 VIEWS: dict[str, dict[str, Any]] = {
     "flip": {"rotate": 0.0, "zoom": (1.0, 1.0), "shift": 0.0, "brightness": 0.0, "noise": 0.0},
     "turn": {"zoom": (1 / 1.1, 1.1), "noise": 0.0},
     "full": {},
+    "sky": {"zoom": (0.7, 1.4), "brightness": 0.3, "noise": 0.03},
 }
 
 
@@ -60,8 +67,12 @@ class Recipe:
     margin
         Training pictures are kept this much wider, so that a turned one has real corners.
     augment
-        ``flip``, as in the paper; ``turn``, any rotation, little zoom, shift and brightness; or
-        ``full``, more zoom, and noise, which small pictures bear badly.
+        ``flip``, as in the paper; ``turn``, any rotation, little zoom, shift and brightness;
+        ``full``, more zoom, and noise, which small pictures bear badly; or ``sky``, more of all
+        three, for a network that is to see another survey.
+    sizes
+        Pairs of (share of all steps, side in pixels): training pictures are reduced to these
+        sides first, one after the other, and have ``size`` for the rest. Small pictures cost less.
     epochs, batch_size, learning_rate, weight_decay
         The usual.
     optimizer, schedule
@@ -77,6 +88,9 @@ class Recipe:
         arXiv:2007.07314): helps rare classes.
     views
         Average predictions over 1 or 8 views (turned and mirrored).
+    half
+        Keep the trained weights as numbers of 16 bits: half the file. Scores are those of the
+        rounded network.
     """
 
     name: str
@@ -86,6 +100,7 @@ class Recipe:
     crop: float = 1.0
     margin: float = 1.0
     augment: str = "flip"
+    sizes: tuple[tuple[float, int], ...] = ()
     epochs: int = 30
     batch_size: int = 256
     learning_rate: float = 0.1
@@ -98,6 +113,7 @@ class Recipe:
     mixed_precision: bool = False
     rebalance: bool = False
     views: int = 1
+    half: bool = False
 
     def but(self, name: str, **changes: Any) -> "Recipe":
         """Give the same recipe under another name, with some changes."""
@@ -138,62 +154,128 @@ def stratified_splits(
     return splits
 
 
+def folds(
+    class_id: np.ndarray, n: int = 5, seed: int = 0, validation: float = 0.15
+) -> list[Split]:
+    """Divide galaxies for cross-validation: each is in the test part once.
+
+    Parameters
+    ----------
+    class_id, validation
+        As in :func:`stratified_splits`.
+    """
+    splits = []
+    outer = StratifiedKFold(n, shuffle=True, random_state=seed)
+    for number, (rest, test) in enumerate(outer.split(class_id, class_id)):
+        inner = StratifiedShuffleSplit(1, test_size=validation, random_state=seed + number)
+        train, chosen = next(inner.split(rest, class_id[rest]))
+        splits.append(Split(number, rest[train], rest[chosen], test))
+    return splits
+
+
+@dataclass(frozen=True)
+class GrowingViews:
+    """Random views that are small at first, then larger: early steps cost less.
+
+    Attributes
+    ----------
+    augment
+        Makes the views, at full size.
+    sizes, steps
+        See :class:`Recipe`; ``steps`` are those of the whole training.
+    """
+
+    augment: Augment
+    sizes: tuple[tuple[float, int], ...]
+    steps: int
+
+    def side(self, step: int) -> int:
+        """Give the side in pixels of the views of a step."""
+        until = 0.0
+        for share, side in self.sizes:
+            until += share * self.steps
+            if step < until:
+                return side
+        return self.augment.size
+
+    def __call__(self, batch: Tensor, step: int) -> Tensor:
+        """Map bytes (b, 3, h, w) to views (b, 3, side, side), as ``Augment`` does."""
+        views, side = self.augment(batch, step), self.side(step)
+        if side == self.augment.size:
+            return views
+        return F.interpolate(views, (side, side), mode="bilinear", antialias=True)
+
+
 def run(
     recipe: Recipe,
-    galaxies: GalaxySet,
+    galaxies: GalaxySet | Labelled,
     splits: Sequence[Split],
     folder: Path,
     progress: bool = False,
+    weights: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Train a recipe on each split that has no result yet.
+
+    Parameters
+    ----------
+    galaxies
+        With their answers; of a ``GalaxySet`` the five classes.
+    weights
+        A network whose encoder the training starts from; the normalisation of its pictures is
+        kept. By default everything starts at random.
 
     Returns
     -------
     list of dict
-        One a split: ``accuracy``, ``macro_recall``, ``recall`` (five), ``confusion`` (rows are
-        true classes), ``validation_accuracy``, ``parameters``, ``best_epoch``, ``epochs``, the
-        losses, ``cpu_seconds``, ``evaluations`` of the ODE function for a batch (if it has one),
-        and the ``folder`` with the checkpoint and the predictions.
+        One a split: the ``score`` (see :func:`score_of`) on the test part, with the validation
+        part's as ``validation``, ``parameters``, ``best_epoch``, ``epochs``, the losses,
+        ``cpu_seconds``, ``evaluations`` of the ODE function for a batch (if it has one), and the
+        ``folder`` with the checkpoint and the predictions.
     """
+    labelled = galaxies if isinstance(galaxies, Labelled) else five_classes(galaxies)
     pictures = {
-        "train": _images(galaxies, round(recipe.size * recipe.margin), recipe.crop * recipe.margin),
-        "plain": _images(galaxies, recipe.size, recipe.crop),
+        "train": _images(labelled, round(recipe.size * recipe.margin), recipe.crop * recipe.margin),
+        "plain": _images(labelled, recipe.size, recipe.crop),
     }
     results = []
     for split in splits:
-        mark = _fingerprint(recipe, galaxies, split)
+        mark = _fingerprint(recipe, labelled, split, weights)
         name = recipe.name.replace(" ", "_").replace(",", "")
         # The mark keeps apart what differs: hours of work are never written over.
         place = folder / name / f"split_{split.number:02d}-{mark}"
         with only_one(place, "trains the same network"):
             done = _finished(place, mark)
             results.append(
-                done or _run_split(recipe, galaxies, split, place, mark, pictures, progress)
+                done
+                or _run_split(recipe, labelled, split, place, mark, pictures, progress, weights)
             )
     return results
 
 
 def _run_split(
-    recipe: Recipe, galaxies: GalaxySet, split: Split, place: Path, mark: str,
-    pictures: dict[str, CachedImages], progress: bool,
+    recipe: Recipe, galaxies: Labelled, split: Split, place: Path, mark: str,
+    pictures: dict[str, CachedImages], progress: bool, weights: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     start, process_start = time.monotonic(), time.process_time()
     place.mkdir(parents=True, exist_ok=True)
     wide, plain = pictures["train"].pixels, pictures["plain"].pixels
-    mean, std = channel_statistics(plain, split.train)
     torch.manual_seed(split.number)
-    model = build(recipe.architecture, **recipe.arguments).to(best_device())
+    model = build(recipe.architecture, **recipe.arguments)
+    known = begin_from(model, weights) if weights else None
+    mean, std = known or channel_statistics(plain, split.train)
+    model = model.to(best_device())
     facts: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
 
-    classes = torch.tensor(galaxies.catalog["class_id"].to_numpy())
-    training: Any = (_Rows(wide, split.train), classes[split.train])
-    validation = (plain[split.validation], classes[split.validation])
+    targets = galaxies.targets
+    training: Any = (_Rows(wide, split.train), targets[split.train])
+    validation = (plain[split.validation], targets[split.validation])
     limits = VIEWS[recipe.augment] | {"seed": split.number, "mean": mean, "std": std}
     augment = Augment(recipe.size, **limits)
+    steps = recipe.epochs * -(-len(split.train) // recipe.batch_size)
     unfinished = place / "training.pt"
-    loss = partial(F.cross_entropy, label_smoothing=recipe.smoothing)
     history = fit(
-        model, training, validation, loss, augment=augment,
+        model, training, validation, loss_of(galaxies, recipe.smoothing),
+        augment=GrowingViews(augment, recipe.sizes, steps),
         prepare=partial(to_float, mean=mean, std=std), epochs=recipe.epochs,
         batch_size=recipe.batch_size, seed=split.number, progress=progress,
         options=_options(recipe, unfinished),
@@ -201,46 +283,113 @@ def _run_split(
     few = np.arange(min(64, len(split.train)))
     facts |= _evaluations(model, augment(torch.from_numpy(training[0][few]), 0))
 
-    keep_first(model, len(FIVE_CLASSES))
+    arguments = dict(recipe.arguments)
+    if galaxies.task == "classes":
+        keep_first(model, len(galaxies.classes))
+        arguments["outputs"] = len(galaxies.classes)
     preprocessing = {"size": recipe.size, "crop": recipe.crop, "mean": mean, "std": std}
+    preprocessing |= {"passes": PASSES} if galaxies.task == "votes" else {"views": recipe.views}
     save = partial(
         save_checkpoint, place / "model.safetensors", model, architecture=recipe.architecture,
-        arguments=recipe.arguments | {"outputs": len(FIVE_CLASSES)},
-        preprocessing=preprocessing | {"views": recipe.views}, classes=FIVE_CLASSES,
+        arguments=arguments, preprocessing=preprocessing, classes=galaxies.classes,
+        task=galaxies.task, half=recipe.half,
         provenance={"recipe": asdict(recipe), "dataset": galaxies.name, "split": split.number},
     )  # fmt: skip
     trained = load_checkpoint(save())
-    chosen = classes[split.validation].numpy()
-    scores = trained.predict(validation[0]).numpy()
+    chosen = targets[split.validation].numpy()
     if recipe.rebalance:
-        shares = np.bincount(classes[split.train].numpy(), minlength=len(FIVE_CLASSES))
+        scores = trained.predict(validation[0]).numpy()
+        shares = np.bincount(targets[split.train].numpy(), minlength=len(galaxies.classes))
         log_shares = torch.tensor(np.log(shares / len(split.train)))
         facts["power"] = best_power(scores, chosen, log_shares.exp().numpy())
         bias: Tensor = model.head.bias  # type: ignore[union-attr,assignment]
         with torch.no_grad():
             bias -= facts["power"] * log_shares.to(bias)
         trained = load_checkpoint(save())
-        scores = trained.predict(validation[0]).numpy()
+    validated, _ = score_of(trained, validation[0], chosen)
 
     # The last word: from here on nothing is chosen any more.
-    truth = classes[split.test].numpy()
-    probabilities = trained.predict(plain[split.test]).numpy()
+    truth = targets[split.test].numpy()
+    scored, arrays = score_of(trained, plain[split.test], truth)
     result = {"recipe": recipe.name, "split": split.number, "fingerprint": mark}
-    result |= score(probabilities, truth) | facts
-    result |= {"validation_accuracy": score(scores, chosen)["accuracy"]}
-    result |= {"n_train": len(split.train), "n_test": len(split.test)}
+    result |= scored | facts | {"validation": validated}
+    result |= {"n_train": len(split.train), "n_validation": len(split.validation)}
+    result |= {"n_test": len(split.test)}
     result |= {"best_epoch": history.best_epoch + 1, "epochs": len(history.validation_loss)}
     result |= {"train_loss": history.train_loss, "validation_loss": history.validation_loss}
     result |= {"cpu_seconds": round(time.process_time() - process_start, 1)}
     result |= {"seconds": round(time.monotonic() - start, 1), "threads": torch.get_num_threads()}
     with atomic_write(place / "test.npz") as file, file.open("wb") as stream:
-        ids = galaxies.catalog["id"].to_numpy()[split.test].astype(str)
-        np.savez_compressed(stream, id=ids, truth=truth, probabilities=probabilities)
+        np.savez_compressed(stream, id=galaxies.ids[split.test], **arrays)
     result |= {"files": _digests(place)}
     with atomic_write(place / "result.json") as file:
         file.write_text(json.dumps(result, indent=1), encoding="utf8")
     unfinished.unlink(missing_ok=True)
     return result | {"folder": str(place)}
+
+
+def begin_from(model: nn.Module, weights: Path) -> Normalisation | None:
+    """Give the encoder of a network the weights of another, and say what its pictures were like.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`galhelpers.models.pretrained.read_weights`.
+    """
+    found = read_weights("small_resnet", weights)
+    fill(model.get_submodule("encoder"), found)
+    return found.normalisation
+
+
+def loss_of(galaxies: Labelled, smoothing: float = 0.0) -> Loss:
+    """Give the loss that belongs to the answers.
+
+    Cross-entropy of classes, mean squared error of fractions, and the surprise at votes
+    (:func:`galhelpers.learning.losses.vote_loss`).
+    """
+    if galaxies.task == "votes":
+        return partial(vote_loss, tree=TREES[galaxies.tree])
+    if galaxies.task == "fractions":
+        return F.mse_loss
+    return partial(F.cross_entropy, label_smoothing=smoothing)
+
+
+def score_of(
+    trained: Checkpoint, pixels: np.ndarray, truth: np.ndarray
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Measure a network on pictures that it was not trained on.
+
+    Parameters
+    ----------
+    pixels
+        uint8 (n, 3, size, size), as the network wants them.
+    truth
+        Class numbers (n,), or fractions or votes (n, answers).
+
+    Returns
+    -------
+    scores
+        For classes those of :func:`score`; for fractions ``rmse``; for votes ``nats`` (surprise
+        of the posterior at the votes of a galaxy, all questions together) and ``share_rmse``, of
+        the shares of all volunteers.
+    arrays
+        Row by row: ``truth`` (votes as shares of all volunteers), ``probabilities`` (of classes;
+        or fractions, or shares), and for votes ``nats`` and the number of ``votes``.
+    """
+    if trained.task == "votes":
+        posterior = trained.posterior(pixels)
+        # Everybody is asked the first question.
+        first = posterior.tree.slices[posterior.tree.questions[0].name]
+        shares = truth / truth[:, first].sum(axis=1, keepdims=True)
+        arrays = {"truth": shares, "probabilities": posterior.shares, "votes": truth}
+        arrays["nats"] = posterior.nll(truth).sum(axis=1)
+        scores = {"nats": float(arrays["nats"].mean())}
+        return scores | {"share_rmse": rmse(posterior.shares, shares)}, arrays
+    answers = trained.predict(pixels).numpy()
+    arrays = {"truth": truth, "probabilities": answers}
+    if trained.task == "classes":
+        return score(answers, truth), arrays
+    return {"rmse": rmse(answers, truth)}, arrays
 
 
 def _evaluations(model: nn.Module, images: Tensor) -> dict[str, Any]:
@@ -255,9 +404,17 @@ def _evaluations(model: nn.Module, images: Tensor) -> dict[str, Any]:
 
 
 def score(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Accuracy, recall of each class, their mean, and the confusion matrix (rows: true)."""
+    """Accuracy, recall of each class, their mean, and the confusion matrix (rows: true).
+
+    Parameters
+    ----------
+    probabilities
+        Shape (n, classes).
+    truth
+        Class numbers, shape (n,).
+    """
     guess = probabilities.argmax(axis=1)
-    labels = list(range(len(FIVE_CLASSES)))
+    labels = list(range(probabilities.shape[1]))
     recall = recall_score(truth, guess, labels=labels, average=None, zero_division=np.nan)
     return {
         "accuracy": float(np.mean(guess == truth)),
@@ -311,7 +468,7 @@ class _Rows:
         return self.pixels[self.rows[which]]
 
 
-def _images(galaxies: GalaxySet, size: int, crop: float) -> CachedImages:
+def _images(galaxies: Labelled, size: int, crop: float) -> CachedImages:
     return load_images(galaxies.files, size, crop, cache_dir=image_cache(), progress=False)
 
 
@@ -345,12 +502,14 @@ def _schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> L
     return MultiStepLR(optimizer, [math.ceil(steps * 3 / 7), math.ceil(steps * 6 / 7)])
 
 
-def _fingerprint(recipe: Recipe, galaxies: GalaxySet, split: Split) -> str:
+def _fingerprint(
+    recipe: Recipe, galaxies: Labelled, split: Split, weights: Path | None
+) -> str:
     """Name what a result depends on: another recipe, or other galaxies, and it is not reused."""
-    ids = galaxies.catalog["id"].to_numpy()
     parts = [json.dumps(asdict(recipe), sort_keys=True, default=list), galaxies.name]
-    parts += [str(_TRAINING)]
-    parts += [",".join(map(str, ids[rows])) for rows in (split.train, split.validation, split.test)]
+    parts += [str(_TRAINING), str(galaxies.classes), checksum(weights) if weights else ""]
+    ids = galaxies.ids
+    parts += [",".join(ids[rows]) for rows in (split.train, split.validation, split.test)]
     return hashlib.blake2b("|".join(parts).encode(), digest_size=6).hexdigest()
 
 

@@ -1,6 +1,14 @@
-"""The networks of notebook 05 and how each is trained: data, not code."""
+"""How each network of the course is trained: data, not code.
+
+First the networks of notebook 05 as published, and what makes them better step by step. Then those
+that come with the course, in ``networks/``: ``galhelpers train NAME`` makes one of them again.
+"""
+
+from dataclasses import dataclass
+from typing import Any
 
 from galhelpers.learning.experiment import Recipe
+from galhelpers.learning.samples import Sample
 from galhelpers.profiles import Profile
 
 # Heun-Euler at 1e-2 is what the code of the paper's NODE_ACA takes; NODE gets the same method and
@@ -53,6 +61,82 @@ SMALL_RESNET = NODE_ACA_BEST.but(
 RECIPES = {recipe.name: recipe for recipe in (*PUBLISHED, *ABLATION, NODE_ACA_BEST, SMALL_RESNET)}
 
 
+@dataclass(frozen=True)
+class Network:
+    """A network that comes with the course: what it learns from, how, and where it is judged.
+
+    Attributes
+    ----------
+    answers
+        What it answers, in a sentence.
+    recipe
+        Its name is the network's.
+    samples
+        Galaxies to learn from, choose by, and test on; several with the same question are put
+        together.
+    start
+        Another network whose encoder the training begins with; empty: random weights.
+    judged
+        Galaxies of another survey, on which it is scored too.
+    splits, folds
+        How many random splits are trained, of which the one with the best validation score
+        becomes the network; or how many parts of a cross-validation.
+    credit
+        Whose the data are.
+    not_for
+        What it should not be used for, in sentences.
+    """
+
+    answers: str
+    recipe: Recipe
+    samples: tuple[Sample, ...]
+    start: str = ""
+    judged: Sample | None = None
+    splits: int = 1
+    folds: int = 0
+    credit: str = ""
+    not_for: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.folds and self.splits != 1:
+            raise ValueError(f"Expected splits or folds, got {self.splits} and {self.folds}.")
+
+
+# Seeds of skies that no lesson draws: what a lesson tests a network on was never learnt.
+_SKY = Sample("simulated", "votes_gz2", n=24_000, seed=2022)
+_RARE_SKY = Sample("simulated", "five_classes", n=12_000, seed=2023, balanced=True)
+_DECALS_SKY = Sample("simulated", "votes_decals", n=12_000, seed=2022, telescope="decals")
+_REAL = Sample("gz2_five_class", "five_classes")
+
+_SDSS = (
+    "Images: Sloan Digital Sky Survey; votes: Galaxy Zoo 2 (Willett et al. 2013) by way of the "
+    "Kaggle Galaxy Challenge; selection of the five classes: Zhu et al. 2019."
+)
+_OURS = "The simulated survey of this course."
+
+
+def _encoder(**arguments: Any) -> dict[str, Any]:
+    return {"name": "small_resnet"} | arguments
+
+
+_SMALL = SMALL_RESNET.but(
+    "five_classes",
+    architecture="backbone",
+    arguments=_encoder(outputs=5),
+    sizes=((0.35, 32), (0.3, 48)),
+    half=True,
+)
+_VOTES = _SMALL.but(
+    "start",
+    architecture="vote_net",
+    arguments={"tree": "gz2", "encoder": "small", "widths": (32, 64, 128)},
+    epochs=20,
+    smoothing=0.0,
+    rebalance=False,
+    views=1,
+)
+
+
 def published_recipes(profile: Profile) -> list[Recipe]:
     """Give the paper's three networks with the profile's length and batches.
 
@@ -69,3 +153,39 @@ def published_recipes(profile: Profile) -> list[Recipe]:
         )
         for recipe in PUBLISHED
     ]
+
+
+NETWORKS = {
+    network.recipe.name: network
+    for network in (
+        Network(
+            "What volunteers of Galaxy Zoo 2 would say of a galaxy in SDSS, as a distribution of "
+            "votes; its encoder is where others start.",
+            _VOTES,
+            (_SKY,),
+            credit=_OURS,
+            not_for=("Counts of real galaxies: it has only seen simulated ones.",),
+        ),
+        Network(
+            "Which of the five classes of Galaxy Zoo 2 a galaxy belongs to.",
+            _SMALL,
+            (_REAL,),
+            credit=_SDSS,
+            not_for=(
+                "Galaxies that people disagree on: it learnt from those with a clear class, less "
+                "than half of all.",
+                "Pictures of another survey or scale, before it is tested on some with labels.",
+            ),
+        ),
+        Network(
+            "Which of the five classes a galaxy belongs to, learnt on simulated galaxies alone.",
+            _SMALL.but("five_classes_sky", augment="sky", epochs=15),
+            (Sample("simulated", "five_classes", n=24_000, seed=2022), _RARE_SKY),
+            start="start",
+            judged=_REAL,
+            credit=_OURS,
+            not_for=("Real galaxies where five_classes can be used, which is right more often.",),
+        ),
+    )
+}
+"""Networks that come with the course, in the order in which they can be trained."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from galhelpers.models.backbones import Backbone, backbone
+from galhelpers.models.backbones import Backbone, FractionNet, backbone
 from galhelpers.models.bayesian import VoteEnsemble, VoteNet
 from galhelpers.models.linnet_convnet import (
     ConvNet,
@@ -27,6 +27,7 @@ from galhelpers.models.small_resnet import SmallResNet
 __all__ = [
     "Backbone",
     "ConvNet",
+    "FractionNet",
     "GalaxyNet",
     "LinNet",
     "OdeBlock",
@@ -54,6 +55,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "vote_net": VoteNet,
     "vote_ensemble": VoteEnsemble,
     "backbone": Backbone,
+    "fraction_net": FractionNet,
 }
 
 

@@ -13,8 +13,10 @@ from typing import Any, Self
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from galhelpers.models.linnet_convnet import TreeOutput
 from galhelpers.models.pretrained import TIMM, Normalisation, fill, read_weights
 from galhelpers.models.small_resnet import SmallResNet
+from galhelpers.trees import TREES
 
 
 def known_encoder(name: str, **arguments: Any) -> tuple[nn.Module, int, float]:
@@ -149,6 +151,24 @@ class Backbone(nn.Module):
             if self.moving_statistics and isinstance(module, _BatchNorm):
                 module.train(mode)
         return self
+
+
+class FractionNet(Backbone):
+    """A known network for the 37 fractions of Galaxy Zoo 2, which obey its decision tree.
+
+    Parameters
+    ----------
+    name, colour, dropout, widths, blocks
+        As in :class:`Backbone`.
+    """
+
+    def __init__(self, name: str, **arguments: Any) -> None:
+        super().__init__(name, TREES["gz2"].n_answers, **arguments)
+        self.tree_output = TreeOutput()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map pictures (n, 3, height, width) to cumulative fractions (n, 37)."""
+        return self.tree_output(super().forward(x).float())
 
 
 def backbone(

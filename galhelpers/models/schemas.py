@@ -152,6 +152,17 @@ class BackboneArguments(Arguments):
     blocks: Blocks | None = None
 
 
+class FractionNetArguments(Arguments):
+    """Of ``FractionNet``."""
+
+    task: ClassVar[Task] = "fractions"
+    name: Name
+    colour: bool = True
+    dropout: Share | None = None
+    widths: Widths | None = None
+    blocks: Blocks | None = None
+
+
 ARGUMENTS: dict[str, type[Arguments]] = {
     "linnet": LinNetArguments,
     "convnet": ConvNetArguments,
@@ -163,6 +174,7 @@ ARGUMENTS: dict[str, type[Arguments]] = {
     "vote_net": VoteNetArguments,
     "vote_ensemble": VoteEnsembleArguments,
     "backbone": BackboneArguments,
+    "fraction_net": FractionNetArguments,
 }
 
 
