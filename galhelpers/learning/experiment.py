@@ -154,9 +154,7 @@ def stratified_splits(
     return splits
 
 
-def folds(
-    class_id: np.ndarray, n: int = 5, seed: int = 0, validation: float = 0.15
-) -> list[Split]:
+def folds(class_id: np.ndarray, n: int = 5, seed: int = 0, validation: float = 0.15) -> list[Split]:
     """Divide galaxies for cross-validation: each is in the test part once.
 
     Parameters
@@ -320,7 +318,7 @@ def _run_split(
     result |= {"cpu_seconds": round(time.process_time() - process_start, 1)}
     result |= {"seconds": round(time.monotonic() - start, 1), "threads": torch.get_num_threads()}
     with atomic_write(place / "test.npz") as file, file.open("wb") as stream:
-        np.savez_compressed(stream, id=galaxies.ids[split.test], **arrays)
+        np.savez_compressed(stream, allow_pickle=False, id=galaxies.ids[split.test], **arrays)
     result |= {"files": _digests(place)}
     with atomic_write(place / "result.json") as file:
         file.write_text(json.dumps(result, indent=1), encoding="utf8")
@@ -502,9 +500,7 @@ def _schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> L
     return MultiStepLR(optimizer, [math.ceil(steps * 3 / 7), math.ceil(steps * 6 / 7)])
 
 
-def _fingerprint(
-    recipe: Recipe, galaxies: Labelled, split: Split, weights: Path | None
-) -> str:
+def _fingerprint(recipe: Recipe, galaxies: Labelled, split: Split, weights: Path | None) -> str:
     """Name what a result depends on: another recipe, or other galaxies, and it is not reused."""
     parts = [json.dumps(asdict(recipe), sort_keys=True, default=list), galaxies.name]
     parts += [str(_TRAINING), str(galaxies.classes), checksum(weights) if weights else ""]

@@ -1,6 +1,7 @@
 """Train a network that comes with the course, and measure it for its card."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,6 +68,8 @@ def make_network(
         splits = folds(galaxies.strata, network.folds)
     else:
         splits = stratified_splits(galaxies.strata)[: network.splits]
+    if network.most:
+        splits = [replace(split, train=split.train[: network.most]) for split in splits]
     results = run(network.recipe, galaxies, splits, folder, progress, weights)
     best = max(results, key=lambda one: _quality(one["validation"]))
     file = Path(best["folder"]) / "model.safetensors"
@@ -93,9 +96,7 @@ def _quality(validation: dict[str, Any]) -> float:
     return -float(validation["nats" if "nats" in validation else "rmse"])
 
 
-def _on_test_parts(
-    galaxies: Labelled, results: Sequence[dict[str, Any]], n_folds: int
-) -> Scores:
+def _on_test_parts(galaxies: Labelled, results: Sequence[dict[str, Any]], n_folds: int) -> Scores:
     parts = [dict(np.load(Path(one["folder"]) / "test.npz")) for one in results]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     classes = galaxies.task == "classes"

@@ -4,7 +4,7 @@ First the networks of notebook 05 as published, and what makes them better step 
 that come with the course, in ``networks/``: ``galhelpers train NAME`` makes one of them again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from galhelpers.learning.experiment import Recipe
@@ -81,6 +81,8 @@ class Network:
     splits, folds
         How many random splits are trained, of which the one with the best validation score
         becomes the network; or how many parts of a cross-validation.
+    most
+        At most so many galaxies to learn from; 0: all.
     credit
         Whose the data are.
     not_for
@@ -94,6 +96,7 @@ class Network:
     judged: Sample | None = None
     splits: int = 1
     folds: int = 0
+    most: int = 0
     credit: str = ""
     not_for: tuple[str, ...] = ()
 
@@ -134,6 +137,19 @@ _VOTES = _SMALL.but(
     smoothing=0.0,
     rebalance=False,
     views=1,
+)
+_LARGER = {"size": 96, "crop": 0.5, "margin": 1.375, "sizes": ((0.4, 48), (0.35, 64))}
+_TWO_SKIES = tuple(
+    Sample("simulated", "elliptical_or_spiral", n=24_000, seed=seed) for seed in (2022, 2024)
+)
+_SPIRALS = _SMALL.but(
+    "sdss_spirals_12000",
+    arguments=_encoder(outputs=2, widths=(16, 32, 64)),
+    crop=0.5,
+    margin=1.375,
+    epochs=15,
+    smoothing=0.0,
+    rebalance=False,
 )
 
 
@@ -185,6 +201,84 @@ NETWORKS = {
             judged=_REAL,
             credit=_OURS,
             not_for=("Real galaxies where five_classes can be used, which is right more often.",),
+        ),
+        Network(
+            "What volunteers of Galaxy Zoo DECaLS would say of a galaxy: a distribution of votes.",
+            _VOTES.but(
+                "votes_decals",
+                arguments=_VOTES.arguments | {"tree": "decals"},
+                epochs=15,
+                **_LARGER,
+            ),
+            (_DECALS_SKY,),
+            start="start",
+            credit=_OURS,
+            not_for=("Real galaxies: it has only seen simulated ones.",),
+        ),
+        Network(
+            "What volunteers of Galaxy Zoo 2 would say of a real galaxy: a distribution of votes.",
+            _VOTES.but("votes_gz2", epochs=20, learning_rate=1e-3, batch_size=16, **_LARGER),
+            (Sample("gz2_votes", "votes_gz2"),),
+            start="start",
+            folds=5,
+            credit=_SDSS,
+            not_for=("A survey as it is: a quarter of the galaxies it learnt from are mergers.",),
+        ),
+        Network(
+            "The 37 vote fractions of the Kaggle Galaxy Challenge, of a simulated galaxy.",
+            _VOTES.but(
+                "baseline37",
+                architecture="fraction_net",
+                arguments=_encoder(),
+                epochs=12,
+                views=8,
+            ),
+            (replace(_SKY, answers="fractions"),),
+            start="start",
+            credit=_OURS,
+            not_for=("A submission to the challenge: it has not seen one of its galaxies.",),
+        ),
+        *(
+            Network(
+                f"Spiral or elliptical, learnt from {n:,} simulated SDSS galaxies.",
+                _SPIRALS.but(f"sdss_spirals_{n}", epochs=epochs, batch_size=batch),
+                _TWO_SKIES,
+                most=n,
+                credit=_OURS,
+                not_for=("Anything but unit 10, which shows how it fails on another survey.",),
+            )
+            for n, epochs, batch in ((400, 80, 16), (1_500, 40, 32), (12_000, 15, 64))
+        ),
+        Network(
+            "Spiral against smooth (round or in between), of galaxies that people agree on.",
+            _SMALL.but(
+                "spirals", arguments=_encoder(outputs=2), epochs=10, smoothing=0.02, rebalance=False
+            ),
+            (replace(_REAL, answers="smooth_or_spiral"),),
+            start="start",
+            credit=_SDSS,
+            not_for=("Edge-on disks and cigars: it has seen none.",),
+        ),
+        Network(
+            "Whether a featured face-on galaxy without arms has a ring.",
+            _SMALL.but(
+                "rings",
+                arguments=_encoder(outputs=2),
+                epochs=20,
+                learning_rate=1e-3,
+                batch_size=16,
+                smoothing=0.1,
+                rebalance=False,
+                size=96,
+                crop=0.6,
+                margin=1.375,
+                sizes=(),
+            ),
+            (Sample("decals_rings", "labels"),),
+            start="start",
+            folds=5,
+            credit="Images: DESI Legacy Imaging Surveys; labels: Galaxy Zoo DECaLS.",
+            not_for=("Counts of rings: one in five galaxies is called wrongly.",),
         ),
     )
 }

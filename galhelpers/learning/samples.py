@@ -16,6 +16,7 @@ from galhelpers.data.votes import votes_of
 from galhelpers.models.schemas import Task
 from galhelpers.paths import default_data_root, user_path
 from galhelpers.survey import galaxy_zoo_1_class
+from galhelpers.trees import GZ2
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def fractions(galaxies: GalaxySet) -> Labelled:
     if galaxies.fractions is None:
         raise ValueError(f"{galaxies.name} has no 37 vote fractions; galaxy_zoo_kaggle has them.")
     targets = torch.tensor(galaxies.fractions.to_numpy(), dtype=torch.float32)
-    return _labelled(galaxies, targets, list(galaxies.fractions), "fractions", "gz2")
+    return _labelled(galaxies, targets, GZ2.published, "fractions", "gz2")
 
 
 def votes_gz2(galaxies: GalaxySet) -> Labelled:
