@@ -31,6 +31,7 @@ from galhelpers.data.images import CachedImages, load_images
 from galhelpers.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from galhelpers.learning.losses import vote_loss
 from galhelpers.learning.metrics import rmse
+from galhelpers.learning.muon import Muon
 from galhelpers.learning.samples import Labelled, five_classes
 from galhelpers.learning.training import Loss, Options, best_device, fit
 from galhelpers.locks import only_one
@@ -76,7 +77,8 @@ class Recipe:
     epochs, batch_size, learning_rate, weight_decay
         The usual.
     optimizer, schedule
-        ``sgd`` (momentum .9) or ``adamw``; ``steps`` (a tenth after 3/7 of all steps, again after
+        ``sgd`` (momentum .9), ``adamw``, or ``muon`` (:class:`galhelpers.learning.muon.Muon`);
+        ``steps`` (a tenth after 3/7 of all steps, again after
         6/7: 30,000 and 60,000 of 70,000 in the paper) or ``one_cycle``.
     smoothing
         Label smoothing.
@@ -489,6 +491,8 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         {"params": weights, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
+    if recipe.optimizer == "muon":
+        return Muon(model, recipe.learning_rate, recipe.weight_decay)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate)
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9)

@@ -126,14 +126,16 @@ _SMALL = SMALL_RESNET.but(
     "five_classes",
     architecture="backbone",
     arguments=_encoder(outputs=5),
-    sizes=((0.35, 32), (0.3, 48)),
+    sizes=((0.5, 32), (0.25, 48)),
+    optimizer="muon",
+    learning_rate=3e-3,
     half=True,
 )
 _VOTES = _SMALL.but(
     "start",
     architecture="vote_net",
     arguments={"tree": "gz2", "encoder": "small", "widths": (32, 64, 128)},
-    epochs=20,
+    epochs=15,
     smoothing=0.0,
     rebalance=False,
     views=1,
