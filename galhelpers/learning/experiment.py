@@ -10,9 +10,10 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sklearn.metrics import confusion_matrix, recall_score
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
+from tqdm.auto import tqdm
 
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.data.galaxies import GalaxySet
@@ -220,6 +222,8 @@ def run(
     ----------
     galaxies
         With their answers; of a ``GalaxySet`` the five classes.
+    progress
+        Show a bar over the trainings of all splits, with the time that is left.
     weights
         A network whose encoder the training starts from; the normalisation of its pictures is
         kept. By default everything starts at random.
@@ -229,32 +233,72 @@ def run(
     list of dict
         One a split: the ``score`` (see :func:`score_of`) on the test part, with the validation
         part's as ``validation``, ``parameters``, ``best_epoch``, ``epochs``, the losses,
-        ``cpu_seconds``, ``evaluations`` of the ODE function for a batch (if it has one), and the
-        ``folder`` with the checkpoint and the predictions.
+        ``cpu_seconds`` (of all sessions, without epochs that an interruption lost),
+        ``evaluations`` of the ODE function for a batch (if it has one), and the ``folder`` with
+        the checkpoint and the predictions.
     """
     labelled = galaxies if isinstance(galaxies, Labelled) else five_classes(galaxies)
     pictures = {
-        "train": _images(labelled, round(recipe.size * recipe.margin), recipe.crop * recipe.margin),
-        "plain": _images(labelled, recipe.size, recipe.crop),
+        "train": _images(
+            labelled, round(recipe.size * recipe.margin), recipe.crop * recipe.margin, progress
+        ),
+        "plain": _images(labelled, recipe.size, recipe.crop, progress),
     }
     results = []
-    for split in splits:
-        mark = _fingerprint(recipe, labelled, split, weights)
-        name = recipe.name.replace(" ", "_").replace(",", "")
-        # The mark keeps apart what differs: hours of work are never written over.
-        place = folder / name / f"split_{split.number:02d}-{mark}"
-        with only_one(place, "trains the same network"):
-            done = _finished(place, mark)
-            results.append(
-                done
-                or _run_split(recipe, labelled, split, place, mark, pictures, progress, weights)
-            )
+    costs = [_costs(recipe, split) for split in splits]
+    with tqdm(
+        total=sum(cost[-1] for cost in costs), desc=recipe.name, disable=not progress,
+        bar_format="{l_bar}{bar}| {elapsed} so far, {remaining} left",
+    ) as bar:  # fmt: skip
+        for split, cost in zip(splits, costs, strict=True):
+            mark = _fingerprint(recipe, labelled, split, weights)
+            name = recipe.name.replace(" ", "_").replace(",", "")
+            # The mark keeps apart what differs: hours of work are never written over.
+            place = folder / name / f"split_{split.number:02d}-{mark}"
+            told = _follow(bar, cost)
+            with only_one(place, "trains the same network"):
+                done = _finished(place, mark)
+                results.append(
+                    done
+                    or _run_split(recipe, labelled, split, place, mark, pictures, told, weights)
+                )
+            told(len(cost) - 1)
     return results
+
+
+def _costs(recipe: Recipe, split: Split) -> list[int]:
+    """Give the pixels of a picture, summed up to each step: what the steps cost, relatively."""
+    steps = _steps(recipe, split)
+    views = GrowingViews(Augment(recipe.size), recipe.sizes, steps)
+    return list(accumulate((views.side(step) ** 2 for step in range(steps)), initial=0))
+
+
+def _follow(bar: tqdm, cost: list[int]) -> Callable[[int], None]:
+    """Give a function that moves a bar to a step of a split; the first move took no time."""
+    before, first = bar.n, True
+
+    def told(step: int) -> None:
+        nonlocal first
+        if bar.disable:
+            return
+        move = before + cost[step] - bar.n
+        if first:  # what an earlier session did says nothing of the time that is left
+            bar.initial += move
+            bar.n += move
+        else:
+            bar.update(move)
+        first = False
+
+    return told
+
+
+def _steps(recipe: Recipe, split: Split) -> int:
+    return recipe.epochs * -(-len(split.train) // recipe.batch_size)
 
 
 def _run_split(
     recipe: Recipe, galaxies: Labelled, split: Split, place: Path, mark: str,
-    pictures: dict[str, CachedImages], progress: bool, weights: Path | None,
+    pictures: dict[str, CachedImages], told: Callable[[int], None], weights: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     start, process_start = time.monotonic(), time.process_time()
     place.mkdir(parents=True, exist_ok=True)
@@ -271,15 +315,15 @@ def _run_split(
     validation = (plain[split.validation], targets[split.validation])
     limits = VIEWS[recipe.augment] | {"seed": split.number, "mean": mean, "std": std}
     augment = Augment(recipe.size, **limits)
-    steps = recipe.epochs * -(-len(split.train) // recipe.batch_size)
     unfinished = place / "training.pt"
+    before = time.process_time()
     history = fit(
         model, training, validation, loss_of(galaxies, recipe.smoothing),
-        augment=GrowingViews(augment, recipe.sizes, steps),
+        augment=GrowingViews(augment, recipe.sizes, _steps(recipe, split)),
         prepare=partial(to_float, mean=mean, std=std), epochs=recipe.epochs,
-        batch_size=recipe.batch_size, seed=split.number, progress=progress,
-        options=_options(recipe, unfinished),
+        batch_size=recipe.batch_size, seed=split.number, options=_options(recipe, unfinished, told),
     )  # fmt: skip
+    process_start += time.process_time() - before  # the history counts earlier sessions, too
     few = np.arange(min(64, len(split.train)))
     facts |= _evaluations(model, augment(torch.from_numpy(training[0][few]), 0))
 
@@ -317,7 +361,8 @@ def _run_split(
     result |= {"n_test": len(split.test)}
     result |= {"best_epoch": history.best_epoch + 1, "epochs": len(history.validation_loss)}
     result |= {"train_loss": history.train_loss, "validation_loss": history.validation_loss}
-    result |= {"cpu_seconds": round(time.process_time() - process_start, 1)}
+    cpu_seconds = history.cpu_seconds + time.process_time() - process_start
+    result |= {"cpu_seconds": round(cpu_seconds, 1)}
     result |= {"seconds": round(time.monotonic() - start, 1), "threads": torch.get_num_threads()}
     with atomic_write(place / "test.npz") as file, file.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, id=galaxies.ids[split.test], **arrays)
@@ -468,11 +513,11 @@ class _Rows:
         return self.pixels[self.rows[which]]
 
 
-def _images(galaxies: Labelled, size: int, crop: float) -> CachedImages:
-    return load_images(galaxies.files, size, crop, cache_dir=image_cache(), progress=False)
+def _images(galaxies: Labelled, size: int, crop: float, progress: bool) -> CachedImages:
+    return load_images(galaxies.files, size, crop, cache_dir=image_cache(), progress=progress)
 
 
-def _options(recipe: Recipe, resume: Path) -> Options:
+def _options(recipe: Recipe, resume: Path, told: Callable[[int], None]) -> Options:
     return Options(
         optimizer=partial(_optimizer, recipe),
         schedule=partial(_schedule, recipe),
@@ -480,6 +525,7 @@ def _options(recipe: Recipe, resume: Path) -> Options:
         average=recipe.average,
         mixed_precision=recipe.mixed_precision,
         resume=resume,
+        told=told,
     )
 
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import math
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -84,12 +85,14 @@ def batches(
 class History:
     """What happened in training: one number an epoch, and which epoch was best.
 
-    A loss that is no finite number counts as higher than any other.
+    A loss that is no finite number counts as higher than any other. ``cpu_seconds`` is the time of
+    all processor cores, of a training that was resumed that of all its finished epochs.
     """
 
     train_loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     best_epoch: int = 0
+    cpu_seconds: float = field(default=0.0, compare=False)
 
     def last_is_best(self) -> bool:
         """Say whether no earlier validation loss is lower than the last one."""
@@ -135,6 +138,9 @@ class Options:
         same result (on a CPU to the bit, with the same number of threads). The state of torch's,
         NumPy's and Python's random numbers is part of it. A file of an earlier run that was cut
         short or damaged is told and replaced.
+    told
+        Called with the number of steps that are done: once before the first, as a resumed training
+        has done some, then after each.
     """
 
     optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
@@ -143,6 +149,7 @@ class Options:
     average: float | None = None
     mixed_precision: bool = False
     resume: Path | None = None
+    told: Callable[[int], None] | None = None
 
 
 def fit(
@@ -205,6 +212,9 @@ def fit(
     if options.resume:
         run.begin(options.resume)
     history = run.history
+    told = options.told or (lambda _: None)
+    told(run.step)
+    clock = time.process_time()
     rest = range(len(history.validation_loss), epochs)
     for epoch in tqdm(rest, desc="epochs", leave=False, disable=not progress):
         if options.patience is not None and epoch - history.best_epoch > options.patience:
@@ -223,6 +233,7 @@ def fit(
             if mean:
                 mean.update_parameters(model)
             run.step += 1
+            told(run.step)
             total += value.item() * len(images)
         history.train_loss.append(total / len(train[0]))
         with autocast(device, options.mixed_precision):
@@ -233,6 +244,8 @@ def fit(
             run.best = copy.deepcopy(validated.state_dict())  # a copy: state_dict() itself is live
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(history.validation_loss[-1])
+        since, clock = clock, time.process_time()
+        history.cpu_seconds += clock - since
         if options.resume:
             run.save(options.resume)
     model.load_state_dict(run.best)
