@@ -152,6 +152,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="new folder, or one of an earlier run; default: runs/PROFILE-DATASET",
     )
 
+    _train_options(command("train", "Train a network of the course again, or on your pictures."))
+
     predict = command("predict", "Classify images with a trained network.")
     predict.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file of a run")
     predict.add_argument(
@@ -173,6 +175,35 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         chosen = commands.choices[arguments.command]
         chosen.error(f"unknown argument {', '.join(unknown)}")
     return arguments
+
+
+def _train_options(train: argparse.ArgumentParser) -> None:
+    train.add_argument("network", nargs="?", metavar="NAME", help="a network of the course")
+    train.add_argument("--data-root", metavar="DIR", help="folder that holds published data sets")
+    train.add_argument("--out", metavar="DIR", help="folder for results; default: runs/networks")
+    train.add_argument(
+        "--threads", type=_positive, default=1, metavar="N",
+        help="default: 1; only with one is the result the same to the bit each time",
+    )  # fmt: skip
+    own = train.add_argument_group("pictures of your own")
+    own.add_argument(
+        "--dataset", metavar="FOLDER", help="class folders, or labels.csv with paths and labels"
+    )
+    own.add_argument("--like", metavar="NAME", help="whose recipe and encoder are taken")
+    own.add_argument("--from-nothing", action="store_true", help="start from random weights")
+    own.add_argument("--name", metavar="NAME", help="of the new one; default: LIKE_of_FOLDER")
+    own.add_argument("--column", metavar="NAME", help="column of paths, or its number")
+    own.add_argument("--label", metavar="NAME", help="column of labels; default: class_name, ...")
+    train.epilog = (
+        "Interrupted, even by a crash, training continues with the same command, to the same "
+        "result."
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text!r}")
+    return int(text)
 
 
 def _seed(text: str) -> int:
@@ -256,6 +287,31 @@ def _run(arguments: argparse.Namespace) -> int:
     )
 
 
+def _train(arguments: argparse.Namespace) -> int:
+    choices, name = vars(arguments), arguments.network
+    own = ("dataset", "like", "name", "from_nothing", "column", "label")
+    given = {key for key in own if choices[key]}
+    fits = not given if name else {"dataset", "like"} <= given and not arguments.data_root
+    if not fits:
+        words = [name or "", *(f"--{key.replace('_', '-')}" for key in own if key in given)]
+        words += ["--data-root"] if arguments.data_root else []
+        raise UserError(
+            "Expected either the NAME of a network of the course (with --data-root), or --dataset "
+            "FOLDER and --like NAME (with --from-nothing, --name, --column, --label) for pictures "
+            f"of your own, got {public(' '.join(words).strip(), 200) or 'neither'}."
+        )
+    from galhelpers.course.train import train_network, train_on_folder
+
+    _end_politely()
+    both = {key: choices[key] for key in ("out", "threads")}
+    if name:
+        train_network(name, arguments.data_root, **both)
+    else:
+        source, *rest = own
+        train_on_folder(choices[source], **both, **{key: choices[key] for key in rest})
+    return 0
+
+
 def _predict(arguments: argparse.Namespace) -> int:
     from galhelpers.course.predict import predict_images
 
@@ -276,5 +332,6 @@ COMMANDS = {
     "datasets": _datasets,
     "fetch": _fetch,
     "run": _run,
+    "train": _train,
     "predict": _predict,
 }

@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ _ADVICE = {
 }
 
 
-def list_images(images: Path, column: str | None = None) -> pd.DataFrame:
+def list_images(
+    images: Path, column: str | None = None, labels: Sequence[str] = ()
+) -> pd.DataFrame:
     """List one image, the images of a folder (recursive), or those of a table.
 
     Parameters
@@ -53,6 +56,9 @@ def list_images(images: Path, column: str | None = None) -> pd.DataFrame:
     column : str, optional
         Column of the table that holds the paths: its name, or its number where the table has no
         header. By default it is the only one with existing files.
+    labels : sequence of str
+        Columns that may hold labels; the first that a table has does. In a folder the labels are
+        the names of its folders.
 
     Returns
     -------
@@ -60,12 +66,13 @@ def list_images(images: Path, column: str | None = None) -> pd.DataFrame:
         ``id`` (the table's own identifier, a column of :data:`galhelpers.data.tables.IDENTIFIERS`
         other than ``name``, exactly as it stands there; else the file name without suffix where
         that is unique, else ``file``), ``file`` (relative to the folder, or as the table has it)
-        and ``path`` (where to open it; empty when the table has no path in a row).
+        and ``path`` (where to open it; empty when the table has no path in a row); with ``labels``
+        also ``label`` (text; empty where there is none).
 
     Raises
     ------
     UserError
-        When there are no images, or the column of paths is not clear.
+        When there are no images, the column of paths is not clear, or there is none of labels.
     """
     if column is not None and images.is_dir():
         raise UserError(
@@ -75,21 +82,27 @@ def list_images(images: Path, column: str | None = None) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # astropy's, on headers that serve all the same
-            listed = _from_folder(images) if images.is_dir() else _from_file(images, column)
+            listed = _from_folder(images) if images.is_dir() else _from_file(images, column, labels)
     except UserError:
         raise
     except TableError as error:
         raise UserError(str(error)) from None
     except Exception as error:  # whatever a damaged file makes of its reader
         raise UserError(
-            f"Expected IMAGES to be {_WHAT}, but {public(images)} cannot be read: "
+            f"Expected {_WHAT}, but {public(images)} cannot be read: "
             f"{public(getattr(error, 'strerror', None) or error or 'no reason given', 200)}. "
             "Restore or rewrite it."
         ) from None
     files = listed["file"].drop_duplicates()
     names = listed["file"].map(dict(zip(files, identifiers(files), strict=True)))
     ids = listed["id"].where(listed["id"] != "", names) if "id" in listed else names
-    return listed.assign(id=ids)[["id", "file", "path"]]
+    listed = listed.assign(id=ids)
+    if not labels:
+        return listed[["id", "file", "path"]]
+    if "label" not in listed:  # no table: the first folder on the way to a picture is its label
+        folders = listed["file"].str.partition("/")
+        listed["label"] = folders[0].where(folders[1] != "", "")
+    return listed[["id", "file", "path", "label"]]
 
 
 def identifiers(files: pd.Series) -> pd.Series:
@@ -106,7 +119,7 @@ def identifiers(files: pd.Series) -> pd.Series:
 # One image or a folder ----------------------------------------------------------------------
 
 
-def _from_file(file: Path, column: str | None) -> pd.DataFrame:
+def _from_file(file: Path, column: str | None, labels: Sequence[str]) -> pd.DataFrame:
     if not file.is_file():
         what = "a pipe or a device" if file.exists() else "not there"
         advice = "Check the path"
@@ -114,7 +127,7 @@ def _from_file(file: Path, column: str | None) -> pd.DataFrame:
             advice = "It is an address: fetch it first"
         elif re.search(r"[*?\[]", file.name):
             advice = "Give the folder in place of a pattern"
-        raise UserError(f"Expected IMAGES to be {_WHAT}, but {public(file)} is {what}. {advice}.")
+        raise UserError(f"Expected {_WHAT}, but {public(file)} is {what}. {advice}.")
     kind = _kind(file)
     table = None
     if kind == "FITS":
@@ -124,11 +137,11 @@ def _from_file(file: Path, column: str | None) -> pd.DataFrame:
     elif kind == "text" and file.suffix.lower() not in IMAGE_SUFFIXES:
         table = text_table(file, _Places(file).holds)
     if table is not None:
-        return _from_table(file, table, column)
+        return _from_table(file, table, column, labels)
     if kind in ("an image", "FITS") or file.suffix.lower() in IMAGE_SUFFIXES:
         return pd.DataFrame({"file": [_shown(file.name)], "path": [str(file)]})
     advice = _ADVICE.get(kind, "Check the path")
-    raise UserError(f"Expected IMAGES to be {_WHAT}, but {public(file)} is {kind}. {advice}.")
+    raise UserError(f"Expected {_WHAT}, but {public(file)} is {kind}. {advice}.")
 
 
 def _kind(file: Path) -> str:
@@ -237,14 +250,18 @@ def _text(cell: str) -> str:
     )
 
 
-def _from_table(file: Path, table: Table, column: str | None) -> pd.DataFrame:
+def _from_table(
+    file: Path, table: Table, column: str | None, labels: Sequence[str]
+) -> pd.DataFrame:
     places = _Places(file)
     number = _path_column(file, table, column, places)
     # Beside pictures a column "name" may well hold their classes.
     known = [name for name in IDENTIFIERS if name != "name"]
     names = [i for wanted in known for i, n in enumerate(table.names) if n.lower() == wanted]
     numbers = [number, *(i for i in names if i != number)]
-    cells, *others = table.read(numbers)
+    labelled = [_label_column(file, table, labels)] if labels else []
+    cells, *others = table.read(numbers + labelled)
+    label = others.pop() if labelled else None
     if not cells:
         raise UserError(f"Expected one row an image in {public(file)}, but it has no rows.")
     places.choose(cells[:HEAD])
@@ -262,6 +279,8 @@ def _from_table(file: Path, table: Table, column: str | None) -> pd.DataFrame:
     listed = pd.DataFrame(
         {"id": "", "file": [_text(cell.strip()) for cell in cells], "path": paths}, dtype=object
     )
+    if label is not None:
+        listed["label"] = label
     for i, ids in zip(numbers[1:], others, strict=True):
         if not any(LOST_DIGITS.fullmatch(text.strip()) for text in ids):
             listed["id"] = [_text(text) if text.strip() else "" for text in ids]
@@ -271,7 +290,7 @@ def _from_table(file: Path, table: Table, column: str | None) -> pd.DataFrame:
     listed["file"] = listed["file"].where(
         listed["file"] != "", [f"(row {i})" for i in range(1, len(listed) + 1)]
     )
-    repeated = listed.duplicated(["id", "file"])
+    repeated = listed.drop(columns="path").duplicated()
     if repeated.any():
         print(f"Rows of {public(file.name)} that repeat an image, left out: {repeated.sum()}.")
     listed = listed[~repeated].reset_index(drop=True)
@@ -279,6 +298,16 @@ def _from_table(file: Path, table: Table, column: str | None) -> pd.DataFrame:
     if shared.any():
         print(f"Identifiers that stand at more than one image: {shared.sum()}. All are kept.")
     return listed
+
+
+def _label_column(file: Path, table: Table, labels: Sequence[str]) -> int:
+    for name in labels:
+        if name in table.names:
+            return table.names.index(name)
+    raise UserError(
+        f"Expected a column of labels in {public(file.name)}, called {' or '.join(labels)}, found "
+        f"{public(', '.join(table.names[:12]))}. Name it with --label."
+    )
 
 
 def _path_column(file: Path, table: Table, column: str | None, places: _Places) -> int:

@@ -1,5 +1,6 @@
 """Train a network that comes with the course, and measure it for its card."""
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -7,11 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from galhelpers.data.images import load_images
 from galhelpers.learning.checkpoint import load_checkpoint
-from galhelpers.learning.experiment import folds, run, score, score_of, stratified_splits
+from galhelpers.learning.experiment import (
+    Split,
+    folds,
+    run,
+    score,
+    score_of,
+    stratified_splits,
+)
 from galhelpers.learning.metrics import Interval, bootstrap, rmse, split_interval
+from galhelpers.learning.network_check import new_check
+from galhelpers.learning.networks import Card, Score, TrainingData, facts_of
 from galhelpers.learning.recipes import Network
 from galhelpers.learning.samples import Labelled, join, read_sample
 from galhelpers.paths import image_cache
@@ -19,6 +30,8 @@ from galhelpers.trees import TREES
 
 Arrays = dict[str, np.ndarray]
 Measure = Callable[[Arrays], float]
+LICENCE = "MIT; the pictures and labels it learnt from belong to those who are credited."
+BOOTSTRAP = "bootstrap of the test part"
 ENOUGH = 10
 """People who must have been asked a question for their majority to count."""
 
@@ -38,6 +51,7 @@ class Made(NamedTuple):
     file: Path
     scores: list[Scores]
     results: list[dict[str, Any]]  # of each split, as ``experiment.run`` gives them
+    best: dict[str, Any]  # the one of the split that ``file`` was trained on
 
 
 def make_network(
@@ -64,19 +78,37 @@ def make_network(
         Show bars.
     """
     galaxies = join([read_sample(sample, data_root) for sample in network.samples])
+    splits = splits_of(network, galaxies)
+    made = train_and_score(network, galaxies, splits, folder, weights, progress)
+    if network.judged:
+        made.scores.append(judge(made.file, read_sample(network.judged, data_root)))
+    return made
+
+
+def splits_of(network: Network, galaxies: Labelled) -> list[Split]:
+    """Give the parts of its galaxies that a network is trained, chosen and tested on."""
     if network.folds:
         splits = folds(galaxies.strata, network.folds)
     else:
         splits = stratified_splits(galaxies.strata)[: network.splits]
     if network.most:
         splits = [replace(split, train=split.train[: network.most]) for split in splits]
+    return splits
+
+
+def train_and_score(
+    network: Network,
+    galaxies: Labelled,
+    splits: Sequence[Split],
+    folder: Path,
+    weights: Path | None = None,
+    progress: bool = False,
+) -> Made:
+    """Do what :func:`make_network` does, for any galaxies and splits of them."""
     results = run(network.recipe, galaxies, splits, folder, progress, weights)
     best = max(results, key=lambda one: _quality(one["validation"]))
     file = Path(best["folder"]) / "model.safetensors"
-    scores = [_on_test_parts(galaxies, results, network.folds)]
-    if network.judged:
-        scores.append(judge(file, read_sample(network.judged, data_root)))
-    return Made(file, scores, results)
+    return Made(file, [_on_test_parts(galaxies, results, network.folds)], results, best)
 
 
 def judge(file: Path, galaxies: Labelled) -> Scores:
@@ -86,7 +118,61 @@ def judge(file: Path, galaxies: Labelled) -> Scores:
     pictures = load_images(galaxies.files, side, crop, cache_dir=image_cache(), progress=False)
     found, arrays = score_of(trained, pictures.pixels, galaxies.targets.numpy())
     values = intervals(galaxies, arrays)
-    return Scores(f"{galaxies.name}, all", "bootstrap", values, found.get("confusion"))
+    return Scores(f"{galaxies.name}, all", BOOTSTRAP, values, found.get("confusion"))
+
+
+def card_of(network: Network, made: Made, command: str) -> Card:
+    """Write the card of a network that was just trained.
+
+    Of two scores of one name, that on the galaxies which were added last, those of another survey,
+    comes first; the other one's name says where it was reached.
+    """
+    scores: dict[str, Score] = {}
+    for one in reversed(made.scores):
+        for name, interval in one.values.items():
+            if np.isfinite([interval.value, interval.low, interval.high]).all():
+                key = f"{name} ({one.part})" if name in scores else name
+                scores[key] = _score_on_card(one, interval)
+    results = made.results
+    parts = {part: results[0][f"n_{part}"] for part in ("train", "validation", "test")}
+    if network.folds:
+        parts["test"] = sum(one["n_test"] for one in results)
+    trained = load_checkpoint(made.file)
+    return Card(
+        **facts_of(made.file),
+        answers=network.answers,
+        data=TrainingData(dataset=trained.provenance["dataset"], credit=network.credit, **parts),
+        start=network.start or "nothing",
+        command=command,
+        seed=made.best["split"],
+        machine=_machine(made.best["threads"]),
+        cpu_minutes=round(sum(one["cpu_seconds"] for one in results) / 60, 1),
+        scores=scores,
+        confusion=made.scores[-1].confusion,
+        splits=[_main_scores(one) for one in results] if len(results) > 1 else [],
+        not_for=list(network.not_for),
+        check=new_check(trained, network.samples[0].telescope) if network.samples else None,
+        licence=LICENCE if network.samples else "Yours.",
+    )
+
+
+def _score_on_card(part: Scores, interval: Interval) -> Score:
+    value, low, high = (round(x, 4) for x in (interval.value, interval.low, interval.high))
+    # Resampled galaxies need not lie on both sides of a value that few of them decide.
+    return Score(
+        part=part.part, value=value, low=min(low, value), high=max(high, value), n=interval.n,
+        how=part.how,
+    )  # fmt: skip
+
+
+def _machine(threads: int) -> str:
+    used = "one thread" if threads == 1 else f"{threads} threads"
+    return f"{platform.machine()}, {used}, torch {torch.__version__}"
+
+
+def _main_scores(result: dict[str, Any]) -> dict[str, float]:
+    names = ("accuracy", "macro_recall", "nats", "share_rmse", "rmse")
+    return {name: round(result[name], 4) for name in names if name in result}
 
 
 def _quality(validation: dict[str, Any]) -> float:
@@ -101,16 +187,16 @@ def _on_test_parts(galaxies: Labelled, results: Sequence[dict[str, Any]], n_fold
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     classes = galaxies.task == "classes"
     confusion = score(arrays["probabilities"], arrays["truth"])["confusion"] if classes else None
-    name = f"{galaxies.name}, test"
+    name, n = f"{galaxies.name}, test", len(arrays["truth"])
     if n_folds or len(parts) == 1:
-        how = f"bootstrap, {n_folds}-fold cross-validation" if n_folds else "bootstrap"
+        how = f"{n_folds}-fold cross-validation" if n_folds else BOOTSTRAP
         return Scores(name, how, intervals(galaxies, arrays), confusion)
     test_share = results[0]["n_test"] / len(galaxies)
     values = {
-        which: split_interval([measure(part) for part in parts], test_share)
+        which: replace(split_interval([measure(part) for part in parts], test_share), n=n)
         for which, measure in measures_of(galaxies).items()
     }
-    return Scores(name, f"{len(parts)} random splits", values, confusion)
+    return Scores(name, f"{len(parts)} splits", values, confusion)
 
 
 def intervals(galaxies: Labelled, arrays: Arrays) -> dict[str, Interval]:

@@ -155,6 +155,28 @@ _SPIRALS = _SMALL.but(
 )
 
 
+FEWEST_STEPS = 600
+"""Steps that a network needs at least, however few galaxies it learns from."""
+
+
+def recipe_for(like: Recipe, name: str, n_train: int, n_classes: int) -> Recipe:
+    """Fit a recipe to other galaxies: the same, but for what their number decides.
+
+    A batch is an eighth of the galaxies at most, so that an epoch has some steps; the learning rate
+    follows the square root of the batch, as in :func:`published_recipes`. There are as many epochs
+    as the recipe has, and more where these would be fewer than ``FEWEST_STEPS`` steps.
+    """
+    batch = max(1, min(like.batch_size, n_train // 8))
+    steps_an_epoch = -(-n_train // batch)
+    return like.but(
+        name,
+        arguments=like.arguments | {"outputs": n_classes},
+        batch_size=batch,
+        learning_rate=like.learning_rate * (batch / like.batch_size) ** 0.5,
+        epochs=max(like.epochs, -(-FEWEST_STEPS // steps_an_epoch)),
+    )
+
+
 def published_recipes(profile: Profile) -> list[Recipe]:
     """Give the paper's three networks with the profile's length and batches.
 

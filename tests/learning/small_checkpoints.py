@@ -23,6 +23,7 @@ ARGUMENTS_OF = {
     "vote_net": SMALL | {"tree": "decals", "head": "limited", "colour": False},
     "vote_ensemble": SMALL | {"tree": "decals", "members": 2, "dropout": 0.1},
     "backbone": {"name": "small_resnet", "outputs": 4, "widths": [4], "dropout": None},
+    "fraction_net": {"name": "small_resnet", "widths": [4], "blocks": 1},
     "timm": {"name": "efficientnet_lite0", "outputs": 2, "colour": False, "dropout": 0.3},
 }
 

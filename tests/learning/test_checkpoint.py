@@ -196,3 +196,27 @@ def test_other_networks_have_no_distribution(tmp_path):
     side = loaded.preprocessing["size"]
     with pytest.raises(ValueError, match=r"repaired_convnet.*classes"):
         loaded.posterior(np.zeros((1, 3, side, side), dtype=np.uint8))
+
+
+def test_weights_of_16_bits_take_half_the_room_and_answer_alike(tmp_path):
+    torch.manual_seed(1)
+    arguments = {"outputs": 5, "widths": [32, 64]}
+    model = build("repaired_convnet", **arguments).eval()
+    with torch.no_grad():
+        for part in model.parameters():
+            part.mul_(1.5)  # answers that differ from picture to picture
+    found = {}
+    for half in (False, True):
+        path = save_checkpoint(
+            tmp_path / f"{half}.safetensors", model, architecture="repaired_convnet",
+            arguments=arguments, preprocessing=PREPROCESSING, classes=list("abcde"), half=half,
+        )  # fmt: skip
+        pixels = np.random.default_rng(0).integers(0, 255, (20, 3, 16, 16), dtype=np.uint8)
+        pixels //= np.arange(1, 21, dtype=np.uint8)[:, None, None, None]
+        checkpoint = load_checkpoint(path, torch.device("cpu"))
+        assert {p.dtype for p in checkpoint.model.parameters()} == {torch.float32}
+        found[half] = (path.stat().st_size, checkpoint.predict(pixels))
+    assert found[True][0] < 0.6 * found[False][0]
+    assert found[False][1].std(dim=0).max() > 0.01
+    assert (found[True][1] - found[False][1]).abs().max() < 0.002
+

@@ -1,3 +1,4 @@
+import io
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -8,14 +9,17 @@ import pytest
 import torch
 from PIL import Image
 
+from galhelpers.data.augment import Augment
 from galhelpers.data.catalogs import FIVE_CLASSES
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.learning import experiment, training
 from galhelpers.learning.checkpoint import load_checkpoint
 from galhelpers.learning.experiment import (
+    GrowingViews,
     Recipe,
     Split,
     best_power,
+    folds,
     keep_first,
     run,
     score,
@@ -70,6 +74,52 @@ def test_splits_are_disjoint_complete_and_stratified():
     again = stratified_splits(class_id, n=10, seed=3)
     assert all(np.array_equal(a.train, b.train) for a, b in zip(splits, again, strict=True))
     assert not np.array_equal(splits[0].test, stratified_splits(class_id, 1, seed=4)[0].test)
+
+
+def test_folds_test_each_galaxy_once_and_never_learn_from_it():
+    class_id = np.repeat([0, 1, 2], [60, 30, 10])
+    parts = folds(class_id, 5, seed=1)
+    assert np.array_equal(np.sort(np.concatenate([one.test for one in parts])), np.arange(100))
+    for number, one in enumerate(parts):
+        rows = np.concatenate([one.train, one.validation, one.test])
+        assert np.array_equal(np.sort(rows), np.arange(100))
+        assert np.bincount(class_id[one.test]).tolist() == [12, 6, 2]
+        assert (one.number, len(one.validation)) == (number, 12)
+    assert not np.array_equal(parts[0].test, folds(class_id, 5, seed=2)[0].test)
+
+
+def test_views_grow_and_show_the_same(augment_of_sixteen):
+    views = GrowingViews(augment_of_sixteen, ((0.25, 4), (0.5, 8)), steps=8)
+    assert [views.side(step) for step in range(9)] == [4, 4, 8, 8, 8, 8, 16, 16, 16]
+    batch = torch.randint(0, 256, (3, 3, 20, 20), dtype=torch.uint8)
+    for step in (0, 3, 7):
+        side, whole = views.side(step), augment_of_sixteen(batch, step)
+        small = views(batch, step)
+        assert small.shape == (3, 3, side, side)
+        # Each pixel of a small view is near the mean of those that it stands for.
+        means = torch.nn.functional.avg_pool2d(whole, 16 // side)
+        assert (small - means).abs().mean() < 0.4 * whole.std()
+        assert small.mean() == pytest.approx(float(whole.mean()), abs=0.02)
+
+
+@pytest.fixture
+def augment_of_sixteen():
+    return Augment(16, noise=0.0)
+
+
+def test_a_bar_moves_by_what_steps_cost_and_forgets_earlier_sessions(galaxies):
+    recipe = TINY.but("grows", sizes=((0.5, 8),))
+    split = split_of(galaxies)[0]
+    cost = experiment._costs(recipe, split)
+    steps = 3 * -(-len(split.train) // 16)
+    assert len(cost) == steps + 1
+    assert (steps, cost[-1]) == (9, 5 * 8**2 + 4 * 16**2)
+    with experiment.tqdm(total=cost[-1], file=io.StringIO()) as bar:
+        told = experiment._follow(bar, cost)
+        told(4)  # done before
+        assert bar.n == bar.initial == cost[4]
+        told(5)
+        assert (bar.n, bar.initial) == (cost[5], cost[4])
 
 
 def test_a_recipe_is_trained_scored_and_saved(galaxies, tmp_path):
@@ -137,12 +187,17 @@ def test_an_interrupted_training_goes_on_to_the_same_network(galaxies, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         run(TINY, galaxies, [split], tmp_path / "cut")
     (place,) = (tmp_path / "cut" / "tiny_a_b").glob("split_*")
-    assert [file.suffix for file in place.iterdir()] == [".pt"]
+    (state,) = place.iterdir()
+    saved = torch.load(io.BytesIO(state.read_bytes()[len(training._MARK) + 64 :]))
+    saved = saved["history"]["cpu_seconds"]
+    assert (state.suffix, saved > 0) == (".pt", True)
     monkeypatch.undo()
     monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path / "data"))
     (resumed,) = run(TINY, galaxies, [split], tmp_path / "cut")
     assert [file for file in place.iterdir() if file.suffix == ".pt"] == []
     assert resumed["confusion"] == whole["confusion"]
+    # Two of the three epochs were trained by the session that was stopped.
+    assert saved < resumed["cpu_seconds"]
     for one, other in zip(weights(whole).values(), weights(resumed).values(), strict=True):
         assert torch.equal(one, other)
 

@@ -20,9 +20,10 @@ from torchvision import models
 from torchvision.transforms.functional import to_tensor
 
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
-from galhelpers.models import Backbone, VoteEnsemble, VoteNet, backbone, build
+from galhelpers.models import Backbone, FractionNet, VoteEnsemble, VoteNet, backbone, build
 from galhelpers.models.checkpoint_file import write_tensors
 from galhelpers.models.pretrained import PACKAGED, TIMM, Weights, fill, load_encoder, read_weights
+from galhelpers.trees import GZ2
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 PICTURES = {"size": 32, "crop": 0.5, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
@@ -392,3 +393,30 @@ def test_a_package_of_weights_that_is_not_there_or_damaged(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(FileNotFoundError, match="SHA-256"):
         backbone("efficientnet_lite0", 2, "imagenet")
+
+
+def test_fractions_of_a_known_network_obey_the_tree():
+    net = shaken(FractionNet("small_resnet", widths=WIDTHS))
+    with torch.no_grad():
+        net.head.weight.mul_(20)
+        shown = pictures(5) * torch.arange(5).view(5, 1, 1, 1)
+        given = net(shown)
+    assert given.shape == (5, 37)
+    assert not GZ2.check(given.double().numpy(), atol=1e-5)
+    assert given.std(dim=0).max() > 0.01
+    again = build("fraction_net", name="small_resnet", widths=WIDTHS).eval()
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again(shown), given)
+    with pytest.raises(ValueError, match="outputs"):
+        build("fraction_net", name="small_resnet", outputs=5)
+
+
+def test_fractions_start_from_the_encoder_of_another_network(tmp_path):
+    start = shaken(backbone("small_resnet", 3, widths=WIDTHS))
+    file = save_checkpoint(
+        tmp_path / "start.safetensors", start, architecture="backbone", arguments=start.arguments,
+        preprocessing=PICTURES, classes=list("abc"),
+    )  # fmt: skip
+    net = FractionNet("small_resnet", widths=WIDTHS)
+    fill(net.encoder, read_weights("small_resnet", file))
+    assert same(net.encoder.state_dict(), start.encoder.state_dict())

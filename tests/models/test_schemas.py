@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from galhelpers.models import ARCHITECTURES, OdeBlock, VoteNet, build
+from galhelpers.models import ARCHITECTURES, Backbone, OdeBlock, VoteNet, build
 from galhelpers.models.schemas import ARGUMENTS, GuptaNodeArguments
 from galhelpers.ode.methods import TABLEAUS
 
@@ -13,10 +13,11 @@ from galhelpers.ode.methods import TABLEAUS
 def parameters(architecture):
     """Arguments of an architecture with their defaults, those that it hands on among them."""
     own = inspect.signature(ARCHITECTURES[architecture]).parameters
-    handed_on = {"gupta_node": OdeBlock, "vote_ensemble": VoteNet}
+    handed_on = {"gupta_node": OdeBlock, "vote_ensemble": VoteNet, "fraction_net": Backbone}
+    fixed = {"func"} | ({"outputs"} if architecture == "fraction_net" else set())
     if architecture in handed_on:
         own = own | dict(inspect.signature(handed_on[architecture]).parameters)
-    kept = {k: p.default for k, p in own.items() if p.kind is not p.VAR_KEYWORD and k != "func"}
+    kept = {k: p.default for k, p in own.items() if p.kind is not p.VAR_KEYWORD and k not in fixed}
     return {
         k: ... if default is inspect.Parameter.empty else default for k, default in kept.items()
     }

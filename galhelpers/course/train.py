@@ -1,0 +1,282 @@
+"""Train a network of the course again, or its recipe on a user's own labelled pictures."""
+
+import difflib
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from galhelpers.course.labelled_pictures import read_labelled
+from galhelpers.course.text_tables import table_lines
+from galhelpers.learning.experiment import stratified_splits
+from galhelpers.learning.make_networks import (
+    Made,
+    Scores,
+    card_of,
+    make_network,
+    train_and_score,
+)
+from galhelpers.learning.metrics import proportion
+from galhelpers.learning.networks import Card, cards, network_file, write_card
+from galhelpers.learning.recipes import NETWORKS, Network, recipe_for
+from galhelpers.locks import only_one
+from galhelpers.messages import public
+from galhelpers.models.schemas import ARGUMENTS
+from galhelpers.paths import (
+    UserError,
+    atomic_write,
+    checksum,
+    course_root,
+    short,
+    user_path,
+    writable,
+)
+
+CARDS = "networks.yaml"
+HELD_OUT = 0.15
+"""Share of a user's pictures in the test part, and in the validation part."""
+WIDE = 0.1
+"""An interval of the accuracy that is wider leaves too much open."""
+
+
+def train_network(
+    name: str, data_root: str | None = None, out: str | None = None, threads: int = 1
+) -> None:
+    """Train a network of the course as its recipe says, and compare it with its card.
+
+    Parameters
+    ----------
+    name
+        In ``NETWORKS``.
+    data_root
+        Folder that holds published data sets.
+    out
+        Folder for the network, its card in ``networks.yaml``, and ``work``, which holds states
+        and results of the trainings; by default ``runs/networks`` of the course.
+    threads
+        Of torch. With one the result is the same to the bit each time.
+
+    Raises
+    ------
+    UserError
+        For an unknown name, and where the network that training starts from is not here.
+    FileNotFoundError
+        Where the data are not.
+    """
+    network = network_called(name)
+    folder, file = _places(out, name)
+    with only_one(file, f"trains {name}", wait=False):
+        _check_place(file)
+        start = _start(network.start) if network.start else None
+        torch.set_num_threads(threads)
+        work, bars = folder / "work", sys.stderr.isatty()
+        made = make_network(network, data_root, work, start, bars)
+        card = _keep(file, network, made, f"galhelpers train {name}")
+    known = cards() if (course_root() / "networks" / CARDS).is_file() else {}
+    print("\n".join(_compared(card, known.get(name))))
+    print(f"The network is {short(file)}; its card stands in {CARDS} beside it.")
+
+
+def train_on_folder(
+    source: str,
+    like: str,
+    out: str | None = None,
+    name: str | None = None,
+    from_nothing: bool = False,
+    column: str | None = None,
+    label: str | None = None,
+    threads: int = 1,
+) -> None:
+    """Train the recipe of a network on a user's own labelled pictures, and score it.
+
+    70 % are for learning, 15 % choose the epoch, and 15 % are held out until the end; each class
+    has these shares.
+
+    Parameters
+    ----------
+    source, column, label
+        As in :func:`galhelpers.course.labelled_pictures.read_labelled`.
+    like
+        Network whose recipe is taken, and whose encoder training starts from.
+    name
+        Of the new network; by default ``LIKE_of_FOLDER``.
+    from_nothing
+        Start from random weights instead.
+    out, threads
+        As in :func:`train_network`.
+
+    Raises
+    ------
+    UserError
+        For pictures or labels that no network can learn from, before anything is trained.
+    """
+    model, place = network_called(like), user_path(source)
+    task = ARGUMENTS[model.recipe.architecture].task
+    if task != "classes":
+        fit = [n for n, o in NETWORKS.items() if ARGUMENTS[o.recipe.architecture].task == "classes"]
+        raise UserError(
+            f"Expected --like to name a network for classes, but {like} answers {task}. Networks "
+            f"for classes: {', '.join(fit)}."
+        )
+    name = name or _name_of(like, place)
+    folder, file = _places(out, name)
+    with only_one(file, f"trains {name}", wait=False):
+        _check_place(file)
+        start = None if from_nothing else _start(like)
+        shown = model.recipe
+        found = read_labelled(place, shown.size, shown.crop, column, label)
+        if len(found.left_out):
+            listed = file.with_suffix(".left_out.csv")
+            with atomic_write(listed) as temporary:
+                found.left_out.to_csv(temporary, index=False)
+            print(f"All that is left out is listed in {short(listed)}.")
+        galaxies = found.galaxies
+        n, n_classes = len(galaxies), len(galaxies.classes)
+        # Each class has a picture in each part, however many classes there are.
+        test = max(round(HELD_OUT * n), n_classes) / n
+        split = stratified_splits(galaxies.strata, 1, test=test, validation=test / (1 - test))[0]
+        recipe = recipe_for(shown, name, len(split.train), n_classes)
+        network = Network(
+            f"Which of {', '.join(galaxies.classes[:12])}{', ...' if n_classes > 12 else ''} a "
+            f"picture shows, as the labels of {galaxies.name} have it.",
+            recipe,
+            (),
+            start="" if from_nothing else like,
+            credit="Yours to name.",
+            not_for=("Pictures of another kind than those it learnt from.",),
+        )
+        print(
+            f"{n} pictures of {n_classes} classes: {len(split.train)} to learn from, "
+            f"{len(split.validation)} to choose the epoch by, {len(split.test)} held out."
+        )
+        torch.set_num_threads(threads)
+        made = train_and_score(
+            network, galaxies, [split], folder / "work", start, sys.stderr.isatty()
+        )
+        warnings = _in_doubt(made, np.bincount(galaxies.targets[split.test].numpy()))
+        network = replace(network, not_for=(*network.not_for, *warnings))
+        command = f"galhelpers train --dataset {public(place.name, 100)} --like {like}"
+        command += " --from-nothing" * from_nothing
+        command += f" --column {public(column)}" if column else ""
+        command += f" --label {public(label)}" if label else ""
+        made = made._replace(scores=_with_proportions(made.scores[0]))
+        card = _keep(file, network, made, command)
+    print("\n".join([*_compared(card, None), *warnings]))
+    print(
+        f"The network is {short(file)}, its card in {CARDS} beside it. "
+        f"galhelpers predict {public(file)} IMAGES --out classes.csv uses it."
+    )
+
+
+def network_called(name: str) -> Network:
+    """Give the network of a name.
+
+    Raises
+    ------
+    UserError
+        For an unknown name; the message says which there are, and which may have been meant.
+    """
+    if name not in NETWORKS:
+        close = difflib.get_close_matches(name.lower(), NETWORKS, n=1)
+        meant = f"Did you mean {close[0]}? " if close else ""
+        raise UserError(
+            f"There is no recipe of a network {public(name, 40)!r}. {meant}There are: "
+            f"{', '.join(NETWORKS)}."
+        )
+    return NETWORKS[name]
+
+
+def _name_of(like: str, source: Path) -> str:
+    words = re.sub("[^a-z0-9]+", "_", source.resolve().stem.lower())
+    return f"{like}_of_{words}"[:40].rstrip("_")
+
+
+def _places(out: str | None, name: str) -> tuple[Path, Path]:
+    """Give the folder of results, and the file of the network in it."""
+    if not re.fullmatch("[a-z][a-z0-9_]{0,39}", name):
+        raise UserError(
+            "Expected a name of small letters, digits and _, a letter first and 40 at most, for "
+            f"the network, got {public(name, 60)!r}."
+        )
+    given = user_path(out) if out else writable(course_root() / "runs/networks", "runs/networks")
+    return given, given / f"{name}.safetensors"
+
+
+def _check_place(file: Path) -> None:
+    """Refuse to replace a network that this command did not write, or whose card is gone."""
+    if not file.exists():
+        return
+    beside = file.with_name(CARDS)
+    known = cards(beside) if beside.is_file() else {}
+    if file.stem not in known or known[file.stem].sha256 != checksum(file):
+        raise UserError(
+            f"Expected no {short(file)}, or one with its card in {CARDS} beside it, found another "
+            "file. Move it away, or choose another --out."
+        )
+
+
+def _start(name: str) -> Path:
+    """Give the file of the network that training starts from."""
+    try:
+        return network_file(name)
+    except UserError as error:
+        raise UserError(
+            f"Training starts from the encoder of {name}, which cannot be had: {error}"
+        ) from None
+
+
+def _keep(file: Path, network: Network, made: Made, command: str) -> Card:
+    """Put the finished network and its card where they are looked for."""
+    card = card_of(network, made, command)
+    with atomic_write(file) as temporary:
+        temporary.write_bytes(made.file.read_bytes())
+    write_card(file.stem, card, file.with_name(CARDS))
+    return card
+
+
+def _compared(new: Card, known: Card | None) -> list[str]:
+    """Set the numbers of a card beside the new ones."""
+    rows = [["", "on its card", "now"] if known else ["", "now"]]
+    for name, score in new.scores.items():
+        cells = [known.scores.get(name) if known else None, score]
+        words = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" if one else "" for one in cells]
+        rows.append([name, *words[0 if known else 1 :]])
+    minutes = [f"{one.cpu_minutes:.1f}" for one in (known, new) if one]
+    return table_lines([*rows, ["CPU minutes", *minutes]])
+
+
+def _with_proportions(scores: Scores) -> list[Scores]:
+    """Give shares of few pictures the exact interval: resampling 30 right ones says nothing."""
+    values = scores.values
+    confusion = np.array(scores.confusion)
+    shares = {"accuracy": proportion(int(confusion.trace()), int(confusion.sum()))}
+    of_classes = [name for name in values if name.startswith("recall ")]
+    for name, row, right in zip(of_classes, confusion, confusion.diagonal(), strict=True):
+        if row.sum():
+            shares[name] = proportion(int(right), int(row.sum()))
+    exact = scores._replace(how="exact binomial interval", values=shares)
+    rest = {name: value for name, value in values.items() if name not in values.keys() & shares}
+    return [scores._replace(values=rest), exact]
+
+
+def _in_doubt(made: Made, counts: np.ndarray) -> tuple[str, ...]:
+    """Say what the held-out part is too small to tell."""
+    confusion = np.array(made.scores[0].confusion)
+    n = int(counts.sum())
+    reached = proportion(int(confusion.trace()), n)
+    constant = counts.max() / n
+    said = []
+    if reached.high - reached.low > WIDE:
+        said.append(
+            f"Comparing it with others: {n} held-out pictures are too few, its accuracy may be "
+            f"anything from {reached.low:.2f} to {reached.high:.2f}."
+        )
+    if reached.low <= constant:
+        said.append(
+            f"Any use yet: always giving the most frequent class is right in {constant:.2f} of the "
+            f"held-out pictures, and nothing shows that it does better ({reached.value:.2f})."
+        )
+    return tuple(said)
