@@ -1,6 +1,5 @@
 """Train a network of the course again, or its recipe on a user's own labelled pictures."""
 
-import difflib
 import re
 import sys
 from dataclasses import replace
@@ -20,7 +19,7 @@ from galhelpers.learning.make_networks import (
     train_and_score,
 )
 from galhelpers.learning.metrics import proportion
-from galhelpers.learning.networks import Card, cards, network_file, write_card
+from galhelpers.learning.networks import Card, cards, names_like, network_file, write_card
 from galhelpers.learning.recipes import NETWORKS, Network, recipe_for
 from galhelpers.locks import only_one
 from galhelpers.messages import public
@@ -70,12 +69,13 @@ def train_network(
     folder, file = _places(out, name)
     with only_one(file, f"trains {name}", wait=False):
         _check_place(file)
+        # Read before the new one may take its place.
+        known = cards() if (course_root() / "networks" / CARDS).is_file() else {}
         start = _start(network.start) if network.start else None
         torch.set_num_threads(threads)
         work, bars = folder / "work", sys.stderr.isatty()
         made = make_network(network, data_root, work, start, bars)
         card = _keep(file, network, made, f"galhelpers train {name}")
-    known = cards() if (course_root() / "networks" / CARDS).is_file() else {}
     print("\n".join(_compared(card, known.get(name))))
     print(f"The network is {short(file)}; its card stands in {CARDS} beside it.")
 
@@ -180,11 +180,8 @@ def network_called(name: str) -> Network:
         For an unknown name; the message says which there are, and which may have been meant.
     """
     if name not in NETWORKS:
-        close = difflib.get_close_matches(name.lower(), NETWORKS, n=1)
-        meant = f"Did you mean {close[0]}? " if close else ""
         raise UserError(
-            f"There is no recipe of a network {public(name, 40)!r}. {meant}There are: "
-            f"{', '.join(NETWORKS)}."
+            f"There is no recipe of a network {public(name, 40)!r}. {names_like(name, NETWORKS)}"
         )
     return NETWORKS[name]
 

@@ -7,6 +7,7 @@ before a network is asked for.
 """
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -75,7 +76,10 @@ class Score(_Strict):
     low: Number
     high: Number
     n: Annotated[int, Field(gt=0)]
-    how: Literal["bootstrap of the test part", "3 splits", "5-fold cross-validation"]
+    how: Literal[
+        "bootstrap of the test part", "3 splits", "5-fold cross-validation",
+        "exact binomial interval",
+    ]  # fmt: skip
 
     @model_validator(mode="after")
     def _is_an_interval(self) -> Self:
@@ -203,9 +207,15 @@ def card(name: str) -> Card:
     return known[name]
 
 
-def names_like(name: str) -> str:
-    """Say which networks there are, and which of them somebody may have meant."""
-    known = list(cards())
+def names_like(name: str, known: Iterable[str] | None = None) -> str:
+    """Say which networks there are, and which of them somebody may have meant.
+
+    Parameters
+    ----------
+    known
+        Names; by default those of all cards.
+    """
+    known = list(cards() if known is None else known)
     close = difflib.get_close_matches(name.lower(), known, n=1)
     meant = f"Did you mean {close[0]}? " if close else ""
     return f"{meant}Trained networks: {', '.join(known) or 'none'}."

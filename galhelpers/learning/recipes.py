@@ -162,12 +162,14 @@ FEWEST_STEPS = 600
 def recipe_for(like: Recipe, name: str, n_train: int, n_classes: int) -> Recipe:
     """Fit a recipe to other galaxies: the same, but for what their number decides.
 
-    A batch is an eighth of the galaxies at most, so that an epoch has some steps; the learning rate
-    follows the square root of the batch, as in :func:`published_recipes`. There are as many epochs
-    as the recipe has, and more where these would be fewer than ``FEWEST_STEPS`` steps.
+    An epoch has eight steps or more, where that leaves eight galaxies for a batch: the
+    normalisation of a smaller one would take away what tells them apart. Batches are about equal.
+    The learning rate follows the square root of the batch, as in :func:`published_recipes`. There
+    are as many epochs as the recipe has, and more where these would be fewer than ``FEWEST_STEPS``
+    steps.
     """
-    batch = max(1, min(like.batch_size, n_train // 8))
-    steps_an_epoch = -(-n_train // batch)
+    steps_an_epoch = -(-n_train // min(like.batch_size, max(8, n_train // 8)))
+    batch = -(-n_train // steps_an_epoch)
     return like.but(
         name,
         arguments=like.arguments | {"outputs": n_classes},

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from pydantic_core import from_json
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from galhelpers.messages import public
@@ -90,9 +90,20 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def write_tensors(path: Path, about: dict[str, str], tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file with a hash over its texts and tensors."""
+    """Write a safetensors file with a hash over its texts and tensors.
+
+    The same texts and tensors give the same bytes: the library itself writes texts in an order that
+    differs from one time to the next.
+    """
     tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-    save_file(tensors, path, about | {HASH: digest(about, tensors)})
+    content = save(tensors, about | {HASH: digest(about, tensors)})
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight bytes
+    with path.open("wb") as file:
+        file.writelines([len(text).to_bytes(8, "little"), text, memoryview(content)[start:]])
 
 
 def digest(about: dict[str, str], tensors: dict[str, Tensor]) -> str:

@@ -39,6 +39,15 @@ def test_round_trip(tmp_path):
     assert checkpoint.provenance == {"notebook": "03"}
 
 
+def test_the_same_network_gives_the_same_bytes(tmp_path):
+    files = [tmp_path / f"{number}.safetensors" for number in range(5)]
+    for file in files:
+        save(file)
+    assert len({file.read_bytes() for file in files}) == 1
+    with safe_open(files[0], "pt") as file:
+        assert file.metadata()["classes"] == '["a", "b", "c", "d", "e"]'
+
+
 def test_predictions_are_averaged_over_views(tmp_path):
     torch.manual_seed(0)
     model = build("small_resnet", widths=[8, 8], blocks=1).eval()
@@ -219,4 +228,3 @@ def test_weights_of_16_bits_take_half_the_room_and_answer_alike(tmp_path):
     assert found[True][0] < 0.6 * found[False][0]
     assert found[False][1].std(dim=0).max() > 0.01
     assert (found[True][1] - found[False][1]).abs().max() < 0.002
-

@@ -114,7 +114,7 @@ def test_a_bar_moves_by_what_steps_cost_and_forgets_earlier_sessions(galaxies):
     steps = 3 * -(-len(split.train) // 16)
     assert len(cost) == steps + 1
     assert (steps, cost[-1]) == (9, 5 * 8**2 + 4 * 16**2)
-    with experiment.tqdm(total=cost[-1], file=io.StringIO()) as bar:
+    with experiment.tqdm(total=cost[-1], file=io.StringIO(), disable=False) as bar:
         told = experiment._follow(bar, cost)
         told(4)  # done before
         assert bar.n == bar.initial == cost[4]
