@@ -13,8 +13,7 @@ from galhelpers.learning.losses import vote_loss
 from galhelpers.learning.training import Options, best_device, fit
 from galhelpers.models import VoteNet, backbone
 from galhelpers.paths import atomic_write, default_data_root
-from galhelpers.survey import render, sample_galaxies
-from galhelpers.survey.galaxies import generator
+from galhelpers.survey import render, ringed_galaxies
 from galhelpers.trees import GZ2
 
 import numpy as np
@@ -94,18 +93,6 @@ def start_lite(out):
         about = {"preprocessing": json.dumps(shown)}
         state = {name: value.contiguous() for name, value in net.encoder.state_dict().items()}
         save_file(state, temporary, about)
-
-
-def ringed_galaxies(n, seed):
-    """Draw featured galaxies that are not seen edge-on; six in ten of the calm ones have a ring."""
-    truth = sample_galaxies(4 * n, seed)
-    seen = truth["kind"].isin(["spiral", "disk", "irregular"]) & (truth["cos_inclination"] > 0.3)
-    truth = truth[seen].iloc[:n].reset_index(drop=True)
-    draws = np.array([generator(seed, "ring", i).random(2) for i in truth["id"]])
-    torn = truth["odd"].isin(["disturbed", "merger", "irregular"])
-    ring = ~torn & (draws[:, 0] < 0.62)
-    truth["odd"] = np.where(ring, "ring", truth["odd"].replace("ring", "none"))
-    return truth.assign(ring_r90=np.where(ring, 0.4 + 0.45 * draws[:, 1], 0.0))
 
 
 def start_rings(out):

@@ -138,6 +138,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     datasets = command("datasets", "List the data sets: what they are, how large, what is here.")
     datasets.add_argument("name", nargs="?", metavar="NAME", help="tell all about this one")
 
+    networks = command("networks", "List the trained networks: what they answer, how well.")
+    networks.add_argument("name", nargs="?", metavar="NAME", help="print the card of this one")
+
     _fetch_options(command("fetch", "Put a data set on this computer, checked and ready to use."))
 
     run = command("run", "Execute notebooks and write a report.")
@@ -153,7 +156,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
 
     predict = command("predict", "Classify images with a trained network.")
-    predict.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file of a run")
+    predict.add_argument(
+        "network",
+        metavar="NETWORK",
+        help="a name that `galhelpers networks` lists, or a .safetensors file of a run",
+    )
     predict.add_argument(
         "images", metavar="IMAGES", help="folder, image, or table of paths (text, Parquet, FITS)"
     )
@@ -230,6 +237,13 @@ def _datasets(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _networks(arguments: argparse.Namespace) -> int:
+    from galhelpers.course.networks import describe_network, describe_networks
+
+    print(describe_network(arguments.name) if arguments.name else describe_networks())
+    return 0
+
+
 def _fetch(arguments: argparse.Namespace) -> int:
     from galhelpers.course.fetch import fetch
 
@@ -261,7 +275,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     _end_politely()
     done = predict_images(
-        arguments.checkpoint,
+        arguments.network,
         arguments.images,
         arguments.out,
         column=arguments.column,
@@ -274,6 +288,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 COMMANDS = {
     "doctor": _doctor,
     "datasets": _datasets,
+    "networks": _networks,
     "fetch": _fetch,
     "run": _run,
     "predict": _predict,

@@ -1,11 +1,11 @@
 """What the manifest offers, and what of it is already on this computer."""
 
 import os
-import textwrap
 from pathlib import Path
 
 import pandas as pd
 
+from galhelpers.course.text_tables import fact_lines, table_lines
 from galhelpers.data.manifest import DatasetEntry, Manifest, ManifestError, load_manifest
 from galhelpers.paths import UserError, default_data_root, short
 
@@ -41,15 +41,13 @@ def datasets_table() -> pd.DataFrame:
 def describe_datasets() -> str:
     """Describe the data sets of the manifest in a table, a line each; see `datasets_table`."""
     table = datasets_table()
-    rows = [list(table), *table.to_numpy().tolist()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{row[i]:<{width}}" for i, width in enumerate(widths)) for row in rows]
+    lines = table_lines([[*map(str, table)], *table.to_numpy().tolist()])
     lines += [
         "",
         f"here: files in {short(default_data_root())}/NAME (GALHELPERS_DATA names another place)",
         "galhelpers datasets NAME tells all about one; galhelpers fetch NAME brings it.",
     ]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(lines)
 
 
 def describe_dataset(name: str) -> str:
@@ -84,13 +82,7 @@ def describe_dataset(name: str) -> str:
     facts += [("cite", work) for work in entry.citation]
     facts += [("used by", ", ".join(entry.notebooks))] if entry.notebooks else []
     facts += [("here", _presence(entry))]
-    lines = [f"{entry.name}: {entry.title}"]
-    for number, (what, words) in enumerate(facts):
-        label = "" if number and facts[number - 1][0] == what else what
-        lines += textwrap.wrap(
-            words, 100, initial_indent=f"  {label:<11} ", subsequent_indent=" " * 14
-        )
-    return "\n".join(lines)
+    return "\n".join([f"{entry.name}: {entry.title}", *fact_lines(facts)])
 
 
 def _presence(entry: DatasetEntry) -> str:

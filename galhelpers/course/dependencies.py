@@ -19,8 +19,8 @@ def dependencies(notebook: Path, root: Path | None = None) -> dict[Path, bytes]:
 
     These are the modules that it imports, the modules that they import, and every data file of
     the course (``data_manifest.yaml``, ``docs/results/*.json``, the package's own tables) whose
-    name stands in that code. Exercises are loaded by number: ``galhelpers/exercises/n03_*.py``
-    belong to notebook 03 alone.
+    name stands in that code (of a trained network, ``networks/*.safetensors``, without the ending).
+    Exercises are loaded by number: ``galhelpers/exercises/n03_*.py`` belong to notebook 03 alone.
 
     Parameters
     ----------
@@ -51,7 +51,9 @@ def dependencies(notebook: Path, root: Path | None = None) -> dict[Path, bytes]:
         )
         texts |= names
         waiting |= imported - found.keys()
-    found |= {file: file.read_bytes() for file in _data_files(root) if file.name in texts}
+    files = {file for file in _data_files(root) if file.name in texts}
+    files |= {file for file in root.glob("networks/*.safetensors") if file.stem in texts}
+    found |= {file: file.read_bytes() for file in files}
     return dict(sorted(found.items()))
 
 

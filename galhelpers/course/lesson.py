@@ -11,7 +11,9 @@ from galhelpers.data.dataset import load_dataset
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
 from galhelpers.data.simulated import FRAME, Survey, load_simulated, survey_folder
+from galhelpers.learning.checkpoint import Checkpoint
 from galhelpers.learning.metrics import Interval
+from galhelpers.learning.networks import load_network
 from galhelpers.paths import (
     atomic_write,
     default_data_root,
@@ -123,6 +125,16 @@ class Lesson:
             Central fraction of the field of view to keep.
         """
         return load_images(galaxies.files, size, crop, cache_dir=image_cache(), progress=False)
+
+    def trained(self, name: str) -> Checkpoint:
+        """Load a trained network that comes with the course; `galhelpers networks` lists them.
+
+        Raises
+        ------
+        galhelpers.paths.UserError
+            For an unknown name, and where the file is missing or has changed.
+        """
+        return load_network(name)
 
     def show(self, figure: Any, name: str, *, caption: str, alt: str) -> None:
         """Show a figure with its caption and a description for those who cannot see it."""

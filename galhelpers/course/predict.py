@@ -31,6 +31,7 @@ from galhelpers.course.own_files import OwnFiles
 from galhelpers.course.parts import Parts
 from galhelpers.course.picture_list import list_images
 from galhelpers.data.images import load_images
+from galhelpers.learning.networks import cards, names_like, network_file
 from galhelpers.locks import only_one
 from galhelpers.messages import public
 from galhelpers.paths import UserError, atomic_write, checksum, user_path
@@ -94,7 +95,7 @@ class Predictions:
 
 
 def predict_images(
-    checkpoint_file: str | Path,
+    network: str | Path,
     images: str | Path,
     out: str | Path,
     column: str | None = None,
@@ -106,8 +107,9 @@ def predict_images(
 
     Parameters
     ----------
-    checkpoint_file : path
-        A checkpoint of :func:`galhelpers.learning.checkpoint.save_checkpoint`.
+    network : str or path
+        Name of a network that comes with the course (:mod:`galhelpers.learning.networks`), or a
+        checkpoint of :func:`galhelpers.learning.checkpoint.save_checkpoint`.
     images : path
         An image, a folder, or a table with a column of paths; see
         :func:`galhelpers.course.picture_list.list_images`.
@@ -142,7 +144,7 @@ def predict_images(
         predicts into the same place.
     """
     keep_freed_memory()
-    out, images, checkpoint_file = map(user_path, (out, images, checkpoint_file))
+    out, images, checkpoint_file = user_path(out), user_path(images), find_network(network)
     parts = Parts(out.parent / f"{out.name}.parts")
     _check_output(out, form, parts.folder, [images, checkpoint_file])
     errors, notes = errors_file(out), notes_file(out)
@@ -188,6 +190,28 @@ def predict_images(
     noted = remarks[~bad].groupby(["kind", "reason"]).size()
     unreadable = int(bad.sum())
     return Predictions(out, len(listed) - unreadable, errors, unreadable, notes, noted)
+
+
+def find_network(network: str | Path) -> Path:
+    """Give the file that is meant by the name of a network, or by a path.
+
+    A bare name, without folder and ending, is that of a trained network that comes with the course,
+    unless there is such a file.
+
+    Raises
+    ------
+    UserError
+        For a bare name that is neither, and for a network whose file has changed.
+    """
+    path = user_path(network)
+    if path.suffix or len(path.parts) != 1 or path.is_file():
+        return path
+    if path.name not in cards():
+        raise UserError(
+            f"Expected a file or the name of a trained network, but {public(path.name, 60)!r} is "
+            f"neither. {names_like(path.name)}"
+        )
+    return network_file(path.name)
 
 
 def errors_file(out: Path) -> Path:

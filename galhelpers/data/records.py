@@ -7,8 +7,9 @@ it again or says so: no damaged note may block what it is about.
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from galhelpers.messages import public
@@ -32,16 +33,19 @@ class RecordError(ValueError):
 
 
 def check_record(path: Path, kind: type[T] | TypeAdapter[T]) -> T:
-    """Read a JSON file and check that it holds what ``kind`` describes.
+    """Read a JSON file, or a ``.yaml`` file, and check that it holds what ``kind`` describes.
 
     Raises
     ------
     RecordError
-        When it is missing, no file, too large, no JSON, or holds something else.
+        When it is missing, no file, too large, no JSON or YAML, or holds something else.
     """
     try:
         known = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
-        return known.validate_json(_content(path))
+        content = _content(path)
+        if path.suffix == ".yaml":
+            return known.validate_python(_read_yaml(content))
+        return known.validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "in it"
@@ -83,6 +87,15 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]
     """Write a list that `read_rows` reads, in the place of an older one."""
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows([columns, *rows])
+
+
+def _read_yaml(content: bytes) -> Any:
+    try:
+        return yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, OverflowError,
+            RecursionError) as error:  # fmt: skip
+        # Besides its own errors: a date that is none, a number without end, brackets without end.
+        raise RecordError(f"it is not valid YAML: {public(error, 150)}") from None
 
 
 def _content(path: Path) -> bytes:

@@ -6,7 +6,7 @@ It is the course's default data set and its laboratory: truth is known here as i
 from galhelpers.survey.catalogs import catalog_of
 from galhelpers.survey.distance import moved_to_redshift
 from galhelpers.survey.experts import expert_fractions, expert_votes
-from galhelpers.survey.galaxies import SURVEY_VERSION, sample_galaxies
+from galhelpers.survey.galaxies import SURVEY_VERSION, ringed_galaxies, sample_galaxies
 from galhelpers.survey.galaxy_zoo_1 import galaxy_zoo_1_class, galaxy_zoo_1_votes
 from galhelpers.survey.render import linear_images, render, stretch
 from galhelpers.survey.telescopes import TELESCOPES, Telescope, get_telescope
@@ -33,6 +33,7 @@ __all__ = [
     "linear_images",
     "moved_to_redshift",
     "render",
+    "ringed_galaxies",
     "sample_galaxies",
     "stretch",
     "volunteer_abilities",

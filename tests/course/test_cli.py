@@ -36,6 +36,8 @@ def run(capsys, *arguments):
         (["fetch", "simulated", "--telescope", "keck"], "'decals', 'des', 'hst', 'sdss'"),
         (["fetch", "sdss"], "Valid datasets: simulated, gz2_five_class, kaggle_galaxy_zoo, "),
         (["datasets", "gz3"], "Valid datasets: simulated, gz2_five_class, "),
+        (["networks", "nobody"], "There is no trained network 'nobody'. "),
+        (["predict", "nobody", "b", "--out", "c.csv"], "'nobody' is neither. "),
         (["predict", "a.safetensors", "b"], "required: --out"),
         (["predict", "a.safetensors", "b", "--out", "c.txt"], "end in .parquet or .csv"),
         (["predict", "a.safetensors", "b", "--out", "c.csv"], "no such file"),

@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from galhelpers.data.catalogs import cross_match
-from galhelpers.survey import TELESCOPES, catalog_of, get_telescope, sample_galaxies
+from galhelpers.survey import (
+    TELESCOPES,
+    catalog_of,
+    get_telescope,
+    ringed_galaxies,
+    sample_galaxies,
+)
 from galhelpers.survey.galaxies import EDGE_ON_COS, KINDS, ODD_KINDS, generator
 
 
@@ -123,3 +129,15 @@ def test_an_unknown_telescope_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"decals.*sdss.*got 'hubble'"):
         get_telescope("hubble")
     assert get_telescope(TELESCOPES["sdss"]) is TELESCOPES["sdss"]
+
+
+def test_half_of_the_ringed_galaxies_have_a_ring():
+    truth = ringed_galaxies(2000, seed=3)
+    ring = truth["odd"] == "ring"
+    assert len(truth) == 2000
+    assert ring.mean() == pytest.approx(0.53, abs=0.04)
+    assert truth["ring_r90"][ring].between(0.4, 0.85).all()
+    assert (truth["ring_r90"][~ring] == 0).all()
+    assert (truth["cos_inclination"] > 0.3).all()
+    assert not truth["kind"].isin(["smooth", "artifact"]).any()
+    pd.testing.assert_frame_equal(truth.iloc[:500], ringed_galaxies(500, seed=3))
