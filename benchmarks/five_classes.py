@@ -108,7 +108,7 @@ def main():
             print(
                 f"{recipe.name} split {split.number}: accuracy {last['accuracy']:.4f}, recall "
                 f"{last['macro_recall']:.4f} ({recall}), validation "
-                f"{last['validation_accuracy']:.4f}, epoch {last['best_epoch']} of "
+                f"{last['validation']['accuracy']:.4f}, epoch {last['best_epoch']} of "
                 f"{last['epochs']}, {last['cpu_seconds']:.0f} s CPU",
                 flush=True,
             )

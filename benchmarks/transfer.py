@@ -1,17 +1,16 @@
 """Measure transfer learning on real galaxies, for notebook 07: rings, spirals, and few labels.
 
-    python benchmarks/five_classes.py "small ResNet" --data-root DIR   # the network of Galaxy Zoo 2
-    python benchmarks/transfer.py start                                # learns on a simulated sky
+    python benchmarks/transfer.py start        # learns on simulated skies
     python benchmarks/transfer.py rings spirals labels --data-root DIR
     python benchmarks/transfer.py --record docs/results/transfer.json --data-root DIR
 
-Networks start from a simulated sky, from Galaxy Zoo 2 (for rings alone: it may have seen the other
-galaxies), from that network once it has learnt simulated rings (sim_rings, then trained twice as
-long, with more zoom), or at random; 3x: with three times the epochs. EfficientNet-Lite0 starts
-from ImageNet, from the same simulated sky (lite_sky) or at random (lite_random). An interrupted
-run goes on with the same command. For rings and spirals a fifth of the galaxies is set aside for
-all choices: crop, learning rate, epoch. The others are cross-validated in five folds, newly for
-each seed.
+Networks start from the course's network of a simulated sky (`start`), from that of Galaxy Zoo 2
+(`five_classes`; for rings alone: it may have seen the other galaxies), from that network once it
+has learnt simulated rings (sim_rings, then trained twice as long, with more zoom), or at random;
+3x: with three times the epochs. EfficientNet-Lite0 starts from ImageNet, from a simulated sky
+(lite_sky) or at random (lite_random). An interrupted run goes on with the same command. For rings
+and spirals a fifth of the galaxies is set aside for all choices: crop, learning rate, epoch. The
+others are cross-validated in five folds, newly for each seed.
 """
 
 import argparse
@@ -38,7 +37,6 @@ from transfer_starts import (
     network_of,
     pixels_of,
     start_lite,
-    start_network,
     start_rings,
     weights_of,
 )
@@ -338,7 +336,7 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.parts:
         if name == "start":
-            for make in (start_network, start_rings, start_lite):
+            for make in (start_rings, start_lite):
                 make(options.out)
         else:
             run, seeds = (few_labels, 5) if name == "labels" else (two_classes, 3)

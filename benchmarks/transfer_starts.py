@@ -1,8 +1,11 @@
-"""What the networks of transfer.py start from; it also makes them: transfer.py start."""
+"""What the networks of transfer.py start from.
+
+Two starts are trained networks of the course. The others are no recipes of it, because their heads
+answer what no network of the course does; this file makes them: transfer.py start.
+"""
 
 import json
 from functools import partial
-from pathlib import Path
 
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.data.images import load_images
@@ -10,6 +13,7 @@ from galhelpers.data.simulated import load_simulated
 from galhelpers.data.votes import votes_of
 from galhelpers.learning.checkpoint import save_checkpoint
 from galhelpers.learning.losses import vote_loss
+from galhelpers.learning.networks import network_file
 from galhelpers.learning.training import Options, best_device, fit
 from galhelpers.models import VoteNet, backbone
 from galhelpers.paths import atomic_write, default_data_root
@@ -21,13 +25,11 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+NETWORKS = {"sky": "start", "gz2": "five_classes"}  # starts that are networks of the course
 FILES = {  # of starts that this file makes; others are random or ImageNet's
-    "sky": "start_sdss.safetensors",
     "sim_rings": "start_rings.safetensors",
     "lite_sky": "start_lite.safetensors",
 }
-FIVE_CLASSES_RUN = "runs/five_classes/small_ResNet/split_00-*/model.safetensors"
-GZ2_NETWORK = next(Path().glob(FIVE_CLASSES_RUN), FIVE_CLASSES_RUN)
 
 
 def pixels_of(files, size, crop):
@@ -42,41 +44,18 @@ def network_of(start):
 
 def weights_of(start, out):
     """Say where a start's weights are: a file, "imagenet", or None for random ones."""
-    if start in ("imagenet", "gz2"):
-        return {"gz2": GZ2_NETWORK}.get(start, start)
+    if start == "imagenet":
+        return start
+    if start in NETWORKS:
+        return network_file(NETWORKS[start])
     return out / FILES[start] if start in FILES else None
 
 
-def simulated_votes(size):
-    """Give pixels, with a margin, and Galaxy Zoo 2 votes of 10,000 simulated SDSS galaxies."""
+def start_lite(out):
+    """Train EfficientNet-Lite0 for the votes of a simulated sky, from random weights, or go on."""
     galaxies = load_simulated(default_data_root(), 10_000, 0, "sdss", 128)
     votes = torch.tensor(votes_of(galaxies, "gz2")[1], dtype=torch.float32)
-    return pixels_of(galaxies.files, round(size * 1.375), 0.6875).pixels, votes
-
-
-def start_network(out):
-    """Train a small network for the votes of a simulated sky, or go on."""
-    pixels, votes = simulated_votes(64)
-    shown = {"mean": [0.14, 0.13, 0.12], "std": [0.16, 0.15, 0.13]}
-    torch.manual_seed(0)
-    arguments = {"tree": "gz2", "encoder": "small", "widths": (32, 64, 128)}
-    net = VoteNet(**arguments).to(best_device()).to(memory_format=torch.channels_last)
-    fit(
-        net, (pixels[:9000], votes[:9000]), (pixels[9000:], votes[9000:]),
-        partial(vote_loss, tree=GZ2), augment=Augment(64, **shown),
-        prepare=partial(to_float, size=64, **shown), epochs=12, batch_size=64,
-        options=Options(mixed_precision=True, resume=out / "start.resume"),
-    )  # fmt: skip
-    save_checkpoint(
-        out / FILES["sky"], net, architecture="vote_net", arguments=arguments,
-        preprocessing={"size": 64, "crop": 0.5, "passes": 20} | shown, task="votes",
-        classes=GZ2.columns, provenance={"benchmark": "transfer.py", "dataset": "simulated"},
-    )  # fmt: skip
-
-
-def start_lite(out):
-    """Train EfficientNet-Lite0, from random weights, for the same votes, or go on."""
-    pixels, votes = simulated_votes(96)
+    pixels = pixels_of(galaxies.files, 132, 0.6875).pixels  # 96 px, with a margin
     shown = {"size": 96, "mean": [0.14, 0.13, 0.12], "std": [0.16, 0.15, 0.13]}
     torch.manual_seed(0)
     net = VoteNet("gz2", "efficientnet_b0")  # its head fits: features are as many
@@ -112,7 +91,7 @@ def start_rings(out):
     }  # fmt: skip
     y = torch.tensor(np.stack(list(answers.values()), 1), dtype=torch.float32)
     torch.manual_seed(0)
-    net = backbone("small_resnet", len(answers), weights=GZ2_NETWORK)
+    net = backbone("small_resnet", len(answers), weights=network_file("five_classes"))
     net = net.to(best_device()).to(memory_format=torch.channels_last)
     shown = {"size": 64} | dict(zip(("mean", "std"), net.normalisation, strict=True))
     fit(

@@ -198,6 +198,9 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     )
     own.add_argument("--like", metavar="NAME", help="whose recipe and encoder are taken")
     own.add_argument("--from-nothing", action="store_true", help="start from random weights")
+    own.add_argument(
+        "--crop", type=_share, metavar="SHARE", help="of the frame that is shown; default: LIKE's"
+    )
     own.add_argument("--name", metavar="NAME", help="of the new one; default: LIKE_of_FOLDER")
     own.add_argument("--column", metavar="NAME", help="column of paths, or its number")
     own.add_argument("--label", metavar="NAME", help="column of labels; default: class_name, ...")
@@ -211,6 +214,15 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text!r}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        if 0.05 <= (share := float(text)) <= 1:
+            return share
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number from 0.05 to 1, got {text!r}")
 
 
 def _seed(text: str) -> int:
@@ -303,7 +315,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     choices, name = vars(arguments), arguments.network
-    own = ("dataset", "like", "name", "from_nothing", "column", "label")
+    own = ("dataset", "like", "name", "from_nothing", "column", "label", "crop")
     given = {key for key in own if choices[key]}
     fits = not given if name else {"dataset", "like"} <= given and not arguments.data_root
     if not fits:
@@ -311,8 +323,8 @@ def _train(arguments: argparse.Namespace) -> int:
         words += ["--data-root"] if arguments.data_root else []
         raise UserError(
             "Expected either the NAME of a network of the course (with --data-root), or --dataset "
-            "FOLDER and --like NAME (with --from-nothing, --name, --column, --label) for pictures "
-            f"of your own, got {public(' '.join(words).strip(), 200) or 'neither'}."
+            "FOLDER and --like NAME (with --from-nothing, --name, --column, --label, --crop) for "
+            f"pictures of your own, got {public(' '.join(words).strip(), 200) or 'neither'}."
         )
     from galhelpers.course.train import train_network, train_on_folder
 

@@ -1,5 +1,6 @@
 """A user's own pictures with a class each: checked before a network learns from them."""
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -71,7 +72,7 @@ def read_labelled(
     labels_of = good.groupby("digest")["label"].transform("nunique")
     reasons[good.index[good.duplicated("digest")]] = "the same picture as another"
     reasons[good.index[labels_of > 1]] = "the same picture stands under two labels"
-    kept = listed[reasons == ""]
+    kept = good[reasons[good.index] == ""]
     for reason, n in reasons[reasons != ""].value_counts().items():
         names = [public(file, 60) for file in listed["file"][reasons == reason][:SHOWN]]
         more = ", ..." if n > SHOWN else ""
@@ -85,6 +86,7 @@ def read_labelled(
         [Path(path) for path in kept["path"]],
         torch.tensor(number, dtype=torch.int64),
         tuple(classes),
+        digest=hashlib.sha256("".join(kept["digest"] + kept["label"]).encode()).hexdigest(),
     )
     unread = [public(said.get(str(Path(path)), "")) for path in listed["path"]]
     words = np.where(reasons == "cannot be read", unread, reasons)

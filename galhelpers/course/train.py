@@ -21,6 +21,7 @@ from galhelpers.learning.make_networks import (
 from galhelpers.learning.metrics import proportion
 from galhelpers.learning.networks import Card, cards, names_like, network_file, write_card
 from galhelpers.learning.recipes import NETWORKS, Network, recipe_for
+from galhelpers.learning.samples import Labelled
 from galhelpers.locks import only_one
 from galhelpers.messages import public
 from galhelpers.models.schemas import ARGUMENTS
@@ -88,6 +89,7 @@ def train_on_folder(
     from_nothing: bool = False,
     column: str | None = None,
     label: str | None = None,
+    crop: float | None = None,
     threads: int = 1,
 ) -> None:
     """Train the recipe of a network on a user's own labelled pictures, and score it.
@@ -105,6 +107,8 @@ def train_on_folder(
         Of the new network; by default ``LIKE_of_FOLDER``.
     from_nothing
         Start from random weights instead.
+    crop
+        Central share of the frame that the network sees, 0.05 to 1; by default that of ``like``.
     out, threads
         As in :func:`train_network`.
 
@@ -127,22 +131,22 @@ def train_on_folder(
         _check_place(file)
         start = None if from_nothing else _start(like)
         shown = model.recipe
-        found = read_labelled(place, shown.size, shown.crop, column, label)
-        if len(found.left_out):
-            listed = file.with_suffix(".left_out.csv")
+        if crop:
+            shown = shown.but(shown.name, crop=crop, margin=min(shown.margin, 1 / crop))
+        galaxies, left_out = read_labelled(place, shown.size, shown.crop, column, label)
+        listed = file.with_suffix(".left_out.csv")
+        listed.unlink(missing_ok=True)  # an earlier one would mislead
+        if len(left_out):
             with atomic_write(listed) as temporary:
-                found.left_out.to_csv(temporary, index=False)
+                left_out.to_csv(temporary, index=False)
             print(f"All that is left out is listed in {short(listed)}.")
-        galaxies = found.galaxies
         n, n_classes = len(galaxies), len(galaxies.classes)
         # Each class has a picture in each part, however many classes there are.
-        test = max(round(HELD_OUT * n), n_classes) / n
-        split = stratified_splits(galaxies.strata, 1, test=test, validation=test / (1 - test))[0]
-        recipe = recipe_for(shown, name, len(split.train), n_classes)
+        held = max(round(HELD_OUT * n), n_classes)
+        split = stratified_splits(galaxies.strata, 1, test=held, validation=held)[0]
         network = Network(
-            f"Which of {', '.join(galaxies.classes[:12])}{', ...' if n_classes > 12 else ''} a "
-            f"picture shows, as the labels of {galaxies.name} have it.",
-            recipe,
+            _question(galaxies),
+            recipe_for(shown, name, len(split.train), n_classes),
             (),
             start="" if from_nothing else like,
             credit="Yours to name.",
@@ -160,6 +164,7 @@ def train_on_folder(
         network = replace(network, not_for=(*network.not_for, *warnings))
         command = f"galhelpers train --dataset {public(place.name, 100)} --like {like}"
         command += " --from-nothing" * from_nothing
+        command += f" --crop {crop:g}" if crop else ""
         command += f" --column {public(column)}" if column else ""
         command += f" --label {public(label)}" if label else ""
         made = made._replace(scores=_with_proportions(made.scores[0]))
@@ -184,6 +189,11 @@ def network_called(name: str) -> Network:
             f"There is no recipe of a network {public(name, 40)!r}. {names_like(name, NETWORKS)}"
         )
     return NETWORKS[name]
+
+
+def _question(galaxies: Labelled) -> str:
+    names = [*galaxies.classes[:12], *(["..."] if len(galaxies.classes) > 12 else [])]
+    return f"Which of {', '.join(names)} a picture shows, as the labels of {galaxies.name} have it."
 
 
 def _name_of(like: str, source: Path) -> str:

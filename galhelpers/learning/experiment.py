@@ -144,9 +144,9 @@ def stratified_splits(
     class_id
         Class of each galaxy, shape (galaxies,); copies of one picture must have been removed.
     test
-        Share of the test part.
+        Share of the test part; or their number, a whole one.
     validation
-        Share of the rest that is kept for choosing the epoch.
+        Share of the rest that is kept for choosing the epoch; or their number.
     """
     rows = np.arange(len(class_id))
     splits = []
@@ -554,6 +554,7 @@ def _fingerprint(recipe: Recipe, galaxies: Labelled, split: Split, weights: Path
     """Name what a result depends on: another recipe, or other galaxies, and it is not reused."""
     parts = [json.dumps(asdict(recipe), sort_keys=True, default=list), galaxies.name]
     parts += [str(_TRAINING), str(galaxies.classes), checksum(weights) if weights else ""]
+    parts += [galaxies.digest] if galaxies.digest else []
     ids = galaxies.ids
     parts += [",".join(ids[rows]) for rows in (split.train, split.validation, split.test)]
     return hashlib.blake2b("|".join(parts).encode(), digest_size=6).hexdigest()

@@ -159,10 +159,10 @@ def card_of(network: Network, made: Made, command: str) -> Card:
 def _score_on_card(part: Scores, interval: Interval) -> Score:
     value, low, high = (round(x, 4) for x in (interval.value, interval.low, interval.high))
     # Resampled galaxies need not lie on both sides of a value that few of them decide.
-    return Score(
-        part=part.part, value=value, low=min(low, value), high=max(high, value), n=interval.n,
-        how=part.how,
-    )  # fmt: skip
+    ends = {"low": min(low, value), "high": max(high, value)}
+    return Score.model_validate(
+        {"part": part.part, "value": value, "n": interval.n, "how": part.how} | ends
+    )
 
 
 def _machine(threads: int) -> str:

@@ -68,6 +68,8 @@ class Labelled:
         ``classes``, ``fractions`` or ``votes``.
     tree
         Name of the decision tree of fractions and votes.
+    digest
+        Of pictures and answers, where these may change while names stay: a result belongs to it.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Labelled:
     classes: tuple[str, ...]
     task: Task = "classes"
     tree: str = ""
+    digest: str = ""
 
     def __len__(self) -> int:
         return len(self.files)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ import torch
 from galhelpers.course import train
 from galhelpers.course.cli import main
 from galhelpers.course.labelled_pictures import read_labelled
-from galhelpers.learning import recipes
+from galhelpers.learning import make_networks, recipes
 from galhelpers.learning.checkpoint import load_checkpoint
 from galhelpers.learning.networks import cards, write_card
 from galhelpers.locks import only_one
@@ -47,8 +48,9 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setitem(recipes.NETWORKS, "tiny", NETWORK)
     monkeypatch.setitem(recipes.NETWORKS, "votes", replace(NETWORK, recipe=TINY.but(
         "votes", architecture="vote_net")))  # fmt: skip
-    # Here 24 steps are enough.
+    # Here 24 steps are enough, and ten simulated galaxies.
     monkeypatch.setattr(recipes, "FEWEST_STEPS", 24)
+    monkeypatch.setattr(make_networks, "new_check", partial(make_networks.new_check, n=10))
     threads = torch.get_num_threads()
     yield tmp_path
     torch.set_num_threads(threads)
@@ -168,6 +170,8 @@ def test_missing_data_and_a_missing_start_are_told_before_any_work(place, capsys
         (["--dataset", "nowhere", "--like", "tiny", "--from-nothing"], "nowhere is not there"),
         (["--dataset", "x", "--like", "tiny"], "encoder of tiny"),
         (["tiny", "--threads", "0"], "got '0'"),
+        (["--dataset", "x", "--like", "tiny", "--crop", "1.5"], "got '1.5'"),
+        (["--dataset", "x", "--like", "tiny", "--crop", "all"], "got 'all'"),
     ],
 )
 def test_a_wrong_command_gets_one_line(place, capsys, monkeypatch, arguments, expected):
@@ -346,14 +350,32 @@ def test_what_no_network_can_learn_from_gets_one_line(classes, place, capsys, sp
     assert not list(place.rglob("*.safetensors"))
 
 
+def test_changed_pictures_or_labels_are_learnt_anew(classes, place):
+    def trained():
+        assert on(classes, out=place / "out") == 0
+        return cards(place / "out" / "networks.yaml")["tiny_of_mine"].sha256
+
+    first = trained()
+    assert trained() == first
+    (results,) = (place / "out" / "work" / "tiny_of_mine").glob("split_*")
+    before = (results / "result.json").stat().st_mtime_ns
+    trained()
+    assert (results / "result.json").stat().st_mtime_ns == before  # it was there
+    picture(classes / "dark" / "0.png", 0, 77)  # another picture under the same name
+    assert trained() != first
+    assert len(list((place / "out" / "work" / "tiny_of_mine").glob("split_*"))) == 2
+
+
 def test_every_class_is_in_every_part(place):
     """Ten classes of five pictures, the fewest that are taken."""
     for number in range(50):
         picture(place / "ten" / f"k{number % 10}" / f"{number}.png", number % 5, number)
-    assert on(place / "ten", out=place / "out") == 0
+    assert on(place / "ten", "--crop", "0.9", out=place / "out") == 0
     card = cards(place / "out" / "networks.yaml")["tiny_of_ten"]
     assert [sum(row) for row in card.confusion] == [1] * 10
     assert (card.data.train, card.data.validation, card.data.test) == (30, 10, 10)
+    assert card.preprocessing.crop == 0.9
+    assert card.command.endswith("--from-nothing --crop 0.9")
 
 
 def test_the_reader_refuses_what_is_nowhere(place):

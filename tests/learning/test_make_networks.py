@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from galhelpers.learning import make_networks
 from galhelpers.learning.checkpoint import load_checkpoint
 from galhelpers.learning.make_networks import (
     card_of,
@@ -34,6 +36,8 @@ def root(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path / "data"))
+    # Ten simulated galaxies are enough here.
+    monkeypatch.setattr(make_networks, "new_check", partial(make_networks.new_check, n=10))
 
 
 def rows(made):
