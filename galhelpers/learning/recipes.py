@@ -162,7 +162,8 @@ _VOTES = _SMALL.but(
     rebalance=False,
     views=1,
 )
-_LARGER = {"size": 96, "crop": 0.5, "margin": 1.375, "sizes": ((0.4, 48), (0.35, 64))}
+_LINEAR: dict[str, Any] = {"schedule": "linear", "average": None}
+_LARGER = _LINEAR | {"size": 96, "crop": 0.5, "margin": 1.375, "sizes": ((0.4, 48), (0.35, 64))}
 _TWO_SKIES = tuple(
     Sample("simulated", "elliptical_or_spiral", n=24_000, seed=seed) for seed in (2022, 2024)
 )
@@ -235,7 +236,7 @@ NETWORKS = {
         ),
         Network(
             "Which of the five classes a galaxy belongs to, learnt on simulated galaxies alone.",
-            _SMALL.but("five_classes_sky", augment="sky", epochs=15),
+            _SMALL.but("five_classes_sky", augment="sky", epochs=12, learning_rate=2e-3),
             (Sample("simulated", "five_classes", n=24_000, seed=2022), _RARE_SKY),
             start="start",
             judged=_REAL,
@@ -270,8 +271,10 @@ NETWORKS = {
                 "baseline37",
                 architecture="fraction_net",
                 arguments=_encoder(),
-                epochs=12,
+                epochs=10,
+                learning_rate=2e-3,
                 views=8,
+                **_LINEAR,
             ),
             (replace(_SKY, answers="fractions"),),
             start="start",
