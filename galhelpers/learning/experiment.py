@@ -79,9 +79,9 @@ class Recipe:
     epochs, batch_size, learning_rate, weight_decay
         The usual.
     optimizer, schedule
-        ``sgd`` (momentum .9), ``adamw``, or ``muon`` (:class:`galhelpers.learning.muon.Muon`);
-        ``steps`` (a tenth after 3/7 of all steps, again after
-        6/7: 30,000 and 60,000 of 70,000 in the paper) or ``one_cycle``.
+        ``sgd`` (momentum .9), ``adamw``, or ``muon`` (:class:`galhelpers.learning.muon.Muon`).
+        ``steps`` (a tenth after 3/7 of all steps, again after 6/7: 30,000 and 60,000 of 70,000 in
+        the paper), ``one_cycle``, or ``linear``: up in a tenth of all steps, and down to zero.
     smoothing
         Label smoothing.
     average, patience, mixed_precision
@@ -545,6 +545,10 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def _schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+    if recipe.schedule == "linear":
+        return OneCycleLR(
+            optimizer, recipe.learning_rate, steps, pct_start=0.1, anneal_strategy="linear"
+        )
     if recipe.schedule == "one_cycle":
         return OneCycleLR(optimizer, recipe.learning_rate, steps, pct_start=0.15)
     return MultiStepLR(optimizer, [math.ceil(steps * 3 / 7), math.ceil(steps * 6 / 7)])

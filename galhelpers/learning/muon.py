@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 # Jordan et al. 2024 (https://kellerjordan.github.io/posts/muon/) chose these for the steepest
-# start: after five steps singular values lie between 0.7 and 1.2, not exactly at one.
+# start: after five steps most singular values lie between 0.7 and 1.2, not exactly at one.
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
 
@@ -28,8 +28,8 @@ class Muon(torch.optim.AdamW):
     model
         Its matrices are taken in the order in which its layers were made.
     lr
-        Largest change of a weight in a step, about, for both: Muon's steps are scaled to the size
-        of AdamW's by 0.2 sqrt(larger side) (Liu et al. 2025, arXiv:2502.16982, equation 4).
+        Learning rate of AdamW. Muon's steps are made as large as AdamW's usually are, 0.2 ``lr``
+        in the root mean square (Liu et al. 2025, arXiv:2502.16982, equation 4).
     weight_decay
         Share of the weights of layers that is taken away in a step, times ``lr``.
     """
@@ -53,7 +53,7 @@ class Muon(torch.optim.AdamW):
                 if weights.grad is not None:
                     self._step_muon(weights, weights.grad, group)
                     weights.grad = None  # so that AdamW leaves it alone
-        super().step(closure)
+        super().step()
 
     def _step_muon(self, weights: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state, momentum = self.state[weights], group["betas"][0]
@@ -69,6 +69,8 @@ class Muon(torch.optim.AdamW):
 
 def orthogonalized(matrix: Tensor) -> Tensor:
     """Give a matrix with the same singular vectors and singular values of about one.
+
+    Values below a thousandth of the largest become less than one.
 
     Five steps of the Newton-Schulz iteration, X <- (a + b X X^T + c (X X^T)^2) X. All factors are
     polynomials of the first X X^T, so that only this small square matrix is iterated: the same to

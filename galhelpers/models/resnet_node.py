@@ -32,10 +32,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(norm(conv(relu(norm(x)))))), the pre-activation block of He et al. 2016."""
+    """x + conv(relu(norm(conv(relu(norm(x)))))), the pre-activation block of He et al. 2016.
 
-    def __init__(self, channels: int = WIDTH) -> None:
+    ``activation`` may be another than ``relu``: a name in ``ACTIVATIONS``.
+    """
+
+    def __init__(self, channels: int = WIDTH, activation: str = "relu") -> None:
         super().__init__()
+        self.activation = _activation(activation)
         self.norm1 = nn.GroupNorm(GROUPS, channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2 = nn.GroupNorm(GROUPS, channels)
@@ -43,8 +47,15 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, channels, height, width) to the same shape."""
-        change = self.conv1(F.relu(self.norm1(x)))
-        return x + self.conv2(F.relu(self.norm2(change)))
+        change = self.conv1(self.activation(self.norm1(x)))
+        return x + self.conv2(self.activation(self.norm2(change)))
+
+
+def _activation(name: str) -> Callable[[Tensor], Tensor]:
+    if name not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise ValueError(f"There is no activation {name!r}; there are {known}.")
+    return ACTIVATIONS[name]
 
 
 class TimeConv2d(nn.Module):
@@ -87,10 +98,7 @@ class OdeFunction(nn.Module):
 
     def __init__(self, channels: int = WIDTH, activation: str = "relu", fold: bool = True) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"There is no activation {activation!r}; there are {known}.")
-        self.activation = ACTIVATIONS[activation]
+        self.activation = _activation(activation)
         self.conv1 = TimeConv2d(channels, fold)
         self.norm1 = nn.GroupNorm(GROUPS, channels)
         self.conv2 = TimeConv2d(channels, fold)
@@ -190,9 +198,13 @@ class GalaxyNet(nn.Module):
         return self.head(F.relu(self.norm(x)).mean(dim=(2, 3)))
 
 
-def gupta_resnet(outputs: int = 10, blocks: int = 6) -> GalaxyNet:
-    """Build the ResNet: 577,930 parameters as published."""
-    return GalaxyNet(nn.Sequential(*(ResidualBlock() for _ in range(blocks))), outputs)
+def gupta_resnet(outputs: int = 10, blocks: int = 6, activation: str = "relu") -> GalaxyNet:
+    """Build the ResNet: 577,930 parameters as published.
+
+    ``activation``: see :class:`ResidualBlock`.
+    """
+    block = (ResidualBlock(WIDTH, activation) for _ in range(blocks))
+    return GalaxyNet(nn.Sequential(*block), outputs)
 
 
 def gupta_node(

@@ -46,6 +46,7 @@ Blocks = Annotated[int, Field(ge=1, le=64)]
 Members = Annotated[int, Field(ge=1, le=50)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Step = Annotated[float, Field(ge=1e-3, le=1)]
+Activation = Literal["relu", "silu", "softplus"]
 Tolerance = Annotated[float, Field(ge=1e-8, le=100)]
 Name = Annotated[str, Field(max_length=40)]
 """Of a known encoder, head or tree: the network itself knows which there are, and refuses others
@@ -98,13 +99,14 @@ class GuptaResNetArguments(Arguments):
 
     outputs: Outputs = 10
     blocks: Blocks = 6
+    activation: Activation = "relu"
 
 
 class GuptaNodeArguments(Arguments):
     """Of ``gupta_node``."""
 
     outputs: Outputs = 10
-    activation: Literal["relu", "silu", "softplus"] = "relu"
+    activation: Activation = "relu"
     fold: bool = True
     gradient: Literal["direct", "adjoint", "aca"] = "aca"
     method: Literal["euler", "rk4", "adaptive_heun", "bosh3", "dopri5"] = "bosh3"
