@@ -122,7 +122,7 @@ def test_one_changed_bit_is_refused(folder):
 
 
 def test_another_network_under_the_name_is_refused(folder):
-    make(folder, "other", "five").replace(folder / "sorts.safetensors")
+    make(folder, "another", "five").replace(folder / "sorts.safetensors")
     with pytest.raises(UserError, match="has changed"):
         network_file("sorts")
 
