@@ -341,7 +341,7 @@ NETWORKS = {
                 margin=1.375,
                 sizes=(),
             ),
-            (Sample("decals_rings", "labels"),),
+            (Sample("decals_rings", "labels", telescope="decals"),),
             start="start",
             folds=5,
             credit="Images: DESI Legacy Imaging Surveys; labels: Galaxy Zoo DECaLS.",

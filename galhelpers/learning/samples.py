@@ -34,9 +34,11 @@ class Sample:
         takes all.
     seed
         Of the simulated sky, or of the random sample.
-    telescope, frame, balanced
-        Of the simulated survey only: whose pictures, pixels a side, and whether the five classes
-        are about equally frequent.
+    telescope
+        Whose pictures they are; those of the simulated survey are made for it.
+    frame, balanced
+        Of the simulated survey only: pixels a side, and whether the five classes are about equally
+        frequent.
     """
 
     dataset: str
