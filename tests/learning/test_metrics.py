@@ -8,6 +8,7 @@ from galhelpers.learning.metrics import (
     accuracy_when_asked,
     bootstrap,
     per_class,
+    proportion,
     rmse,
     split_interval,
 )
@@ -108,3 +109,12 @@ def test_interval_over_splits_covers_the_mean_of_correlated_scores():
         covered += [interval.low < 0.9 < interval.high, abs(values.mean() - 0.9) < plain]
     assert covered[0] / 400 == pytest.approx(0.95, abs=0.03)
     assert covered[1] / 400 < 0.9
+
+
+def test_a_share_of_few_galaxies_has_an_exact_interval():
+    all_right = proportion(30, 30)
+    assert (all_right.value, all_right.high, all_right.n) == (1, 1, 30)
+    assert all_right.low == pytest.approx(0.025 ** (1 / 30))  # right 30 times by chance
+    half = proportion(2, 4)
+    assert half.low == pytest.approx(1 - half.high)
+    assert stats.binom.sf(1, 4, half.low) == pytest.approx(0.025)
