@@ -178,7 +178,7 @@ _SPIRALS = _SMALL.but(
 )
 
 
-FEWEST_STEPS = 600
+FEWEST_STEPS = 1_500
 """Steps that a network needs at least, however few galaxies it learns from."""
 
 
