@@ -39,6 +39,7 @@ from galhelpers.learning.training import Loss, Options, best_device, fit
 from galhelpers.locks import only_one
 from galhelpers.models import build
 from galhelpers.models.pretrained import Normalisation, fill, read_weights
+from galhelpers.models.schemas import Task
 from galhelpers.paths import atomic_write, checksum, image_cache
 from galhelpers.trees import TREES
 
@@ -234,6 +235,9 @@ def run(
         One a split: the ``score`` (see :func:`score_of`) on the test part, with the validation
         part's as ``validation``, ``parameters``, ``best_epoch``, ``epochs``, the losses,
         ``cpu_seconds`` (of all sessions, without epochs that an interruption lost),
+        ``epoch_cpu_seconds`` and, of classes, ``epoch_accuracy`` (both lists: the time of each
+        epoch alone, and the accuracy after it on the validation part, without ``views`` and
+        ``rebalance``),
         ``evaluations`` of the ODE function for a batch (if it has one), and the ``folder`` with
         the checkpoint and the predictions.
     """
@@ -321,7 +325,8 @@ def _run_split(
         model, training, validation, loss_of(galaxies, recipe.smoothing),
         augment=GrowingViews(augment, recipe.sizes, _steps(recipe, split)),
         prepare=partial(to_float, mean=mean, std=std), epochs=recipe.epochs,
-        batch_size=recipe.batch_size, seed=split.number, options=_options(recipe, unfinished, told),
+        batch_size=recipe.batch_size, seed=split.number,
+        options=_options(recipe, galaxies.task, unfinished, told),
     )  # fmt: skip
     process_start += time.process_time() - before  # the history counts earlier sessions, too
     few = np.arange(min(64, len(split.train)))
@@ -361,7 +366,8 @@ def _run_split(
     result |= {"n_test": len(split.test)}
     result |= {"best_epoch": history.best_epoch + 1, "epochs": len(history.validation_loss)}
     result |= {"train_loss": history.train_loss, "validation_loss": history.validation_loss}
-    cpu_seconds = history.cpu_seconds + time.process_time() - process_start
+    result |= {"epoch_cpu_seconds": history.cpu_seconds, "epoch_accuracy": history.measured}
+    cpu_seconds = sum(history.cpu_seconds) + time.process_time() - process_start
     result |= {"cpu_seconds": round(cpu_seconds, 1)}
     result |= {"seconds": round(time.monotonic() - start, 1), "threads": torch.get_num_threads()}
     with atomic_write(place / "test.npz") as file, file.open("wb") as stream:
@@ -469,6 +475,11 @@ def score(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     }
 
 
+def share_right(outputs: Tensor, classes: Tensor) -> float:
+    """Give the accuracy of scores, shape (n, outputs), where these are the right classes, (n,)."""
+    return float((outputs.argmax(dim=1) == classes).float().mean())
+
+
 def best_power(scores: np.ndarray, truth: np.ndarray, shares: np.ndarray) -> float:
     """Choose how much of the class shares to take out of the probabilities, on validation galaxies.
 
@@ -517,7 +528,7 @@ def _images(galaxies: Labelled, size: int, crop: float, progress: bool) -> Cache
     return load_images(galaxies.files, size, crop, cache_dir=image_cache(), progress=progress)
 
 
-def _options(recipe: Recipe, resume: Path, told: Callable[[int], None]) -> Options:
+def _options(recipe: Recipe, task: Task, resume: Path, told: Callable[[int], None]) -> Options:
     return Options(
         optimizer=partial(_optimizer, recipe),
         schedule=partial(_schedule, recipe),
@@ -525,6 +536,7 @@ def _options(recipe: Recipe, resume: Path, told: Callable[[int], None]) -> Optio
         average=recipe.average,
         mixed_precision=recipe.mixed_precision,
         resume=resume,
+        measure=share_right if task == "classes" else None,
         told=told,
     )
 

@@ -85,14 +85,16 @@ def batches(
 class History:
     """What happened in training: one number an epoch, and which epoch was best.
 
-    A loss that is no finite number counts as higher than any other. ``cpu_seconds`` is the time of
-    all processor cores, of a training that was resumed that of all its finished epochs.
+    A loss that is no finite number counts as higher than any other. ``cpu_seconds`` is the time
+    that all processor cores spent on an epoch, its validation included. ``measured`` is what
+    ``Options.measure`` gave, if there is one.
     """
 
     train_loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     best_epoch: int = 0
-    cpu_seconds: float = field(default=0.0, compare=False)
+    cpu_seconds: list[float] = field(default_factory=list, compare=False)
+    measured: list[float] = field(default_factory=list)
 
     def last_is_best(self) -> bool:
         """Say whether no earlier validation loss is lower than the last one."""
@@ -125,6 +127,8 @@ class Options:
         validation loss.
     patience
         Stop after so many epochs without a lower validation loss; NaN is not lower.
+    cpu_seconds
+        Stop after the epoch in which so much time of processor cores has been spent.
     average
         Validate and keep a running mean of the weights, which forgets ``1 - average`` of itself
         each step, instead of the weights themselves (Polyak & Juditsky 1992).
@@ -138,6 +142,9 @@ class Options:
         same result (on a CPU to the bit, with the same number of threads). The state of torch's,
         NumPy's and Python's random numbers is part of it. A file of an earlier run that was cut
         short or damaged is told and replaced.
+    measure
+        Called after each epoch with the outputs for the validation part and its targets: a number
+        to keep beside the loss.
     told
         Called with the number of steps that are done: once before the first, as a resumed training
         has done some, then after each.
@@ -146,9 +153,11 @@ class Options:
     optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
     schedule: Callable[[torch.optim.Optimizer, int], LRScheduler] | None = None
     patience: int | None = None
+    cpu_seconds: float | None = None
     average: float | None = None
     mixed_precision: bool = False
     resume: Path | None = None
+    measure: Callable[[Tensor, Tensor], float] | None = None
     told: Callable[[int], None] | None = None
 
 
@@ -219,6 +228,8 @@ def fit(
     for epoch in tqdm(rest, desc="epochs", leave=False, disable=not progress):
         if options.patience is not None and epoch - history.best_epoch > options.patience:
             break
+        if options.cpu_seconds is not None and sum(history.cpu_seconds) >= options.cpu_seconds:
+            break
         model.train()
         total = 0.0
         for images, targets in batches(*train, batch_size, run.shuffle):
@@ -239,13 +250,15 @@ def fit(
         with autocast(device, options.mixed_precision):
             outputs = predict(validated, validation[0], prepare)
         history.validation_loss.append(loss(outputs, validation[1]).item())
+        if options.measure:
+            history.measured.append(options.measure(outputs, validation[1]))
         if history.last_is_best():
             history.best_epoch = epoch
             run.best = copy.deepcopy(validated.state_dict())  # a copy: state_dict() itself is live
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(history.validation_loss[-1])
         since, clock = clock, time.process_time()
-        history.cpu_seconds += clock - since
+        history.cpu_seconds.append(clock - since)
         if options.resume:
             run.save(options.resume)
     model.load_state_dict(run.best)

@@ -189,15 +189,17 @@ def test_an_interrupted_training_goes_on_to_the_same_network(galaxies, tmp_path,
     (place,) = (tmp_path / "cut" / "tiny_a_b").glob("split_*")
     (state,) = place.iterdir()
     saved = torch.load(io.BytesIO(state.read_bytes()[len(training._MARK) + 64 :]))
-    saved = saved["history"]["cpu_seconds"]
-    assert (state.suffix, saved > 0) == (".pt", True)
+    seconds = saved["history"]["cpu_seconds"]
+    assert (state.suffix, len(seconds), min(seconds) > 0) == (".pt", 2, True)
     monkeypatch.undo()
     monkeypatch.setenv("GALHELPERS_DATA", str(tmp_path / "data"))
     (resumed,) = run(TINY, galaxies, [split], tmp_path / "cut")
     assert [file for file in place.iterdir() if file.suffix == ".pt"] == []
     assert resumed["confusion"] == whole["confusion"]
     # Two of the three epochs were trained by the session that was stopped.
-    assert saved < resumed["cpu_seconds"]
+    assert resumed["epoch_cpu_seconds"][:2] == seconds
+    assert sum(resumed["epoch_cpu_seconds"]) < resumed["cpu_seconds"]
+    assert resumed["epoch_accuracy"] == whole["epoch_accuracy"]
     for one, other in zip(weights(whole).values(), weights(resumed).values(), strict=True):
         assert torch.equal(one, other)
 

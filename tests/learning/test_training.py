@@ -108,6 +108,30 @@ def test_patience_stops_after_epochs_without_progress():
     assert len(history.validation_loss) == 3
 
 
+def test_it_stops_after_the_epoch_in_which_the_time_is_over(tmp_path):
+    _, whole, _ = run(epochs=3)
+    assert len(whole.cpu_seconds) == 3
+    assert min(whole.cpu_seconds) > 0
+    once = Options(cpu_seconds=1e-9, resume=tmp_path / "state.pt")
+    for _ in range(2):  # also where an earlier session has used the time
+        _, history, _ = run(epochs=3, options=once)
+        assert history.validation_loss == whole.validation_loss[:1]
+    assert len(run(epochs=3, options=Options(cpu_seconds=3600))[1].cpu_seconds) == 3
+
+
+def test_a_measure_is_kept_for_each_epoch(tmp_path):
+    def share_right(outputs, classes):
+        return float((outputs.argmax(dim=1) == classes).float().mean())
+
+    options = Options(measure=share_right, resume=tmp_path / "state.pt")
+    model, history, (pixels, classes) = run(epochs=3, options=options)
+    assert len(history.measured) == 3
+    found = share_right(predict(model, pixels, to_float), classes)
+    assert history.measured[history.best_epoch] == found
+    assert run(epochs=3, options=options)[1].measured == history.measured
+    assert run(epochs=3)[1].measured == []
+
+
 def test_the_running_mean_is_what_is_kept():
     """Two steps by hand: the first copies the weights, later ones move a share of the way."""
     torch.manual_seed(0)
