@@ -227,7 +227,7 @@ def two_classes(part, starts, seeds):
             row(out / f"{part.name}-{how}-{start}-{seed}-{fold}.json", make)
 
 
-def few_labels(part, starts, seeds):
+def few_labels(part, starts, seeds, labels):
     """Five classes from few labels; 2,000 galaxies are only ever tested."""
     y, crop = part.y, part.task.crops[0]
     pool, test = train_test_split(np.arange(len(y)), test_size=2000, stratify=y, random_state=0)
@@ -246,7 +246,7 @@ def few_labels(part, starts, seeds):
                 "accuracy": accuracy(guess, y[test]), "macro_recall": float(recall.mean()),
                 } | facts  # fmt: skip
 
-    for n, seed, start in product(LABELS, range(seeds), starts):
+    for n, seed, start in product(labels, range(seeds), starts):
         if n == ALL and (seed > 1 or network_of(start) != "small_resnet"):
             continue  # these draws differ in the fifth that chooses the epoch only; hours of work
         if start == "random_10x" and n != 300:
@@ -325,6 +325,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", help=f"start, {', '.join(TASKS)}")
     parser.add_argument("--starts", nargs="*", help="by default all of a part")
+    parser.add_argument("--labels", type=int, nargs="*", default=list(LABELS), help="how many")
     parser.add_argument("--seeds", type=int, help="by default 3, and 5 for labels")
     parser.add_argument("--record", type=Path, help="write all results in --out to this file")
     parser.add_argument("--data-root", type=Path)
@@ -341,7 +342,8 @@ def main():
         else:
             run, seeds = (few_labels, 5) if name == "labels" else (two_classes, 3)
             starts = [s for s in TASKS[name].starts if s in (options.starts or TASKS[name].starts)]
-            run(Part(name, options.data_root, options.out), starts, options.seeds or seeds)
+            part = Part(name, options.data_root, options.out)
+            run(part, starts, options.seeds or seeds, *([options.labels] * (name == "labels")))
     if options.record:
         record(options.out, options.record, options.data_root)
 
