@@ -10,10 +10,13 @@ import yaml
 from pydantic import ValidationError
 
 from galhelpers.data.augment import to_float
-from galhelpers.data.images import read_image
+from galhelpers.data.images import load_images, read_image
 from galhelpers.learning import network_check, networks
 from galhelpers.learning.checkpoint import load_checkpoint
+from galhelpers.learning.experiment import score_of
 from galhelpers.learning.losses import vote_loss
+from galhelpers.learning.make_networks import splits_of
+from galhelpers.learning.metrics import proportion
 from galhelpers.learning.network_check import check_score, new_check
 from galhelpers.learning.networks import (
     Card,
@@ -25,6 +28,8 @@ from galhelpers.learning.networks import (
     network_file,
     write_card,
 )
+from galhelpers.learning.recipes import NETWORKS
+from galhelpers.learning.samples import join, read_sample
 from galhelpers.paths import UserError
 from galhelpers.survey import cumulative_fractions, sample_galaxies, volunteer_votes
 from galhelpers.trees import GZ2
@@ -33,6 +38,12 @@ from tests.learning.small_networks import KINDS, SHOWN, card_of, make, put
 CPU = torch.device("cpu")
 MOST_BYTES = 20_000_000
 NAMES = list(cards())
+SOME = 400
+REAL = {  # and the galaxies of another survey that it is judged on
+    name: [network.judged] if network.judged else []
+    for name, network in NETWORKS.items()
+    if (network.judged or network.samples[0]).dataset != "simulated"
+}
 
 
 # The networks that come with the course ------------------------------------------------------
@@ -54,6 +65,27 @@ def test_the_score_on_the_simulated_survey_is_found_again(name):
     margin = {"accuracy": 1.5 / check.n, "RMSE": 1e-3, "nats": 0.02}[check.metric]
     found = check_score(load_network(name, CPU), check)
     assert found == pytest.approx(check.value, abs=margin)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n in REAL])
+def test_the_score_on_its_real_galaxies_is_found_again(name, real_data):
+    """On its test part, or on some of it: then no further away than chance brings it."""
+    network, said, trained = NETWORKS[name], card(name), load_network(name, CPU)
+    galaxies = join([read_sample(s, real_data) for s in (REAL[name] or network.samples)])
+    rows = np.arange(len(galaxies)) if REAL[name] else splits_of(network, galaxies)[said.seed].test
+    some = np.random.default_rng(0).permutation(rows)[:SOME]
+    shown = {field: trained.preprocessing[field] for field in ("size", "crop")}
+    pixels = load_images([galaxies.files[row] for row in some], progress=False, **shown).pixels
+    found, _ = score_of(trained, pixels, galaxies.targets[some].numpy())
+    metric = "accuracy" if said.task == "classes" else "nats"
+    value = said.splits[said.seed][metric] if said.splits else said.scores[metric].value
+    if len(some) == len(rows):
+        assert found[metric] == pytest.approx(
+            value, abs=1.5 / SOME if metric == "accuracy" else 0.02
+        )
+    else:
+        chance = proportion(round(found[metric] * SOME), SOME, level=0.9999)
+        assert chance.low <= value <= chance.high
 
 
 def test_every_file_has_a_card_and_all_are_small(course):
