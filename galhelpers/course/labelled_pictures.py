@@ -15,13 +15,15 @@ from galhelpers.data.images import load_images
 from galhelpers.data.readers import LABELS
 from galhelpers.learning.samples import Labelled
 from galhelpers.messages import public
-from galhelpers.models.schemas import ClassName
+from galhelpers.models.schemas import MOST_CLASSES, ClassName
 from galhelpers.paths import UserError, image_cache
 
 LABEL_COLUMNS = ("class_name", "label", "class", "class_id")
 FEWEST = 5
 """Pictures of each class, so that all three parts have some."""
 SHOWN = 3  # names in a message
+PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+"""Folders of these names alone are parts of a data set, and no classes."""
 
 
 class Found(NamedTuple):
@@ -54,12 +56,28 @@ def read_labelled(
     ------
     UserError
         Where a network could not learn from this: no pictures, no labels, one class, a class of
-        fewer than ``FEWEST``.
+        fewer than ``FEWEST``, more classes than a network may have.
     """
     place = source / LABELS if (source / LABELS).is_file() else source
+    if label and place.is_dir():
+        raise UserError(
+            f"--label names a column of a table, but {public(place)} is a folder without "
+            f"{LABELS}. Leave --label out, or give the table."
+        )
     listed = list_images(place, column, (label,) if label else LABEL_COLUMNS)
-    # Gaps in a column of whole numbers have made floats of them.
-    listed["label"] = listed["label"].str.strip().str.replace(r"^(\d+)\.0*$", r"\1", regex=True)
+    # Text of a gap; "none" and "null" may be classes. Gaps also make floats of whole numbers.
+    labels = listed["label"].str.strip()
+    labels = labels.mask(labels.str.lower().isin(["nan", "<na>"]), "")
+    if labels.str.fullmatch(r"(\d+\.0*)?").all():
+        labels = labels.str.partition(".")[0]
+    listed["label"] = labels
+    named = sorted(set(labels) - {""})
+    if named and place.is_dir() and {name.lower() for name in named} <= PARTS:
+        raise UserError(
+            f"Expected a folder for each class in {public(source)}, found parts of a data set: "
+            f"{', '.join(named)}. Give one of them, or their pictures together: training divides "
+            "them itself."
+        )
     pictures = load_images(
         listed["path"].tolist(), size, crop, image_cache(), progress=sys.stderr.isatty()
     )
@@ -81,7 +99,7 @@ def read_labelled(
     classes = sorted(set(kept["label"]))
     number = pd.Index(classes).get_indexer(kept["label"])
     galaxies = Labelled(
-        source.resolve().stem,
+        public(source.resolve().stem, 100) or "pictures",
         kept["id"].to_numpy(str),
         [Path(path) for path in kept["path"]],
         torch.tensor(number, dtype=torch.int64),
@@ -106,6 +124,11 @@ def _check_classes(labels: pd.Series, source: Path) -> None:
             f"label, of {len(counts)} ({shown if len(counts) else public(source.name, 60)}). Make "
             "a folder for each class, or a labels.csv with a column of paths and one called "
             "class_name."
+        )
+    if len(counts) > MOST_CLASSES:
+        raise UserError(
+            f"Expected at most {MOST_CLASSES:,} classes, found {len(counts):,} ({shown}, ...). "
+            "Name the column of classes with --label, or put classes together."
         )
     few = counts[counts < FEWEST]
     if len(few):

@@ -280,7 +280,7 @@ def _from_table(
         {"id": "", "file": [_text(cell.strip()) for cell in cells], "path": paths}, dtype=object
     )
     if label is not None:
-        listed["label"] = label
+        listed["label"] = [_text(cell) for cell in label]
     for i, ids in zip(numbers[1:], others, strict=True):
         if not any(LOST_DIGITS.fullmatch(text.strip()) for text in ids):
             listed["id"] = [_text(text) if text.strip() else "" for text in ids]
@@ -302,6 +302,11 @@ def _from_table(
 
 def _label_column(file: Path, table: Table, labels: Sequence[str]) -> int:
     for name in labels:
+        if table.names.count(name) > 1:
+            raise UserError(
+                f"Expected one column {public(name, 60)!r} of labels in {public(file.name)}, found "
+                f"{table.names.count(name)}. Rename all but one."
+            )
         if name in table.names:
             return table.names.index(name)
     raise UserError(

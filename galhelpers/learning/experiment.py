@@ -145,9 +145,9 @@ def stratified_splits(
     class_id
         Class of each galaxy, shape (galaxies,); copies of one picture must have been removed.
     test
-        Share of the test part; or their number, a whole one.
+        Share of the test part.
     validation
-        Share of the rest that is kept for choosing the epoch; or their number.
+        Share of the rest that is kept for choosing the epoch.
     """
     rows = np.arange(len(class_id))
     splits = []
@@ -374,7 +374,7 @@ def _run_split(
         np.savez_compressed(stream, allow_pickle=False, id=galaxies.ids[split.test], **arrays)
     result |= {"files": _digests(place)}
     with atomic_write(place / "result.json") as file:
-        file.write_text(json.dumps(result, indent=1), encoding="utf8")
+        file.write_text(json.dumps(result | {"digest": _digest(result)}, indent=1), encoding="utf8")
     unfinished.unlink(missing_ok=True)
     return result | {"folder": str(place)}
 
@@ -579,11 +579,18 @@ def _fingerprint(recipe: Recipe, galaxies: Labelled, split: Split, weights: Path
 def _finished(place: Path, mark: str) -> dict[str, Any] | None:
     try:
         result = json.loads((place / "result.json").read_text(encoding="utf8"))
+        # Results of earlier versions have no digests.
         if result["fingerprint"] != mark or _digests(place) != result.get("files", _digests(place)):
+            return None
+        if result.pop("digest", None) not in (None, _digest(result)):
             return None
     except (OSError, ValueError, TypeError, KeyError):  # damaged, or without its network: made anew
         return None
     return result | {"folder": str(place)}
+
+
+def _digest(result: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(result).encode()).hexdigest()
 
 
 def _digests(place: Path) -> dict[str, str]:

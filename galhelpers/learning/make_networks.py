@@ -196,6 +196,11 @@ def _on_test_parts(galaxies: Labelled, results: Sequence[dict[str, Any]], n_fold
         which: replace(split_interval([measure(part) for part in parts], test_share), n=n)
         for which, measure in measures_of(galaxies).items()
     }
+    if classes:  # few splits have wide intervals, but a share is never outside 0 to 1
+        values = {
+            which: replace(one, low=max(0.0, one.low), high=min(1.0, one.high))
+            for which, one in values.items()
+        }
     return Scores(name, f"{len(parts)} splits", values, confusion)
 
 

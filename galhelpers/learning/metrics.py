@@ -94,6 +94,21 @@ def proportion(right: int, n: int, level: float = 0.95) -> Interval:
     return Interval(right / n, float(ends.low), float(ends.high), n, level)
 
 
+def mean_proportion(shares: Sequence[Interval]) -> Interval:
+    """Mean of independent shares, with an interval that is made of theirs.
+
+    The distances of a value from its ends are added in quadrature, as standard errors are (Zou &
+    Donner 2008, Statistics in Medicine 27, 1693).
+    """
+    mean = float(np.mean([one.value for one in shares]))
+    below, above = (
+        float(np.linalg.norm([one.value - end for one, end in zip(shares, ends, strict=True)]))
+        for ends in ([one.low for one in shares], [one.high for one in shares])
+    )
+    k, n = len(shares), sum(one.n for one in shares)
+    return Interval(mean, mean - below / k, mean + above / k, n, shares[0].level)
+
+
 def accuracy(predicted: np.ndarray, target: np.ndarray) -> float:
     """Share of galaxies whose class is right; class numbers, shape (n,)."""
     return float(np.mean(np.asarray(predicted) == np.asarray(target)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -32,8 +33,17 @@ if TYPE_CHECKING:
 
     from galhelpers.learning.checkpoint import Checkpoint
 
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=0)]
+
+def _printable(text: str) -> str:
+    """Refuse what a terminal would act on."""
+    if not text.isprintable():
+        raise ValueError("expected text that can be printed, in one line")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(_printable)]
+Count = Annotated[int, Field(ge=0, le=2**62)]
+Size = Annotated[int, Field(gt=0, le=2**62)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 
@@ -78,7 +88,7 @@ class Score(_Strict):
     n: Annotated[int, Field(gt=0)]
     how: Literal[
         "bootstrap of the test part", "3 splits", "5-fold cross-validation",
-        "exact binomial interval",
+        "exact binomial interval", "mean of exact binomial intervals",
     ]  # fmt: skip
 
     @model_validator(mode="after")
@@ -133,7 +143,7 @@ class Card(_Strict):
     task: Literal["classes", "fractions", "votes"]
     classes: list[Text] | Text
     architecture: Text
-    parameters: Annotated[int, Field(gt=0)]
+    parameters: Size
     preprocessing: Pictures
     data: TrainingData
     start: Text
@@ -147,7 +157,7 @@ class Card(_Strict):
     not_for: Annotated[list[Text], Field(min_length=1)]
     check: Check | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: Annotated[int, Field(gt=0)]
+    bytes: Size
     licence: Text
 
     @model_validator(mode="after")
@@ -187,9 +197,11 @@ def cards(file: Path | None = None) -> dict[str, Card]:
     try:
         return check_record(file, _CARDS)
     except RecordError as error:
+        advice = "Mend it, or move it away"
+        if file == _folder() / "networks.yaml":
+            advice = f"`git checkout {short(file)}` brings back the file that came with the course"
         raise UserError(
-            f"The cards of the trained networks, {short(file)}, cannot be read ({error}). "
-            f"`git checkout {short(file)}` brings back the file that came with the course."
+            f"The cards of the trained networks, {short(file)}, cannot be read ({error}). {advice}."
         ) from None
 
 
@@ -236,7 +248,7 @@ def network_file(name: str) -> Path:
         raise UserError(
             f"{short(file)} {what}: expected the SHA-256 {expected[:12]}..., found "
             f"{f'{found[:12]}...' if found else 'no file'}. `git checkout {short(file)}` brings it "
-            f"back, `galhelpers train {name}` makes it again."
+            f"back, `galhelpers train {name} --out {short(file.parent)}` makes it again."
         )
     return file
 

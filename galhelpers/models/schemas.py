@@ -37,7 +37,8 @@ MOST_WIDE = 2**26
 MOST_DRAWS = 2000
 """Members times passes: distributions that a network for votes gives of one galaxy."""
 
-Outputs = Annotated[int, Field(ge=1, le=1000)]
+MOST_CLASSES = 1000
+Outputs = Annotated[int, Field(ge=1, le=MOST_CLASSES)]
 Side = Annotated[int, Field(ge=8, le=1024)]
 Channels = Annotated[int, Field(ge=1, le=4)]
 Width = Annotated[int, Field(ge=1, le=4096)]
@@ -251,7 +252,7 @@ class Metadata(Strict):
     architecture: str
     arguments: dict[str, JsonValue]
     preprocessing: Preprocessing
-    classes: Annotated[list[ClassName], Field(min_length=1, max_length=1000)]
+    classes: Annotated[list[ClassName], Field(min_length=1, max_length=MOST_CLASSES)]
     task: Task
     provenance: dict[str, JsonValue]
 

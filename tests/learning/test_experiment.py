@@ -162,7 +162,8 @@ def test_a_finished_split_is_not_trained_again_and_a_changed_recipe_is(
     place = Path(first["folder"])
     for name in ("result.json", "model.safetensors", "test.npz"):
         whole = (place / name).read_bytes()
-        for damage in (b"", b"{ damaged", b"[1, 2]", whole[:-1] + b"?"):
+        fewer = whole.replace(b"validation", b"invalidation")
+        for damage in (b"", b"{ damaged", b"[1, 2]", whole[:-1] + b"?", fewer + b" "):
             (place / name).write_bytes(damage)
             calls.clear()
             assert run(TINY, galaxies, [split], tmp_path)[0]["confusion"] == first["confusion"]

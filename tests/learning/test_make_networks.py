@@ -84,6 +84,7 @@ def test_the_best_of_three_splits_by_validation_is_taken(root, tmp_path):
     assert found.value == pytest.approx(np.mean(each))
     assert found.low < found.value < found.high
     assert (scores.how, found.n) == ("3 splits", 18)
+    assert all(0 <= one.low <= one.high <= 1 for one in scores.values.values())
     card = card_of(replace(NETWORK, splits=3), made, "x")
     assert [one["accuracy"] for one in card.splits] == pytest.approx(each, abs=1e-4)
     assert card.seed == best["split"]

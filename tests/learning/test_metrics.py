@@ -7,6 +7,7 @@ from galhelpers.learning.metrics import (
     accuracy,
     accuracy_when_asked,
     bootstrap,
+    mean_proportion,
     per_class,
     proportion,
     rmse,
@@ -118,3 +119,18 @@ def test_a_share_of_few_galaxies_has_an_exact_interval():
     half = proportion(2, 4)
     assert half.low == pytest.approx(1 - half.high)
     assert stats.binom.sf(1, 4, half.low) == pytest.approx(0.025)
+
+
+def test_a_mean_of_shares_covers_the_true_one():
+    """About 19 times of 20, also where a plain resampling would have no width."""
+    random = np.random.default_rng(0)
+    truth = (0.95, 0.8, 0.6)
+    n = 2000
+    covered = 0
+    for _ in range(n):
+        found = mean_proportion([proportion(int(random.binomial(12, p)), 12) for p in truth])
+        covered += found.low <= np.mean(truth) <= found.high
+    assert 0.94 < covered / n < 0.995
+    all_right = mean_proportion([proportion(2, 2), proportion(1, 1)])
+    assert (all_right.value, all_right.high, all_right.n) == (1, 1, 3)
+    assert all_right.low == pytest.approx(1 - np.hypot(1 - 0.025**0.5, 1 - 0.025) / 2)

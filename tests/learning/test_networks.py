@@ -203,6 +203,8 @@ SCORE = {"part": "test", "value": 0.9, "low": 0.8, "high": 0.95, "n": 5, "how": 
         (change(seed=None), r"sorts\.seed: Field required"),
         (change(colour="red"), r"sorts\.colour: Extra inputs"),
         (change(parameters=-3), r"sorts\.parameters.*greater than 0"),
+        (change(parameters=10**400), r"sorts\.parameters.*less than"),
+        (change(licence="\x1b[2J"), r"sorts\.licence.*can be printed"),
         (change(sha256="abc"), r"sorts\.sha256"),
         (change(scores={}), r"sorts\.scores"),
         (change(scores={"accuracy": SCORE | {"low": 0.91}}), r"low <= value <= high, found 0\.91"),
