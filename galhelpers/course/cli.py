@@ -6,8 +6,10 @@ itself was wrong, 3 when ``predict`` classified some images and could not read o
 
 import argparse
 import contextlib
+import errno
 import io
 import os
+import re
 import signal
 import sys
 import traceback
@@ -18,6 +20,7 @@ from galhelpers import __version__
 from galhelpers.messages import public
 from galhelpers.paths import UserError, ensure_home
 from galhelpers.profiles import read_seed
+from galhelpers.threads import usable_cores
 
 WHAT = "Look at the computer, get data, run the course, classify images."
 
@@ -76,7 +79,13 @@ def explain(error: Exception) -> str:
     """Say what went wrong in one paragraph, whatever it is."""
     if isinstance(error, UserError):
         return public(error, 3000)
-    if isinstance(error, OSError):  # a full disk, a folder without permission, a vanished file
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" ({public(error.filename)})" if error.filename else ""
+        return (
+            f"The disk is full, or your share of it{where}. Make room, then give the same command "
+            "again: what is finished stays."
+        )
+    if isinstance(error, OSError):  # a folder without permission, a vanished file
         return public(f"{error.filename}: {error.strerror}" if error.filename else error)
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return f"The memory was not enough ({public(error, 150) or 'no more is known'})."
@@ -189,7 +198,7 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--data-root", metavar="DIR", help="folder that holds published data sets")
     train.add_argument("--out", metavar="DIR", help="folder for results; default: runs/networks")
     train.add_argument(
-        "--threads", type=_positive, default=1, metavar="N",
+        "--threads", type=_threads, default=1, metavar="N",
         help="default: 1; only with one is the result the same to the bit each time",
     )  # fmt: skip
     own = train.add_argument_group("pictures of your own")
@@ -210,9 +219,12 @@ def _train_options(train: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text!r}")
+def _threads(text: str) -> int:
+    cores = usable_cores()
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= cores:
+        raise argparse.ArgumentTypeError(
+            f"expected 1 to {cores}, the cores that it may use, got {text!r}"
+        )
     return int(text)
 
 

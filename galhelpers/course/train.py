@@ -1,29 +1,32 @@
 """Train a network of the course again, or its recipe on a user's own labelled pictures."""
 
+import os
 import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from galhelpers.course.labelled_pictures import read_labelled
 from galhelpers.course.text_tables import table_lines
-from galhelpers.learning.experiment import stratified_splits
+from galhelpers.learning.experiment import Recipe, Split, run
 from galhelpers.learning.make_networks import (
     Made,
     Scores,
     card_of,
     make_network,
-    train_and_score,
 )
-from galhelpers.learning.metrics import proportion
+from galhelpers.learning.metrics import mean_proportion, proportion
 from galhelpers.learning.networks import Card, cards, names_like, network_file, write_card
 from galhelpers.learning.recipes import NETWORKS, Network, recipe_for
 from galhelpers.learning.samples import Labelled
 from galhelpers.locks import only_one
 from galhelpers.messages import public
+from galhelpers.models import build
 from galhelpers.models.schemas import ARGUMENTS
 from galhelpers.paths import (
     UserError,
@@ -38,6 +41,8 @@ from galhelpers.paths import (
 CARDS = "networks.yaml"
 HELD_OUT = 0.15
 """Share of a user's pictures in the test part, and in the validation part."""
+MOST_IN_MATRIX = 26
+"""Classes of a confusion matrix: they have letters."""
 WIDE = 0.1
 """An interval of the accuracy that is wider leaves too much open."""
 
@@ -68,15 +73,16 @@ def train_network(
     """
     network = network_called(name)
     folder, file = _places(out, name)
+    command = f"galhelpers train {name}"
     with only_one(file, f"trains {name}", wait=False):
-        _check_place(file)
+        _check_place(file, command)
         # Read before the new one may take its place.
         known = cards() if (course_root() / "networks" / CARDS).is_file() else {}
         start = _start(network.start) if network.start else None
         torch.set_num_threads(threads)
         work, bars = folder / "work", sys.stderr.isatty()
         made = make_network(network, data_root, work, start, bars)
-        card = _keep(file, network, made, f"galhelpers train {name}")
+        card = _keep(file, network, made, command)
     print("\n".join(_compared(card, known.get(name))))
     print(f"The network is {short(file)}; its card stands in {CARDS} beside it.")
 
@@ -95,7 +101,7 @@ def train_on_folder(
     """Train the recipe of a network on a user's own labelled pictures, and score it.
 
     70 % are for learning, 15 % choose the epoch, and 15 % are held out until the end; each class
-    has these shares.
+    has these shares, and a picture or more in each part.
 
     Parameters
     ----------
@@ -125,54 +131,59 @@ def train_on_folder(
             f"Expected --like to name a network for classes, but {like} answers {task}. Networks "
             f"for classes: {', '.join(fit)}."
         )
+    if not (from_nothing or _has_encoder(model.recipe)):
+        raise UserError(
+            f"Expected --like to name a network with an encoder to begin from; {like} has none. "
+            "With --from-nothing its recipe starts from random weights."
+        )
     name = name or _name_of(like, place)
     folder, file = _places(out, name)
+    command = f"galhelpers train --dataset {shlex.quote(public(place.resolve().name, 100))} "
     with only_one(file, f"trains {name}", wait=False):
-        _check_place(file)
+        _check_place(file, command)
         start = None if from_nothing else _start(like)
         shown = model.recipe
         if crop:
             shown = shown.but(shown.name, crop=crop, margin=min(shown.margin, 1 / crop))
         galaxies, left_out = read_labelled(place, shown.size, shown.crop, column, label)
-        listed = file.with_suffix(".left_out.csv")
+        listed = folder / "work" / f"{name}.left_out.csv"
         listed.unlink(missing_ok=True)  # an earlier one would mislead
         if len(left_out):
             with atomic_write(listed) as temporary:
                 left_out.to_csv(temporary, index=False)
             print(f"All that is left out is listed in {short(listed)}.")
-        n, n_classes = len(galaxies), len(galaxies.classes)
-        # Each class has a picture in each part, however many classes there are.
-        held = max(round(HELD_OUT * n), n_classes)
-        split = stratified_splits(galaxies.strata, 1, test=held, validation=held)[0]
+        split = _split(galaxies.targets.numpy())
         network = Network(
             _question(galaxies),
-            recipe_for(shown, name, len(split.train), n_classes),
+            recipe_for(shown, name, len(split.train), len(galaxies.classes)),
             (),
             start="" if from_nothing else like,
             credit="Yours to name.",
             not_for=("Pictures of another kind than those it learnt from.",),
         )
         print(
-            f"{n} pictures of {n_classes} classes: {len(split.train)} to learn from, "
-            f"{len(split.validation)} to choose the epoch by, {len(split.test)} held out."
+            f"{len(galaxies)} pictures of {len(galaxies.classes)} classes ({_named(galaxies)}): "
+            f"{len(split.train)} to learn from, {len(split.validation)} to choose the epoch by, "
+            f"{len(split.test)} held out."
         )
         torch.set_num_threads(threads)
-        made = train_and_score(
-            network, galaxies, [split], folder / "work", start, sys.stderr.isatty()
+        results = run(
+            network.recipe, galaxies, [split], folder / "work", sys.stderr.isatty(), start
         )
+        trained = Path(results[0]["folder"]) / "model.safetensors"
+        made = Made(trained, _exact_scores(galaxies, results[0]), results, results[0])
         warnings = _in_doubt(made, np.bincount(galaxies.targets[split.test].numpy()))
         network = replace(network, not_for=(*network.not_for, *warnings))
-        command = f"galhelpers train --dataset {public(place.name, 100)} --like {like}"
+        command += f"--like {like}"
         command += " --from-nothing" * from_nothing
         command += f" --crop {crop:g}" if crop else ""
-        command += f" --column {public(column)}" if column else ""
-        command += f" --label {public(label)}" if label else ""
-        made = made._replace(scores=_with_proportions(made.scores[0]))
+        command += f" --column {shlex.quote(public(column))}" if column else ""
+        command += f" --label {shlex.quote(public(label))}" if label else ""
         card = _keep(file, network, made, command)
     print("\n".join([*_compared(card, None), *warnings]))
     print(
         f"The network is {short(file)}, its card in {CARDS} beside it. "
-        f"galhelpers predict {public(file)} IMAGES --out classes.csv uses it."
+        f"galhelpers predict {shlex.quote(public(file))} IMAGES --out classes.csv uses it."
     )
 
 
@@ -191,9 +202,32 @@ def network_called(name: str) -> Network:
     return NETWORKS[name]
 
 
-def _question(galaxies: Labelled) -> str:
+def _has_encoder(recipe: Recipe) -> bool:
+    with torch.device("meta"):  # the names of the layers, without numbers
+        return hasattr(build(recipe.architecture, **recipe.arguments), "encoder")
+
+
+def _split(classes: np.ndarray) -> Split:
+    """Divide pictures at random, so that each class is in each part, however rare it is."""
+    random = np.random.default_rng(0)
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for number in np.unique(classes):
+        rows = random.permutation(np.flatnonzero(classes == number))
+        held = max(1, round(HELD_OUT * len(rows)))
+        for part, some in zip(parts, np.split(rows, [held, 2 * held]), strict=True):
+            part.append(some)
+    test, validation, train = (random.permutation(np.concatenate(part)) for part in parts)
+    return Split(0, train, validation, test)
+
+
+def _named(galaxies: Labelled) -> str:
     names = [*galaxies.classes[:12], *(["..."] if len(galaxies.classes) > 12 else [])]
-    return f"Which of {', '.join(names)} a picture shows, as the labels of {galaxies.name} have it."
+    return ", ".join(names)
+
+
+def _question(galaxies: Labelled) -> str:
+    words = f"Which of {_named(galaxies)} a picture shows"
+    return f"{words}, as the labels of {galaxies.name} have it."
 
 
 def _name_of(like: str, source: Path) -> str:
@@ -212,13 +246,24 @@ def _places(out: str | None, name: str) -> tuple[Path, Path]:
     return given, given / f"{name}.safetensors"
 
 
-def _check_place(file: Path) -> None:
-    """Refuse to replace a network that this command did not write, or whose card is gone."""
+def _check_place(file: Path, command: str) -> None:
+    """Refuse cards that cannot be read, and to replace a network of another command.
+
+    ``command`` is how it begins.
+    """
+    beside = file.with_name(CARDS)
+    known = cards(beside).get(file.stem) if os.path.lexists(beside) else None
+    if known and not f"{known.command} ".startswith(f"{command.strip()} "):
+        raise UserError(
+            f"Expected a new name, or one that the same command gave before, but {file.stem} in "
+            f"{short(beside)} is a network of `{known.command}`. Choose another --name or --out."
+        )
     if not file.exists():
         return
-    beside = file.with_name(CARDS)
-    known = cards(beside) if beside.is_file() else {}
-    if file.stem not in known or known[file.stem].sha256 != checksum(file):
+    # Killed between the two, the command has left a network without its card.
+    made = (file.parent / "work" / file.stem).glob("*/model.safetensors")
+    ours = {known.sha256 if known else "", *map(checksum, made)}
+    if not file.is_file() or checksum(file) not in ours:
         raise UserError(
             f"Expected no {short(file)}, or one with its card in {CARDS} beside it, found another "
             "file. Move it away, or choose another --out."
@@ -255,25 +300,24 @@ def _compared(new: Card, known: Card | None) -> list[str]:
     return table_lines([*rows, ["CPU minutes", *minutes]])
 
 
-def _with_proportions(scores: Scores) -> list[Scores]:
+def _exact_scores(galaxies: Labelled, result: dict[str, Any]) -> list[Scores]:
     """Give shares of few pictures the exact interval: resampling 30 right ones says nothing."""
-    values = scores.values
-    confusion = np.array(scores.confusion)
-    shares = {"accuracy": proportion(int(confusion.trace()), int(confusion.sum()))}
-    of_classes = [name for name in values if name.startswith("recall ")]
-    for name, row, right in zip(of_classes, confusion, confusion.diagonal(), strict=True):
-        if row.sum():
-            shares[name] = proportion(int(right), int(row.sum()))
-    exact = scores._replace(how="exact binomial interval", values=shares)
-    rest = {name: value for name, value in values.items() if name not in values.keys() & shares}
-    return [scores._replace(values=rest), exact]
+    confusion = np.array(result["confusion"])
+    right, n = confusion.diagonal().tolist(), confusion.sum(axis=1).tolist()
+    recalls = [proportion(*pair) for pair in zip(right, n, strict=True)]
+    shares = {"accuracy": proportion(sum(right), sum(n))}
+    shares |= {f"recall {name}": one for name, one in zip(galaxies.classes, recalls, strict=True)}
+    # Nobody reads a larger one, and its file would take minutes to read.
+    shown = result["confusion"] if len(recalls) <= MOST_IN_MATRIX else None
+    part, how = f"{galaxies.name}, test", "exact binomial interval"
+    mean = {"macro_recall": mean_proportion(recalls)}
+    return [Scores(part, f"mean of {how}s", mean), Scores(part, how, shares, shown)]
 
 
 def _in_doubt(made: Made, counts: np.ndarray) -> tuple[str, ...]:
     """Say what the held-out part is too small to tell."""
-    confusion = np.array(made.scores[0].confusion)
     n = int(counts.sum())
-    reached = proportion(int(confusion.trace()), n)
+    reached = made.scores[-1].values["accuracy"]
     constant = counts.max() / n
     said = []
     if reached.high - reached.low > WIDE:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -169,6 +170,18 @@ def test_a_mistake_of_the_program_is_one_paragraph_with_its_place(capsys, monkey
     assert code == 1
     assert re.search(r"test_cli\.py, line \d+: KeyError", err)
     assert err.strip().isprintable()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_of_a_full_disk_it_is_said_what_to_do(capsys, monkeypatch):
+    def write(arguments):
+        with Path("/dev/full").open("w") as full:
+            full.write("x")
+
+    monkeypatch.setitem(COMMANDS, "doctor", write)
+    assert main(["doctor"]) == 1
+    assert "disk is full" in (said := capsys.readouterr().err)
+    assert "Make room" in said
 
 
 def test_help_is_there_also_where_python_drops_docstrings():

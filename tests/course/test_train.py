@@ -1,6 +1,7 @@
 """``galhelpers train``: real trainings, of tiny networks, also of pictures as people have them."""
 
 import io
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from galhelpers.course import train
+from galhelpers.course import labelled_pictures, train
 from galhelpers.course.cli import main
 from galhelpers.course.labelled_pictures import read_labelled
 from galhelpers.learning import make_networks, recipes
@@ -48,6 +49,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setitem(recipes.NETWORKS, "tiny", NETWORK)
     monkeypatch.setitem(recipes.NETWORKS, "votes", replace(NETWORK, recipe=TINY.but(
         "votes", architecture="vote_net")))  # fmt: skip
+    monkeypatch.setitem(recipes.NETWORKS, "plain", replace(NETWORK, recipe=TINY.but(
+        "plain", architecture="gupta_resnet", arguments={})))  # fmt: skip
     # Here 24 steps are enough, and ten simulated galaxies.
     monkeypatch.setattr(recipes, "FEWEST_STEPS", 24)
     monkeypatch.setattr(make_networks, "new_check", partial(make_networks.new_check, n=10))
@@ -145,6 +148,34 @@ def test_a_file_of_another_origin_is_not_replaced(root, place, capsys):
     assert file.read_bytes() == b"mine"
 
 
+def test_a_network_of_another_command_is_not_replaced(root, place, classes, capsys):
+    out = place / "out"
+    assert main(["train", "tiny", "--data-root", str(root), "--out", str(out)]) == 0
+    before = (out / "tiny.safetensors").read_bytes()
+    assert on(classes, "--name", "tiny", out=out) == 2
+    assert "a network of `galhelpers train tiny`" in capsys.readouterr().err
+    assert (out / "tiny.safetensors").read_bytes() == before
+
+
+def test_killed_before_the_card_is_written_it_goes_on(root, place):
+    mine = ["--data-root", str(root), "--out", str(place / "out")]
+    assert main(["train", "tiny", *mine]) == 0
+    file = place / "out" / "networks.yaml"
+    file.unlink()
+    assert main(["train", "tiny", *mine]) == 0
+    assert cards(file)["tiny"].sha256 == checksum(file.with_name("tiny.safetensors"))
+
+
+def test_damaged_cards_are_told_before_any_work(root, place, capsys):
+    file = place / "out" / "networks.yaml"
+    file.parent.mkdir()
+    file.write_text("tiny: [1,")
+    assert main(["train", "tiny", "--data-root", str(root), "--out", str(file.parent)]) == 2
+    assert "networks.yaml, cannot be read" in capsys.readouterr().err
+    assert not list(place.rglob("*.pt"))
+    assert not list(place.rglob("*.safetensors"))
+
+
 def test_missing_data_and_a_missing_start_are_told_before_any_work(place, capsys, monkeypatch):
     assert main(["train", "tiny", "--data-root", str(place), "--out", str(place / "out")]) == 1
     assert "`galhelpers fetch gz2_five_class`" in capsys.readouterr().err
@@ -170,6 +201,9 @@ def test_missing_data_and_a_missing_start_are_told_before_any_work(place, capsys
         (["--dataset", "nowhere", "--like", "tiny", "--from-nothing"], "nowhere is not there"),
         (["--dataset", "x", "--like", "tiny"], "encoder of tiny"),
         (["tiny", "--threads", "0"], "got '0'"),
+        (["tiny", "--threads", "9999"], "got '9999'"),
+        (["--dataset", "x", "--like", "plain"], "plain has none"),
+        (["--dataset", ".", "--like", "tiny", "--from-nothing", "--label", "x"], "--label names"),
         (["--dataset", "x", "--like", "tiny", "--crop", "1.5"], "got '1.5'"),
         (["--dataset", "x", "--like", "tiny", "--crop", "all"], "got 'all'"),
     ],
@@ -190,19 +224,19 @@ def test_class_folders_become_a_network_that_predict_takes(classes, place, capsy
     out = place / "out"
     assert on(classes, out=out) == 0
     said = capsys.readouterr().out
-    assert (
-        "20 pictures of 2 classes: 14 to learn from, 3 to choose the epoch by, 3 held out" in said
-    )
-    assert "3 held-out pictures are too few" in said
+    assert "20 pictures of 2 classes (bright, dark): 12 to learn from, 4 to choose" in said
+    assert "4 held-out pictures are too few" in said
     file = out / "tiny_of_mine.safetensors"
     card = cards(out / "networks.yaml")["tiny_of_mine"]
     assert card.classes == ["bright", "dark"]
     assert card.command == "galhelpers train --dataset mine --like tiny --from-nothing"
     assert (card.start, card.check) == ("nothing", None)
     score = card.scores["accuracy"]
-    assert (score.n, score.how) == (3, "exact binomial interval")
-    assert score.high - score.low > 0.5  # also where all three are right
-    assert any("3 held-out pictures" in words for words in card.not_for)
+    assert (score.n, score.how) == (4, "exact binomial interval")
+    assert score.high - score.low > 0.5  # also where all four are right
+    mean = card.scores["macro_recall"]
+    assert mean.high - mean.low > 0.5
+    assert any("4 held-out pictures" in words for words in card.not_for)
     assert main(["predict", str(file), str(classes), "--out", str(place / "p.csv")]) == 0
     table = pd.read_csv(place / "p.csv")
     assert np.mean(table["class_name"] == table["file"].str.split("/").str[0]) > 0.9
@@ -267,7 +301,7 @@ def test_what_cannot_be_read_is_listed_and_left_out(classes, place, capsys):
     said = capsys.readouterr().out
     assert "cannot be read: 2 of 22 (dark/broken.png, dark/absent.png)" in said
     assert "no label: 1 of 22 (bright/19.png)" in said
-    listed = pd.read_csv(out / "mine.left_out.csv").set_index("file")["reason"]
+    listed = pd.read_csv(out / "work" / "mine.left_out.csv").set_index("file")["reason"]
     assert sorted(listed.index) == ["bright/19.png", "dark/absent.png", "dark/broken.png"]
     assert listed["bright/19.png"] == "no label"
     assert listed["dark/broken.png"] != listed["dark/absent.png"]
@@ -322,6 +356,22 @@ def odd_name(folder):
     (folder / "dark").rename(folder / "-dark")
 
 
+def parts_of_a_data_set(folder):
+    (folder / "dark").rename(folder / "Train")
+    (folder / "bright").rename(folder / "test")
+
+
+def gaps(folder):
+    lines = (
+        f"{'bright' if n % 2 else 'dark'}/{n}.png,{'NaN' if n % 2 else 'a'}" for n in range(20)
+    )
+    (folder / "labels.csv").write_text("\n".join(["file,label", *lines]))
+
+
+def two_columns(folder):
+    (folder / "labels.csv").write_text("file,label,label\ndark/0.png,a,b\n")
+
+
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
@@ -338,6 +388,9 @@ def odd_name(folder):
         (empty, "found none among 0 files"),
         (no_folders, "found 0 readable ones with a label"),
         (odd_name, "found '-dark'"),
+        (parts_of_a_data_set, "parts of a data set: Train, test"),
+        (gaps, "found 10 readable ones with a label, of 1"),
+        (two_columns, "one column 'label' of labels in labels.csv, found 2"),
     ],
 )
 def test_what_no_network_can_learn_from_gets_one_line(classes, place, capsys, spoil, expected):
@@ -376,6 +429,41 @@ def test_every_class_is_in_every_part(place):
     assert (card.data.train, card.data.validation, card.data.test) == (30, 10, 10)
     assert card.preprocessing.crop == 0.9
     assert card.command.endswith("--from-nothing --crop 0.9")
+
+
+def test_rare_classes_are_in_every_part(place):
+    """Of 400 pictures of one class and five each of ten others."""
+    for number in range(450):
+        k = max(0, number - 399)
+        picture(place / "rare" / f"k{(k + 4) // 5}" / f"{number}.png", min(k, 1), number)
+    found = read_labelled(place / "rare", 16, 1.0).galaxies.targets.numpy()
+    split = train._split(found)
+    counts = [
+        np.bincount(found[rows], minlength=11).tolist() for rows in (split.validation, split.test)
+    ]
+    assert counts == [[60, *[1] * 10]] * 2
+    assert sorted(np.concatenate([split.train, split.validation, split.test])) == [*range(450)]
+
+
+def test_odd_letters_are_no_end(classes, place):
+    """A folder whose name is not UTF-8, and labels in Latin-1."""
+    odd = place / os.fsdecode(b"g\xe9nial")
+    shutil.copytree(classes, odd)
+    text = "file,label\n" + "".join(
+        f"{'bright' if n % 2 else 'dark'}/{n}.png,{'hell' if n % 2 else 'düster'}\n"
+        for n in range(20)
+    )
+    (odd / "labels.csv").write_bytes(text.encode("latin-1"))
+    assert on(odd, "--name", "odd", out=place / "out") == 0
+    assert cards(place / "out" / "networks.yaml")["odd"].classes == ["düster", "hell"]
+
+
+def test_more_classes_than_a_network_may_have_are_refused(place, monkeypatch, capsys):
+    monkeypatch.setattr(labelled_pictures, "MOST_CLASSES", 9)
+    for number in range(50):
+        picture(place / "ten" / f"k{number % 10}" / f"{number}.png", 0, number)
+    assert on(place / "ten", out=place / "out") == 2
+    assert "at most 9 classes, found 10" in capsys.readouterr().err
 
 
 def test_the_reader_refuses_what_is_nowhere(place):
