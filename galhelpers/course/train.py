@@ -147,7 +147,8 @@ def train_on_folder(
             shown = shown.but(shown.name, crop=crop, margin=min(shown.margin, 1 / crop))
         galaxies, left_out = read_labelled(place, shown.size, shown.crop, column, label)
         listed = folder / "work" / f"{name}.left_out.csv"
-        listed.unlink(missing_ok=True)  # an earlier one would mislead
+        if listed.exists():
+            listed.unlink()  # an earlier one would mislead
         if len(left_out):
             with atomic_write(listed) as temporary:
                 left_out.to_csv(temporary, index=False)
@@ -272,6 +273,12 @@ def _check_place(file: Path, command: str) -> None:
 
 def _start(name: str) -> Path:
     """Give the file of the network that training starts from."""
+    if name not in cards():
+        raise UserError(
+            f"Training starts from the encoder of {name}, which is not among the trained networks. "
+            f"`galhelpers train {name} --out {short(course_root() / 'networks')}` makes it first; "
+            "pictures of your own can do without, with --from-nothing."
+        )
     try:
         return network_file(name)
     except UserError as error:

@@ -274,9 +274,9 @@ def load_checkpoint(path: str | Path, device: torch.device | None = None) -> Che
         return _load(Path(path), device or best_device())
     except CheckpointError as error:
         raise CheckpointError(
-            f"{public(Path(path).name)} cannot be used as a checkpoint of this course: {error} "
-            "Notebooks 03, 05, 06 and 07 write checkpoints into checkpoints/ of their run folder; "
-            "`galhelpers networks` lists trained ones."
+            f"{public(Path(path).name) or 'A folder'} cannot be used as a checkpoint of this "
+            f"course: {error} Notebooks 03, 05, 06 and 07 write checkpoints into checkpoints/ of "
+            "their run folder; `galhelpers networks` lists trained ones."
         ) from error
 
 
