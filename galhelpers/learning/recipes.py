@@ -5,6 +5,7 @@ that come with the course, in ``networks/``: ``galhelpers train NAME`` makes one
 """
 
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, NamedTuple
 
 from galhelpers.learning.experiment import Recipe
@@ -232,14 +233,16 @@ FEWEST_STEPS = 1_500
 def recipe_for(like: Recipe, name: str, n_train: int, n_classes: int) -> Recipe:
     """Fit a recipe to other galaxies: the same, but for what their number decides.
 
-    An epoch has eight steps or more, where that leaves eight galaxies for a batch: the
-    normalisation of a smaller one would take away what tells them apart. Batches are about equal.
-    The learning rate follows the square root of the batch, as in :func:`published_recipes`. There
-    are as many epochs as the recipe has, and more where these would be fewer than ``FEWEST_STEPS``
-    steps.
+    An epoch has about eight steps or more, where that leaves eight galaxies for a batch: the
+    normalisation of a smaller one would take away what tells them apart. So the last batch has half
+    as many as the others, or more. The learning rate follows the square root of the batch, as in
+    :func:`published_recipes`. There are as many epochs as the recipe has, and more where these
+    would be fewer than ``FEWEST_STEPS`` steps.
     """
     steps_an_epoch = -(-n_train // min(like.batch_size, max(8, n_train // 8)))
     batch = -(-n_train // steps_an_epoch)
+    batch = next(size for size in count(batch) if not 0 < n_train % size < size / 2)
+    steps_an_epoch = -(-n_train // batch)
     return like.but(
         name,
         arguments=like.arguments | {"outputs": n_classes},

@@ -166,6 +166,10 @@ def test_another_number_of_galaxies_changes_the_batch_and_the_epochs():
     assert many == SMALL_RESNET.but("mine", arguments={"outputs": 3})
     assert recipe_for(SMALL_RESNET, "mine", 17, 2).batch_size == 6  # not 8, 8 and 1
     assert recipe_for(SMALL_RESNET, "mine", 6, 2).batch_size == 6
+    for n in (*range(6, 700), 6401):  # 57 in eights would leave one
+        size = recipe_for(SMALL_RESNET, "mine", n, 2).batch_size
+        assert size / 2 <= (n % size or size)
+        assert 5 <= size <= 68
 
 
 @pytest.mark.parametrize("name", NETWORKS)
