@@ -45,6 +45,7 @@ class Sample:
     answers: str
     n: int = 0
     seed: int = 0
+    skip: int = 0
     telescope: str = "sdss"
     frame: int = 192
     balanced: bool = False
@@ -176,6 +177,9 @@ def read_sample(sample: Sample, data_root: str | Path | None = None) -> Labelled
         return ANSWERS[sample.answers](galaxies)
     root = user_path(data_root) if data_root else None
     galaxies = load_dataset(sample.dataset, root)
+    if sample.skip:  # drawn as pandas draws, which the benchmark shuffles with
+        order = np.random.RandomState(sample.seed).permutation(len(galaxies))
+        galaxies = galaxies.select(order[sample.skip :])
     galaxies = galaxies.select((galaxies.catalog["file"] != "").to_numpy())
     return ANSWERS[sample.answers](galaxies.sample(sample.n or len(galaxies), sample.seed))
 
