@@ -395,7 +395,7 @@ NETWORKS = {
             start="start",
             folds=5,
             credit="Images: DESI Legacy Imaging Surveys; labels: Galaxy Zoo DECaLS.",
-            not_for=("Counts of rings: one in five galaxies is called wrongly.",),
+            not_for=("Counts of rings: three in ten galaxies are called wrongly.",),
         ),
     )
 }
