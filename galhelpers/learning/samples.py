@@ -39,16 +39,19 @@ class Sample:
     frame, balanced
         Of the simulated survey only: pixels a side, and whether the five classes are about equally
         frequent.
+    skip
+        Of others: leave out the first so many, shuffled. The simulated survey was fitted to 6,000
+        real galaxies (``benchmarks/sim_to_real.py``), which cannot judge what learnt on it.
     """
 
     dataset: str
     answers: str
     n: int = 0
     seed: int = 0
-    skip: int = 0
     telescope: str = "sdss"
     frame: int = 192
     balanced: bool = False
+    skip: int = 0
 
 
 @dataclass(frozen=True)

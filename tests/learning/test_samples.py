@@ -1,11 +1,13 @@
 """Which galaxies a network learns from, and what is asked of it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.data.simulated import load_simulated
+from galhelpers.learning.recipes import NETWORKS
 from galhelpers.learning.samples import ANSWERS, Sample, join, read_sample
 from galhelpers.survey import cumulative_fractions
 from galhelpers.trees import DECALS, GZ2
@@ -120,3 +122,10 @@ def test_joined_samples_keep_their_galaxies_apart(asked):
     assert torch.equal(both.targets, torch.cat([one.targets] * 2))
     assert both.name == "simulated"
     assert join([one]) is one
+
+
+def test_galaxies_that_the_simulation_was_fitted_to_judge_nothing(real_data):
+    table = pd.read_csv(real_data / "gz2_five_class" / "labels.csv").sample(frac=1, random_state=0)
+    judged = read_sample(NETWORKS["five_classes_sky"].judged, real_data)
+    assert len(judged) == 6_000
+    assert not set(table["GalaxyID"].astype(str)[:6_000]) & set(judged.ids)
