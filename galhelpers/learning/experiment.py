@@ -149,14 +149,8 @@ def stratified_splits(
     validation
         Share of the rest that is kept for choosing the epoch.
     """
-    rows = np.arange(len(class_id))
-    splits = []
     outer = StratifiedShuffleSplit(n, test_size=test, random_state=seed)
-    for number, (rest, held_out) in enumerate(outer.split(rows, class_id)):
-        inner = StratifiedShuffleSplit(1, test_size=validation, random_state=seed + number)
-        train, chosen = next(inner.split(rest, class_id[rest]))
-        splits.append(Split(number, rest[train], rest[chosen], held_out))
-    return splits
+    return _divided(class_id, outer, seed, validation)
 
 
 def folds(class_id: np.ndarray, n: int = 5, seed: int = 0, validation: float = 0.15) -> list[Split]:
@@ -167,8 +161,17 @@ def folds(class_id: np.ndarray, n: int = 5, seed: int = 0, validation: float = 0
     class_id, validation
         As in :func:`stratified_splits`.
     """
-    splits = []
     outer = StratifiedKFold(n, shuffle=True, random_state=seed)
+    return _divided(class_id, outer, seed, validation)
+
+
+def _divided(
+    class_id: np.ndarray,
+    outer: StratifiedShuffleSplit | StratifiedKFold,
+    seed: int,
+    validation: float,
+) -> list[Split]:
+    splits = []
     for number, (rest, test) in enumerate(outer.split(class_id, class_id)):
         inner = StratifiedShuffleSplit(1, test_size=validation, random_state=seed + number)
         train, chosen = next(inner.split(rest, class_id[rest]))
