@@ -362,7 +362,7 @@ NETWORKS = {
                 _TWO_SKIES,
                 most=n,
                 credit=_OURS,
-                not_for=("Anything but unit 10, which shows how it fails on another survey.",),
+                not_for=("Pictures of another telescope: it has seen only those of SDSS.",),
             )
             for n, epochs, batch in ((400, 80, 16), (1_500, 40, 32), (12_000, 15, 64))
         ),
