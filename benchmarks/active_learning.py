@@ -4,7 +4,7 @@ Run it from the course folder::
 
     python benchmarks/active_learning.py --data-root DIR
 
-Section 6.8 of notebook 06 with more seeds and with numbers for the report. For each decision tree a
+Section 8.8 of notebook 08 with more seeds and with numbers for the report. For each decision tree a
 small network learns on simulated galaxies. Its features of other galaxies stay as they are; heads
 on them start with 20 galaxies with votes and ask for 20 more, again and again. Savings are given
 for two errors: those that random choice reaches with 80 and with 140 labels in the mean.

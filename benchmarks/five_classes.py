@@ -1,7 +1,7 @@
-"""Train the networks of notebook 05 on the five classes of Galaxy Zoo 2, on several splits.
+"""Train the networks of notebook 06 on the five classes of Galaxy Zoo 2, on several splits.
 
     python benchmarks/five_classes.py "NODE_ACA best" "small ResNet" --data-root DIR
-    python benchmarks/five_classes.py --profile full --data-root DIR   # what notebook 05 trains
+    python benchmarks/five_classes.py --profile full --data-root DIR   # what notebook 06 trains
     python benchmarks/five_classes.py --ablation --galaxies 4000 --epochs 8 --data-root DIR
     python benchmarks/five_classes.py --record docs/results/five_classes.json
     python benchmarks/five_classes.py --list
@@ -27,7 +27,7 @@ import torch
 
 
 def record(out, file):
-    """Write down all results in a folder, as notebook 05 shows them.
+    """Write down all results in a folder, as notebook 06 shows them.
 
     One row for each recipe, number of galaxies and length of training.
     """
@@ -62,7 +62,7 @@ def record(out, file):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipes", nargs="*", help="names of recipes")
-    parser.add_argument("--profile", help="the published three, as notebook 05 trains them")
+    parser.add_argument("--profile", help="the published three, as notebook 06 trains them")
     parser.add_argument("--ablation", action="store_true", help="from published to best, by steps")
     parser.add_argument("--record", type=Path, help="write all results in --out to this file")
     parser.add_argument("--list", action="store_true", help="print the recipes")

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/many_processes.py
     OMP_NUM_THREADS=1 torchrun --nproc_per_node=2 benchmarks/many_processes.py
 
-It is notebook 07's training on SDSS: spiral or elliptical, the clean third of simulated galaxies.
+It is notebook 10's training on SDSS: spiral or elliptical, the clean third of simulated galaxies.
 A batch is cut into parts, and each process takes its share of them; DistributedDataParallel adds
 up the gradients before each step (Li et al. 2020, arXiv:2006.15704). A single process takes all
 parts one after the other. Three things make the losses of both agree to rounding:

@@ -1,4 +1,4 @@
-"""Measure transfer learning on real galaxies, for notebook 07: rings, spirals, and few labels.
+"""Measure transfer learning on real galaxies, for notebook 10: rings, spirals, and few labels.
 
     python benchmarks/transfer.py start        # learns on simulated skies
     python benchmarks/transfer.py rings spirals labels --data-root DIR
@@ -291,7 +291,7 @@ def summary(rows, second):
 
 
 def record(out, file, data_root):
-    """Put all rows of a folder together, as notebook 07 draws them."""
+    """Put all rows of a folder together, as notebook 10 draws them."""
     found = [json.loads(path.read_text("utf8")) for path in sorted(out.glob("*-*.json"))]
     made = {part: [] for part in TASKS} | {"choices": [o for o in found if o["kind"] == "choice"]}
     made["machine"] = f"{platform.machine()}, one thread, torch {torch.__version__}"

@@ -18,24 +18,24 @@ class Profile:
     n_simulated
         Galaxies in the simulated survey.
     compare_galaxies, compare_epochs, compare_seeds
-        Notebook 02: training galaxies for each way to prepare images, passes over them, and
+        Notebook 03: training galaxies for each way to prepare images, passes over them, and
         repetitions with other random numbers.
     train_galaxies, train_epochs, train_seeds
-        Notebook 03: most galaxies to train on, passes over them, and repetitions.
+        Notebook 04: most galaxies to train on, passes over them, and repetitions.
     node_galaxies, node_epochs, node_splits, node_batch
-        Notebook 05: most galaxies, passes over them, random splits, and galaxies in a batch.
+        Notebook 06: most galaxies, passes over them, random splits, and galaxies in a batch.
     vote_galaxies, vote_epochs, vote_members, vote_encoder
-        Notebook 06: simulated galaxies, passes over them in training, networks in the ensemble,
+        Notebook 08: simulated galaxies, passes over them in training, networks in the ensemble,
         and what they are made of (``VoteNet``).
     vote_seeds
-        Notebook 06: repetitions of active learning.
+        Notebook 08: repetitions of active learning.
     transfer_galaxies, transfer_target
-        Notebook 07: simulated galaxies (a third of them are clean), and most real ones.
+        Notebook 10: simulated galaxies (a third of them are clean), and most real ones.
     transfer_epochs, transfer_widths, transfer_labels, transfer_seeds
-        Notebook 07: passes over them, channels of the small network, numbers of labels of the new
+        Notebook 10: passes over them, channels of the small network, numbers of labels of the new
         survey, and repetitions.
     transfer_networks
-        Notebook 07: known networks to compare, each from random weights and ImageNet's.
+        Notebook 10: known networks to compare, each from random weights and ImageNet's.
     image_size
         Side of the square images that networks see, in pixels.
     """

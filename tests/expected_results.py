@@ -24,16 +24,16 @@ HEAD = """\
 # Written by: python tests/expected_results.py RUN_FOLDER --update
 """
 RUN = {"profile": "quick", "dataset": "simulated", "seed": 0}
-EXACT = re.compile(r"01_data/.*|03_baselines/RMSE, (all zeros|constant mean)")
+EXACT = re.compile(r"01_votes/.*|04_baselines/RMSE, (all zeros|constant mean)")
 # A ratio of two noisy curves, and recorded only where both ends of its interval are finite.
-NOT_COMPARED = re.compile(r"06_bayesian_votes/labels saved by .*")
+NOT_COMPARED = re.compile(r"08_bayesian_votes/labels saved by .*")
 
 
 def tolerance(metric: dict[str, Any]) -> tuple[float, str]:
     """How far another run may be off, on another machine or with other threads, and why.
 
     Training is repeatable on one machine and with one number of threads: an accuracy on another
-    survey in notebook 07 was .71 with one and .67 with two. So a trained number may be off by the
+    survey in notebook 10 was .71 with one and .67 with two. So a trained number may be off by the
     largest of what is known about it: its spread over seeds, its interval, what chance does to a
     share of n galaxies. At most by two fifths: half an accuracy is never within the tolerance.
     """

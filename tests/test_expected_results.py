@@ -41,7 +41,7 @@ def test_a_change_that_halves_a_number_fails(notebook, name):
 
 @pytest.mark.parametrize("value", [2000.0, 2002.0, math.nan, None])
 def test_a_count_is_exact_and_no_number_may_be_missing(value):
-    name = "01_data/galaxies with a class"
+    name = "01_votes/galaxies with a class"
     (problem,) = differences(EXPECTED, metrics(**{name: value}), EXPECTED)
     assert problem.startswith(f"{name}: ")
 
@@ -63,20 +63,22 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
     def run(folder, value):
         row = {"name": "accuracy", "value": value, "spread": 0.01, "n": 300} | RUN
-        write_metrics(tmp_path / folder, "03_baselines", [row])
-        write_metrics(tmp_path / folder, "01_data", [{"name": "galaxies", "value": 2001.0} | RUN])
+        write_metrics(tmp_path / folder, "04_baselines", [row])
+        write_metrics(tmp_path / folder, "01_votes", [{"name": "galaxies", "value": 2001.0} | RUN])
         return str(tmp_path / folder)
 
     assert main([run("first", 0.8), "--update"]) == 0
     assert main([run("first", 0.8)]) == 0
-    assert main([run("near", 0.78), "notebooks/01_data.ipynb", "notebooks/03_baselines.ipynb"]) == 0
+    assert (
+        main([run("near", 0.78), "notebooks/01_votes.ipynb", "notebooks/04_baselines.ipynb"]) == 0
+    )
     assert capsys.readouterr().out.count("Headline numbers: 2") == 2
     assert main([run("halved", 0.4)]) == 1
-    assert "03_baselines/accuracy: expected 0.8" in capsys.readouterr().out
-    assert main([str(tmp_path / "nothing ran"), "notebooks/01_data.ipynb"]) == 1
-    (tmp_path / "first" / "metrics" / "01_data.json").write_text("[{")
+    assert "04_baselines/accuracy: expected 0.8" in capsys.readouterr().out
+    assert main([str(tmp_path / "nothing ran"), "notebooks/01_votes.ipynb"]) == 1
+    (tmp_path / "first" / "metrics" / "01_votes.json").write_text("[{")
     assert main([str(tmp_path / "first")]) == 1
-    assert "01_data.json is damaged" in capsys.readouterr().out
+    assert "01_votes.json is damaged" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,6 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_how_far_a_trained_number_may_be_off(facts, expected):
-    assert tolerance({"notebook": "03_baselines", "name": "x"} | facts)[0] == pytest.approx(
+    assert tolerance({"notebook": "04_baselines", "name": "x"} | facts)[0] == pytest.approx(
         expected
     )

@@ -26,7 +26,7 @@ def test_atomic_write_replaces_only_on_success(tmp_path):
 
 
 def test_short_paths_do_not_show_where_home_is(tmp_path):
-    assert short(course_root() / "notebooks" / "01_data.ipynb") == "notebooks/01_data.ipynb"
+    assert short(course_root() / "notebooks" / "01_votes.ipynb") == "notebooks/01_votes.ipynb"
     assert short(tmp_path / "someone" / "data.csv") == "../someone/data.csv"
 
 

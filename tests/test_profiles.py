@@ -46,7 +46,7 @@ def test_sizes_are_in_order_and_do_not_shrink():
     for profile in PROFILES.values():
         for several in (profile.transfer_widths, profile.transfer_labels):
             assert list(several) == sorted(set(several))
-        # Notebook 03 takes ten sevenths of the galaxies it trains on: the rest is for the test.
+        # Notebook 04 takes ten sevenths of the galaxies it trains on: the rest is for the test.
         assert profile.train_galaxies <= profile.n_simulated
 
 

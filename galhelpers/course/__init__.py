@@ -14,7 +14,7 @@ __all__ = ["exercise"]
 
 
 def exercise(number: object = "") -> "Exercise | NoExercise":
-    """Find an exercise by its number, for example ``exercise("03.2").check(my_function)``.
+    """Find an exercise by its number, for example ``exercise("04.2").check(my_function)``.
 
     Parameters
     ----------

@@ -153,7 +153,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _fetch_options(command("fetch", "Put a data set on this computer, checked and ready to use."))
 
     run = command("run", "Execute notebooks and write a report.")
-    run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="01 or 01_data; default: all")
+    run.add_argument(
+        "notebooks", nargs="*", metavar="NOTEBOOK", help="01 or 01_votes; default: all"
+    )
     run.add_argument("--profile", default="quick", help="quick (default), full or paper")
     run.add_argument("--dataset", default="simulated", metavar="NAME", help="default: simulated")
     run.add_argument("--data-root", default="", metavar="DIR", help="folder that holds the data")

@@ -20,7 +20,7 @@ def dependencies(notebook: Path, root: Path | None = None) -> dict[Path, bytes]:
     These are the modules that it imports, the modules that they import, and every data file of
     the course (``data_manifest.yaml``, ``docs/results/*.json``, the package's own tables) whose
     name stands in that code (of a trained network, ``networks/*.safetensors``, without the ending).
-    Exercises are loaded by number: ``galhelpers/exercises/n03_*.py`` belong to notebook 03 alone.
+    Exercises are loaded by number: ``galhelpers/exercises/n04_*.py`` belong to notebook 04 alone.
 
     Parameters
     ----------

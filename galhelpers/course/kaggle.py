@@ -33,7 +33,7 @@ def kaggle_columns(checkpoint: "Checkpoint") -> list[str]:
     raise UserError(
         f"Expected a network for the {GZ2.n_answers} answers of Galaxy Zoo 2 for --format kaggle, "
         f"got one for {public(checkpoint.task, 40)} with {len(checkpoint.columns)} columns. "
-        "Notebook 03 saves such a network as checkpoints/fractions.safetensors of its run folder."
+        "Notebook 04 saves such a network as checkpoints/fractions.safetensors of its run folder."
     )
 
 

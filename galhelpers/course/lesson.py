@@ -35,7 +35,7 @@ class Lesson:
     Parameters
     ----------
     notebook
-        Name of the notebook, such as ``01_data``.
+        Name of the notebook, such as ``01_votes``.
     profile, dataset, data_root, seed, out
         The notebook's parameters. ``data_root=""`` is the course's own ``data`` folder, ``out=""``
         is ``runs/interactive`` (:func:`galhelpers.paths.default_out`); ``~`` is the home folder.

@@ -47,7 +47,7 @@ def write_metrics(out: Path, notebook: str, metrics: Sequence[dict[str, Any]]) -
     out
         Run folder.
     notebook
-        Name of the notebook, such as ``03_baselines``.
+        Name of the notebook, such as ``04_baselines``.
     metrics
         ``name`` and ``value`` of each, and whatever else is known: ``low``, ``high`` (interval),
         ``spread`` (standard deviation over seeds), ``n`` (galaxies), ``seed``, ``dataset``,

@@ -58,7 +58,7 @@ def run_notebooks(
     Parameters
     ----------
     names : sequence of str
-        ``"01"``, ``"01_data"`` or ``"notebooks/01_data.ipynb"``; none means all.
+        ``"01"``, ``"01_votes"`` or ``"notebooks/01_votes.ipynb"``; none means all.
     profile, dataset, data_root, seed
         Passed to each notebook's ``parameters`` cell. An empty ``data_root`` leaves the default.
     out : path, optional

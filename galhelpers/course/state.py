@@ -43,7 +43,7 @@ class NotebookRun:
     seconds, peak_memory
         Time that it took; bytes that its kernel and its descendants held at most.
     error
-        One sentence: "03_baselines failed in cell 12: ValueError: ...".
+        One sentence: "04_baselines failed in cell 12: ValueError: ...".
     finished
         Local time, ISO 8601.
     """

@@ -1,60 +1,60 @@
 """The exercises of every notebook: question, stub, hints, solution and check.
 
-Those of notebook 03 are repairs of real flaws in a published Kaggle notebook, "Galaxy Imagery
+Those of notebook 04 are repairs of real flaws in a published Kaggle notebook, "Galaxy Imagery
 Classification" (LinNet, ConvNet, DenseNet121 and ResNet18 on the 37 Galaxy Zoo fractions). Its
 report calls its own results "not successful"; each flaw alone is enough to mislead an author:
 
 ====  =======================================================================================
-03.1  ``rmse_loss``: the root is taken for each batch, and the batches' roots are averaged.
-03.2  ``get_accuracy``: a question's number used as its first column; one arg-max for a whole
+04.1  ``rmse_loss``: the root is taken for each batch, and the batches' roots are averaged.
+04.2  ``get_accuracy``: a question's number used as its first column; one arg-max for a whole
       batch; a count divided by the number of batches; galaxies scored on questions that their
       volunteers were never asked.
-03.3  ``train_model``: training mode is set once, and the first validation switches it off.
-03.4  ``select_best_initial_weights``: "best" weights that later trials overwrite.
-03.5  ``train_model``: the early stop looks an epoch into the past and forgets the best epoch.
-03.6  one validation set chooses the weights, stops the training and gives the reported score.
-03.7  ``get_transform_config``: images are fed to networks without any normalisation.
+04.3  ``train_model``: training mode is set once, and the first validation switches it off.
+04.4  ``select_best_initial_weights``: "best" weights that later trials overwrite.
+04.5  ``train_model``: the early stop looks an epoch into the past and forgets the best epoch.
+04.6  one validation set chooses the weights, stops the training and gives the reported score.
+04.7  ``get_transform_config``: images are fed to networks without any normalisation.
 ====  =======================================================================================
 
-Those of notebook 05 follow Gupta, Srijith & Desai 2022 (ResNet, NODE and NODE_ACA in five classes):
+Those of notebook 06 follow Gupta, Srijith & Desai 2022 (ResNet, NODE and NODE_ACA in five classes):
 their networks' mathematics first, then what their tables say about how the numbers were made:
 
 ====  =======================================================================================
-05.1  a residual block is one step of Euler's method.
-05.2  Heun-Euler, the solver in the code of NODE_ACA: two answers from two evaluations.
-05.3  the control of the step, which replaces the number of layers.
-05.4  the adaptive checkpoint adjoint: back over the stored steps, instead of solving backwards.
-05.5  the paper's "accuracy" is recall; overall accuracy is in the tables, which miss galaxies.
-05.6  "averaged over 10 runs": the classes' numbers are those of one split, not of ten.
-05.7  the epoch was chosen on the test set.
+06.1  a residual block is one step of Euler's method.
+06.2  Heun-Euler, the solver in the code of NODE_ACA: two answers from two evaluations.
+06.3  the control of the step, which replaces the number of layers.
+06.4  the adaptive checkpoint adjoint: back over the stored steps, instead of solving backwards.
+06.5  the paper's "accuracy" is recall; overall accuracy is in the tables, which miss galaxies.
+06.6  "averaged over 10 runs": the classes' numbers are those of one split, not of ten.
+06.7  the epoch was chosen on the test set.
 ====  =======================================================================================
 
-Those of notebook 06 follow Walmsley et al. 2020 and 2022, the code of Zoobot, and Leach 2022, a
+Those of notebook 08 follow Walmsley et al. 2020 and 2022, the code of Zoobot, and Leach 2022, a
 rebuild: votes as draws first, then what honest scores and honest doubts of a committee are:
 
 ====  =======================================================================================
-06.1  cross-entropy of a fraction forgets how many voted: the binomial, one question at a time.
-06.2  the network does not know the share: the beta-binomial, or Dirichlet-multinomial of two.
-06.3  Zoobot's intervals: the median of the passes' ends leaves their disagreement out.
-06.4  a list of parents that asks everybody about the bar; mean fractions multiplied.
-06.5  votes are draws, so the error of vote fractions has a floor.
-06.6  accuracies over galaxies whose volunteers were never asked, as in Leach's slides.
-06.7  BALD: which galaxy's votes would tell the passes apart.
+08.1  cross-entropy of a fraction forgets how many voted: the binomial, one question at a time.
+08.2  the network does not know the share: the beta-binomial, or Dirichlet-multinomial of two.
+08.3  Zoobot's intervals: the median of the passes' ends leaves their disagreement out.
+08.4  a list of parents that asks everybody about the bar; mean fractions multiplied.
+08.5  votes are draws, so the error of vote fractions has a floor.
+08.6  accuracies over galaxies whose volunteers were never asked, as in Leach's slides.
+08.7  BALD: which galaxy's votes would tell the passes apart.
 ====  =======================================================================================
 
-Those of notebook 07 follow Khan, Huerta et al. 2019 (from SDSS to DES), the code and slides
+Those of notebook 10 follow Khan, Huerta et al. 2019 (from SDSS to DES), the code and slides
 published with it, and the frozen networks of Zoobot 2.9.0 and of the Kaggle notebook:
 
 ====  =======================================================================================
-07.1  cutouts of 22.1 arcsec beside cutouts that grow with the galaxy: the same sky first.
-07.2  "head only", but the running statistics of BatchNorm move.
-07.3  an accuracy on the surest half, where each network chooses its own.
-07.4  "recursive training" from one run and without a control: pairs over seeds.
-07.5  a galaxy in training and in test, under two names: match positions.
-07.6  GPUs compared by runs that stopped at different epochs.
+10.1  cutouts of 22.1 arcsec beside cutouts that grow with the galaxy: the same sky first.
+10.2  "head only", but the running statistics of BatchNorm move.
+10.3  an accuracy on the surest half, where each network chooses its own.
+10.4  "recursive training" from one run and without a control: pairs over seeds.
+10.5  a galaxy in training and in test, under two names: match positions.
+10.6  GPUs compared by runs that stopped at different epochs.
 ====  =======================================================================================
 
-A file is found by its name: ``n03_training.py`` holds exercises of notebook 03, in ``EXERCISES``.
+A file is found by its name: ``n04_training.py`` holds exercises of notebook 04, in ``EXERCISES``.
 A mistake that gets words of its own is mostly an edit of the solution, such as ``"std => var"``.
 Wrong answers, each with the diagnosis that it must get, are in files of the same names in
 ``tests/exercises``.
@@ -104,9 +104,9 @@ class NoExercise:
 
 
 def find(number: object) -> Exercise | NoExercise:
-    """Find an exercise by its number, such as ``"03.2"``; the same object at each call.
+    """Find an exercise by its number, such as ``"04.2"``; the same object at each call.
 
-    ``"3.2"``, ``"03.02"``, ``"3-2"`` and 3.2 are read as ``"03.2"``.
+    ``"4.2"``, ``"04.02"``, ``"4-2"`` and 4.2 are read as ``"04.2"``.
     """
     parts = re.fullmatch(r"\D*?(\d{1,2})(?:\D{1,3}(\d{1,2}))?\D*", describe(number))
     notebook, place = (int(part or 0) for part in parts.groups()) if parts else (0, 0)

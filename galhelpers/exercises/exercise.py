@@ -144,7 +144,7 @@ class Exercise:
     Attributes
     ----------
     id, title, question
-        ``"03.2"``, a heading, and a self-contained question. It is given as markdown, and read
+        ``"04.2"``, a heading, and a self-contained question. It is given as markdown, and read
         as plain text, to be printed.
     stub
         Source the learner starts from: faulty published code to repair, or, as a default, the head

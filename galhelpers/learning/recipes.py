@@ -1,6 +1,6 @@
 """How each network of the course is trained: data, not code.
 
-First the networks of notebook 05 as published, and what makes them better step by step. Then those
+First the networks of notebook 06 as published, and what makes them better step by step. Then those
 that come with the course, in ``networks/``: ``galhelpers train NAME`` makes one of them again.
 """
 
@@ -125,7 +125,8 @@ _RESNET6 = _VIEWS.but(
     "resnet6",
     architecture="gupta_resnet",
     arguments={"outputs": 5, "activation": "silu"},
-    epochs=12,
+    sizes=((0.4, 20), (0.3, 24)),
+    epochs=16,
     optimizer="muon",
     schedule="linear",
     average=None,

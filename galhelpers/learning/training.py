@@ -1,4 +1,4 @@
-"""The training loop that notebook 03 writes by hand, for the notebooks before and after it."""
+"""The training loop that notebook 04 writes by hand, for the notebooks before and after it."""
 
 import copy
 import hashlib

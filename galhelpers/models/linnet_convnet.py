@@ -1,7 +1,7 @@
 """LinNet and ConvNet: the Kaggle notebook's baselines as published, and ConvNet repaired.
 
 The published classes keep the published oddities (a sigmoid for each answer, greyscale, one fixed
-image size); ``published.yaml`` and notebook 03 say what is wrong with them.
+image size); ``published.yaml`` and notebook 04 say what is wrong with them.
 """
 
 from itertools import pairwise

@@ -186,7 +186,7 @@ def _packaged(name: str) -> dict[str, Tensor]:
 def _read(file: Path) -> Weights:
     if not file.is_file():
         raise FileNotFoundError(
-            f"There are no weights {short(file)}. Notebooks 06 and 07 write checkpoints into the "
+            f"There are no weights {short(file)}. Notebooks 08 and 10 write checkpoints into the "
             'folder checkpoints/ of their run; "imagenet" takes ImageNet\'s.'
         )
     if file.suffix == ".safetensors":

@@ -46,7 +46,7 @@ def show(fig: Figure, name: str, caption: str, alt: str, out: str | Path | None 
         A matplotlib figure.
     name : str
         Name of the saved file, such as ``"tree"`` or, with the notebook's folder,
-        ``"01_data/tree"``.
+        ``"01_votes/tree"``.
     caption : str
         What to notice, in Markdown, without the word "Figure".
     alt : str
@@ -63,7 +63,7 @@ def show(fig: Figure, name: str, caption: str, alt: str, out: str | Path | None 
     if not re.fullmatch(r"([\w-]+/)?[\w-]+", name):
         raise ValueError(
             f"Expected a figure name of letters, digits, '-' and '_', such as 'tree' or "
-            f"'01_data/tree', got {name!r}."
+            f"'01_votes/tree', got {name!r}."
         )
     caption, alt = caption.strip(), " ".join(alt.split())
     for what, text in (("caption", caption), ("alt text", alt)):

@@ -13,13 +13,13 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_learner_runs_notebook_01_and_classifies_twenty_galaxies(open_lab, tmp_path, course):
-    notebook = nbformat.read(course / "notebooks" / "01_data.ipynb", as_version=4)
+    notebook = nbformat.read(course / "notebooks" / "01_votes.ipynb", as_version=4)
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace('out: str = ""', 'out: str = "run"')
-    nbformat.write(notebook, tmp_path / "01_data.ipynb")
+    nbformat.write(notebook, tmp_path / "01_votes.ipynb")
     lab = open_lab(tmp_path, {"GALHELPERS_DATA": str(default_data_root())})
-    lab.open_notebook("01_data.ipynb")
+    lab.open_notebook("01_votes.ipynb")
     lab.run_all(timeout=400)
     page = lab.page
 

@@ -31,7 +31,7 @@ def copy(course, tmp_path_factory):
         shutil.copytree(course / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in course.glob("*.yaml"):
         shutil.copy(file, root)
-    for number in ("03", "05"):
+    for number in ("04", "06"):
         (root / "galhelpers" / "exercises" / f"n{number}_of_a_test.py").write_text(EXERCISE)
     return root
 
@@ -57,13 +57,13 @@ def change(file, old, new):
         ("data_manifest.yaml", "gz2_five_class", "gz2_six_class", True),
         ("published.yaml", "kaggle_central_pixel", "kaggle_border_pixel", False),
         ("docs/results/transfer.json", "{", "{ ", False),
-        ("galhelpers/exercises/n03_of_a_test.py", "What is an answer?", "What is it?", False),
-        ("galhelpers/exercises/n03_of_a_test.py", "given == ", "given is ", True),
-        ("galhelpers/exercises/n05_of_a_test.py", "given == ", "given is ", False),
+        ("galhelpers/exercises/n04_of_a_test.py", "What is an answer?", "What is it?", False),
+        ("galhelpers/exercises/n04_of_a_test.py", "given == ", "given is ", True),
+        ("galhelpers/exercises/n06_of_a_test.py", "given == ", "given is ", False),
     ],
 )
-def test_what_makes_notebook_03_run_again(copy, file, old, new, reruns):
-    notebook = copy / "notebooks" / "03_baselines.ipynb"
+def test_what_makes_notebook_04_run_again(copy, file, old, new, reruns):
+    notebook = copy / "notebooks" / "04_baselines.ipynb"
     before = digest(notebook, copy)
     assert digest(notebook, copy) == before
     whole = (copy / file).read_bytes()
@@ -81,11 +81,11 @@ def test_data_files_are_found_by_their_name_in_the_code(course):
             for file in dependencies(next((course / "notebooks").glob(f"{number}_*")))
             if file.suffix != ".py"
         }
-        for number in ("01", "05", "07")
+        for number in ("01", "06", "10")
     }
-    assert "galhelpers/trees.yaml" in named["01"] & named["05"] & named["07"]
-    assert {"published.yaml", "docs/results/five_classes.json"} <= named["05"]
-    assert {"published.yaml", "docs/results/transfer.json"} <= named["07"]
+    assert "galhelpers/trees.yaml" in named["01"] & named["06"] & named["10"]
+    assert {"published.yaml", "docs/results/five_classes.json"} <= named["06"]
+    assert {"published.yaml", "docs/results/transfer.json"} <= named["10"]
     assert not any(name.startswith("docs/") for name in named["01"])
 
 
@@ -118,7 +118,7 @@ def test_the_runner_skips_what_has_not_changed(copy):
     shutil.rmtree(copy / "notebooks")
     (copy / "notebooks").mkdir()
     write_notebook(copy / "notebooks" / "01_a.ipynb", "from galhelpers.profiles import PROFILES")
-    write_notebook(copy / "notebooks" / "03_b.ipynb", "from galhelpers.trees import TREES")
+    write_notebook(copy / "notebooks" / "04_b.ipynb", "from galhelpers.trees import TREES")
 
     def run():
         command = [sys.executable, "-m", "galhelpers", "run"]
@@ -129,7 +129,7 @@ def test_the_runner_skips_what_has_not_changed(copy):
 
     assert run() == ["ok", "ok"]
     change(copy / "galhelpers" / "learning" / "active.py", "def ", "def new_")
-    change(copy / "galhelpers" / "exercises" / "n03_of_a_test.py", "What is", "What would be")
+    change(copy / "galhelpers" / "exercises" / "n04_of_a_test.py", "What is", "What would be")
     assert run() == ["unchanged,", "unchanged,"]
     change(copy / "galhelpers" / "trees.py", "import numpy", "import re\nimport numpy")
     assert run() == ["unchanged,", "ok"]

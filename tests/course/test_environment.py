@@ -127,9 +127,9 @@ def test_a_path_that_is_none_is_one_line(monkeypatch, text):
     with pytest.raises(UserError, match="Expected a path"):
         user_path(text)
     with pytest.raises(UserError, match="Expected a path"):
-        Lesson("01_data", "quick", "simulated", text, 0, "")
+        Lesson("01_votes", "quick", "simulated", text, 0, "")
     with pytest.raises(UserError, match="Expected a path"):
-        Lesson("01_data", "quick", "simulated", "", 0, text)
+        Lesson("01_votes", "quick", "simulated", "", 0, text)
     if "\0" not in text:
         for name in PLACES:
             monkeypatch.setenv(name, text)
@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_made_gets_another_and_one_line(monkeypatch, tmp
 def test_a_survey_in_a_folder_that_cannot_be_written_is_read_there(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
-    lesson = Lesson("01_data", "quick", "simulated", str(tmp_path / "data"), 0, str(tmp_path))
+    lesson = Lesson("01_votes", "quick", "simulated", str(tmp_path / "data"), 0, str(tmp_path))
     assert lesson.simulated(n=2, size=16).files[0].is_relative_to(tmp_path / "data")
     monkeypatch.setattr("galhelpers.paths.refusal", lambda folder: "Read-only file system")
     assert lesson.simulated(n=2, size=16).files[0].is_relative_to(tmp_path / "data")

@@ -421,7 +421,7 @@ def test_fetch_from_a_notebook(world, capsys, tmp_path):
     with pytest.raises(UserError, match="cutout"):
         fetch("gz_decals", cutout=3)
     fetch("gz_decals", progress=False)
-    lesson = Lesson("01_data", "quick", "gz_decals", "", 0, str(tmp_path / "out"))
+    lesson = Lesson("01_votes", "quick", "gz_decals", "", 0, str(tmp_path / "out"))
     with pytest.raises(FileNotFoundError, match="galhelpers fetch gz_decals --cutouts 2000"):
         lesson.load()
 

@@ -18,7 +18,7 @@ def lesson(tmp_path, monkeypatch):
 
     def make(dataset, data_root="own", seed=4):
         root = str(tmp_path / data_root) if data_root else ""
-        made = Lesson("06_bayesian_votes", "quick", dataset, root, seed, str(tmp_path / "out"))
+        made = Lesson("08_bayesian_votes", "quick", dataset, root, seed, str(tmp_path / "out"))
         made.profile = replace(made.profile, n_simulated=5)  # 4,000 take a minute
         return made
 
@@ -72,7 +72,7 @@ def test_what_there_is_not_is_refused(lesson):
 
 @pytest.mark.real
 def test_real_votes_through_a_lesson(lesson, real_data, tmp_path):
-    this = Lesson("06_bayesian_votes", "quick", "gz2_votes", str(real_data), 0, str(tmp_path / "o"))
+    this = Lesson("08_bayesian_votes", "quick", "gz2_votes", str(real_data), 0, str(tmp_path / "o"))
     galaxies = this.load()
     assert len(galaxies) == 750
     assert votes_of(galaxies)[1].shape == (750, 37)

@@ -22,7 +22,7 @@ before = new_pages(5)
 new_pages(20)  # the C library takes up to nine of them before it finds that old ones fit
 print(before, new_pages(5))
 """
-LESSON = 'Lesson("01_data", "quick", "simulated", "", 0, "")'
+LESSON = 'Lesson("01_votes", "quick", "simulated", "", 0, "")'
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can keep memory")

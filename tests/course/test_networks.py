@@ -162,7 +162,7 @@ def test_a_changed_network_predicts_nothing(here, root, capsys, monkeypatch):
 
 
 def test_a_lesson_loads_a_network(here):
-    lesson = Lesson("03_baselines", "quick", "simulated", "", 0, str(here / "out"))
+    lesson = Lesson("04_baselines", "quick", "simulated", "", 0, str(here / "out"))
     network = lesson.trained("sorts")
     assert network.classes == cards()["sorts"].classes
     with pytest.raises(UserError, match="Did you mean moods"):

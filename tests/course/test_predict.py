@@ -48,7 +48,7 @@ def write_network(path: Path, seed: int) -> Path:
         arguments=arguments,
         preprocessing={"size": SIZE, "crop": CROP, "mean": [0.1] * 3, "std": [0.2] * 3},
         classes=FIVE_CLASSES,
-        provenance={"notebook": "03_baselines", "seed": seed},
+        provenance={"notebook": "04_baselines", "seed": seed},
     )
 
 
@@ -132,7 +132,7 @@ def test_the_scores_are_the_networks_own(network, folder, tmp_path):
         assert np.allclose(table.loc[file, COLUMNS[3:]].to_numpy(float), expected, atol=1e-5)
     note = pq.read_schema(tmp_path / "p.parquet").metadata[b"galhelpers"]
     assert b"best.safetensors" in note
-    assert b"03_baselines" in note
+    assert b"04_baselines" in note
 
 
 def test_csv_is_written_too_and_an_old_error_list_goes(network, folder, tmp_path):

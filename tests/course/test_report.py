@@ -28,10 +28,10 @@ def a_run(name, status="ok", **facts):
 @pytest.fixture
 def out(tmp_path):
     """A run folder with one finished and one failed notebook, numbers, a picture, a checkpoint."""
-    error = "03_baselines failed in cell 12: ValueError: <script>alert(1)</script> & more"
+    error = "04_baselines failed in cell 12: ValueError: <script>alert(1)</script> & more"
     runs = [
-        a_run("01_data", peak_memory=1_234_000_000),
-        a_run("03_baselines", "failed", error=error, machine=MACHINE | {"GPU": "big"}),
+        a_run("01_votes", peak_memory=1_234_000_000),
+        a_run("04_baselines", "failed", error=error, machine=MACHINE | {"GPU": "big"}),
     ]
     (tmp_path / "notebooks").mkdir()
     for run in runs:
@@ -41,13 +41,13 @@ def out(tmp_path):
     rmse = {"name": "RMSE", "value": 0.123456, "low": 0.12, "high": 0.13}
     spread = {"name": "spread only", "value": 0.5, "spread": 0.01, "published": "no_such_id"}
     rows = [rmse | facts | {"published": "kaggle_central_pixel"}, spread]
-    write_metrics(tmp_path, "03_baselines", rows)
-    pictures = tmp_path / "figures" / "01_data"
+    write_metrics(tmp_path, "04_baselines", rows)
+    pictures = tmp_path / "figures" / "01_votes"
     pictures.mkdir(parents=True)
     matplotlib.image.imsave(pictures / "a tree.png", np.zeros((2, 2)))
     words = {"caption": "The tree of questions.", "alt": 'Eleven "boxes"'}
     (pictures / "a tree.json").write_text(json.dumps(words))
-    (tmp_path / "figures" / "01_data.json").write_text('["a tree"]')
+    (tmp_path / "figures" / "01_votes.json").write_text('["a tree"]')
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "best.safetensors").write_bytes(b"")
     return tmp_path
@@ -81,9 +81,9 @@ class Page(HTMLParser):
 
 def test_the_page_shows_what_ran_and_what_it_gave(out):
     page = Page(write_report(out).read_text())
-    assert "01_data" in page.text
+    assert "01_votes" in page.text
     assert "41 s 1.2 GB quick simulated 3" in page.text
-    assert "03_baselines failed in cell 12: ValueError: <script>alert(1)</script>" in page.text
+    assert "04_baselines failed in cell 12: ValueError: <script>alert(1)</script>" in page.text
     published = load_published()["kaggle_central_pixel"]
     assert "RMSE 0.1235 0.12 to 0.13 79,975 simulated, quick, 3" in page.text
     assert f"{published.value:.4g}" in page.text
@@ -120,17 +120,17 @@ def test_the_page_is_accessible(out):
 def test_figures_are_in_the_order_in_which_they_were_made(tmp_path):
     """Whatever the times of the files are, as after a copy; without those of an earlier run."""
     for names in (["old", "b"], ["c", "a", "b", "a"]):
-        lesson = Lesson("01_data", "quick", "simulated", "", 0, str(tmp_path))
+        lesson = Lesson("01_votes", "quick", "simulated", "", 0, str(tmp_path))
         for name in names:
             lesson.show(Figure(), name, caption="What to see.", alt="Nothing.")
-    for file in (tmp_path / "figures" / "01_data").iterdir():
+    for file in (tmp_path / "figures" / "01_votes").iterdir():
         os.utime(file, (1, 1))
     found = [Path(picture.file).stem for picture in collect_pictures(tmp_path)]
     assert found == ["c", "a", "b"]
 
 
 def test_results_json_is_the_union_of_the_notebooks(out):
-    write_metrics(out, "01_data", [{"name": "galaxies", "value": 4000}])
+    write_metrics(out, "01_votes", [{"name": "galaxies", "value": 4000}])
     write_report(out)
     metrics = json.loads((out / "results.json").read_text())["metrics"]
     assert [m["name"] for m in metrics] == ["galaxies", "RMSE", "spread only"]
@@ -146,13 +146,13 @@ def test_a_damaged_metrics_file_is_shown_and_hides_nothing(out, content):
 
 
 def test_what_a_killed_process_left_half_written_is_no_part_of_the_report(tmp_path):
-    lesson = Lesson("01_data", "quick", "simulated", "", 0, str(tmp_path))
+    lesson = Lesson("01_votes", "quick", "simulated", "", 0, str(tmp_path))
     lesson.record("galaxies", 7)
     for name in ("a", "b"):
         lesson.show(Figure(), name, caption="What to see.", alt="Nothing.")
-    (tmp_path / "metrics" / ".01_data.json.x.json").write_text("")
-    (tmp_path / "figures" / ".01_data.json.x.json").write_text("")
-    (tmp_path / "figures" / "01_data" / "b.json").unlink()
+    (tmp_path / "metrics" / ".01_votes.json.x.json").write_text("")
+    (tmp_path / "figures" / ".01_votes.json.x.json").write_text("")
+    (tmp_path / "figures" / "01_votes" / "b.json").unlink()
     (tmp_path / "figures" / "02_x.json").write_text('["a')
     assert "damaged" not in write_report(tmp_path).read_text()
     assert [Path(picture.file).stem for picture in collect_pictures(tmp_path)] == ["a"]

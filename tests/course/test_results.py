@@ -7,11 +7,11 @@ from galhelpers.learning.metrics import Interval
 
 
 def lesson(tmp_path):
-    return Lesson("03_baselines", "quick", "simulated", "", 0, str(tmp_path))
+    return Lesson("04_baselines", "quick", "simulated", "", 0, str(tmp_path))
 
 
 def rows(tmp_path):
-    return json.loads((tmp_path / "metrics" / "03_baselines.json").read_text())
+    return json.loads((tmp_path / "metrics" / "04_baselines.json").read_text())
 
 
 def test_metrics_are_written_down_with_their_facts(tmp_path):
@@ -20,7 +20,7 @@ def test_metrics_are_written_down_with_their_facts(tmp_path):
     notebook.record("accuracy", 0.8, spread=0.01, n=30)
     notebook.record("accuracy", np.float32(0.5), spread=np.float64(0.01), n=np.int64(30))
     first, second = rows(tmp_path)
-    facts = {"notebook": "03_baselines", "dataset": "simulated", "profile": "quick", "seed": 0}
+    facts = {"notebook": "04_baselines", "dataset": "simulated", "profile": "quick", "seed": 0}
     assert first == facts | {
         "name": "RMSE", "value": 0.1, "low": 0.09, "high": 0.11, "n": 400,
         "published": "kaggle_central_pixel",
@@ -41,7 +41,7 @@ def test_a_new_run_keeps_the_old_numbers_until_its_own_replace_all_of_them(tmp_p
 def test_parameters_may_be_text_and_name_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    one = Lesson("03_baselines", "quick", "simulated", "~/data", "7", "~/results")
+    one = Lesson("04_baselines", "quick", "simulated", "~/data", "7", "~/results")
     assert (one.seed, one.data_root, one.out) == (7, tmp_path / "data", tmp_path / "results")
     monkeypatch.setenv("GALHELPERS_OUT", "~/elsewhere")
-    assert Lesson("03_baselines", "quick", "simulated", "", 0, "").out == tmp_path / "elsewhere"
+    assert Lesson("04_baselines", "quick", "simulated", "", 0, "").out == tmp_path / "elsewhere"

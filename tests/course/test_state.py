@@ -25,13 +25,13 @@ from galhelpers.course.state import (
     results_of,
 )
 
-NAME = "01_data"
+NAME = "01_votes"
 FILES = (
     executed(NAME),
-    "metrics/01_data.json",
-    "figures/01_data.json",
-    "figures/01_data/a.json",
-    "figures/01_data/a.png",
+    "metrics/01_votes.json",
+    "figures/01_votes.json",
+    "figures/01_votes/a.json",
+    "figures/01_votes/a.png",
     "checkpoints/best.safetensors",
 )
 
@@ -104,7 +104,7 @@ def test_answers_in_an_executed_notebook_leave_it_done_and_are_kept_when_it_runs
     nbformat.write(answered, out / executed(NAME))
     content = (out / executed(NAME)).read_bytes()
     assert is_done(out)
-    for place in ("kept/notebooks/01_data.ipynb", "kept/notebooks/01_data-2.ipynb"):
+    for place in ("kept/notebooks/01_votes.ipynb", "kept/notebooks/01_votes-2.ipynb"):
         assert forget(NAME, State.load(out).runs[NAME], out) == [place]
         assert (out / place).read_bytes() == content
         assert not (out / executed(NAME)).exists()
@@ -115,14 +115,14 @@ def test_what_others_put_among_the_results_is_kept_and_the_rest_removed(out):
     (out / "figures" / NAME / "notes.txt").write_text("mine")
     (out / "figures" / "02_other").mkdir()
     (out / "figures" / "02_other" / "b.png").write_text("of another notebook")
-    (out / "metrics" / "01_data.json").write_text("[]")
+    (out / "metrics" / "01_votes.json").write_text("[]")
     (out / "checkpoints" / "best.safetensors").write_bytes(b"trained further")
     (out / "checkpoints" / "mine.safetensors").write_bytes(b"mine")
     kept = forget(NAME, State.load(out).runs[NAME], out)
     assert sorted(kept) == [
         "kept/checkpoints/best.safetensors",
-        "kept/figures/01_data/notes.txt",
-        "kept/metrics/01_data.json",
+        "kept/figures/01_votes/notes.txt",
+        "kept/metrics/01_votes.json",
     ]
     assert [file.name for file in (out / "checkpoints").iterdir()] == ["mine.safetensors"]
     assert (out / "figures" / "02_other" / "b.png").is_file()
@@ -138,7 +138,7 @@ def test_without_a_state_everything_that_is_there_is_kept(out):
 def test_a_killed_run_leaves_numbers_that_are_removed_and_a_notebook_that_is_kept(out):
     run = State.load(out).runs[NAME]
     run.status, run.results = "running", {}
-    assert forget(NAME, run, out) == ["kept/notebooks/01_data.ipynb"]
+    assert forget(NAME, run, out) == ["kept/notebooks/01_votes.ipynb"]
     assert list(results_of(NAME, out)) == ["checkpoints/best.safetensors"]
 
 
@@ -207,7 +207,7 @@ def test_a_damaged_small_file_stops_neither_the_report_nor_the_decision(out, nam
 def test_only_a_folder_that_we_made_is_ours(out, tmp_path):
     assert not is_run_folder(tmp_path / "nowhere")
     (tmp_path / "theirs").mkdir()
-    for content in ('{"of": "another program"}', "[]", '[{"name": "01_data"}]'):
+    for content in ('{"of": "another program"}', "[]", '[{"name": "01_votes"}]'):
         (tmp_path / "theirs" / "state.json").write_text(content)
         assert not is_run_folder(tmp_path / "theirs")
     # An earlier version left no mark.

@@ -746,9 +746,9 @@ def test_the_same_exercise_each_time_and_forgiving_numbers():
 @pytest.mark.parametrize(
     ("number", "near"),
     [
-        ("99.9", "07.6, Sixty-four GPUs"),
-        ("04.1", "03.7, One normalisation"),
-        ("01.9", "01.5, Which are the real"),
+        ("99.9", "10.6, Sixty-four GPUs"),
+        ("05.1", "04.7, One normalisation"),
+        ("02.9", "02.3, Which are the real"),
         ("1", "01.2, Select one"),
         *((number, "01.1, From cond") for number in ("", "x", None, b"\xff", "1" * 10**5, -3.5e99)),
     ],

@@ -34,8 +34,14 @@ def outputs(notebook):
 
 
 def test_there_are_notebooks():
-    wanted = ["01_data", "02_preprocessing", "03_baselines", "05_resnet_node", "06_bayesian_votes"]
-    assert [path.stem for path in NOTEBOOKS] == [*wanted, "07_transfer"]
+    wanted = [
+        "01_votes",
+        "03_preprocessing",
+        "04_baselines",
+        "06_resnet_to_node",
+        "08_bayesian_votes",
+    ]
+    assert [path.stem for path in NOTEBOOKS] == [*wanted, "10_new_survey"]
 
 
 def test_valid_and_with_unique_cell_ids(notebook):
@@ -150,12 +156,12 @@ def definitions(name, *wanted, **given):
     return space
 
 
-def test_networks_of_notebook_03_equal_the_package():
+def test_networks_of_notebook_04_equal_the_package():
     from galhelpers import models
     from galhelpers.trees import TREES
 
     names = ["answers", "LinNet", "ConvNet", "RepairedConvNet", "TreeOutput"]
-    space = definitions("03_baselines", *names, tree=TREES["gz2"])
+    space = definitions("04_baselines", *names, tree=TREES["gz2"])
     pairs = [
         (space["LinNet"](), models.LinNet(), torch.rand(4, 1, 64, 64)),
         (space["ConvNet"](), models.ConvNet(), torch.rand(4, 1, 64, 64)),
@@ -167,7 +173,7 @@ def test_networks_of_notebook_03_equal_the_package():
         assert torch.equal(ours.eval()(batch), theirs.eval()(batch))
 
 
-def test_training_loop_of_notebook_03_equals_the_package():
+def test_training_loop_of_notebook_04_equals_the_package():
     from galhelpers.data.augment import Augment, to_float
     from galhelpers.learning.training import fit
     from galhelpers.models import RepairedConvNet
@@ -176,7 +182,7 @@ def test_training_loop_of_notebook_03_equals_the_package():
     pixels = rng.integers(0, 255, (150, 3, 16, 16), dtype=np.uint8)
     data = pixels[:100], torch.tensor(rng.integers(0, 5, 100))
     held_out = pixels[100:], torch.tensor(rng.integers(0, 5, 50))
-    loop = definitions("03_baselines", "train_network")["train_network"]
+    loop = definitions("04_baselines", "train_network")["train_network"]
     ours, theirs = (RepairedConvNet(5, (8, 8)) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
     augment = Augment(16, seed=1)
@@ -213,7 +219,7 @@ def test_a_tampered_output_fails_nbval(tmp_path):
 
     The cell makes a galaxy that is not there yet: the bar that tells of it is no output.
     """
-    notebook = nbformat.read(ROOT / "notebooks" / "01_data.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / "01_votes.ipynb", as_version=4)
     source = (
         "from pathlib import Path\n\n"
         "from galhelpers.data.simulated import load_simulated\n"
@@ -249,8 +255,8 @@ GPUS = 2 ** np.arange(7)
 @pytest.mark.parametrize(
     "terms", [(100, 0, 0), (640, 5, 0), (90, 10, 5), (1000, 0.01, 1), (10, 2, 0.1)]
 )
-def test_law_of_notebook_07_finds_times_without_noise_again(terms):
-    law = definitions("07_transfer", "law")["law"]
+def test_law_of_notebook_10_finds_times_without_noise_again(terms):
+    law = definitions("10_new_survey", "law")["law"]
     parallel, serial, exchange = terms
     seconds = parallel / GPUS + serial + exchange * np.log2(GPUS)
     *found, error = law(GPUS, seconds)
@@ -258,10 +264,10 @@ def test_law_of_notebook_07_finds_times_without_noise_again(terms):
     assert error < 1e-6
 
 
-def test_law_of_notebook_07_on_the_published_times():
+def test_law_of_notebook_10_on_the_published_times():
     from galhelpers.published import load_published
 
-    law, published = definitions("07_transfer", "law")["law"], load_published()
+    law, published = definitions("10_new_survey", "law")["law"], load_published()
     known = {1: (439.036, 6.385, 0.0606), 2: (972.788, 0, 0.0328), 3: (1694.576, 0, 0.0264)}
     for stage, (parallel, serial, error) in known.items():
         seconds = [published[f"khan2019_gpus_{n}_stage{stage}"].value for n in GPUS]

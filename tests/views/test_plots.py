@@ -20,7 +20,7 @@ from galhelpers.views import show
 %matplotlib inline
 fig, ax = plt.subplots(figsize=(3, 2))
 ax.plot([1, 2])
-show(fig, "03_baselines/line", "A *rising* line.", "A line from 1\\nto 2, < 3.", out=OUT)
+show(fig, "04_baselines/line", "A *rising* line.", "A line from 1\\nto 2, < 3.", out=OUT)
 """
 
 
@@ -51,7 +51,7 @@ def test_show_gives_one_picture_with_alt_text_and_caption(executed):
     ]
     picture, note = outputs
     assert picture["metadata"]["image/png"]["alt"] == "A line from 1 to 2, < 3."
-    assert picture["data"]["text/plain"] == "<Figure: 03_baselines/line>"
+    assert picture["data"]["text/plain"] == "<Figure: 04_baselines/line>"
     assert note["data"]["text/markdown"].startswith("**Figure:** A *rising* line.\n")
     assert "A line from 1 to 2, &lt; 3." in note["data"]["text/markdown"]
 
@@ -64,7 +64,7 @@ def test_exported_page_shows_the_picture_once(executed):
 
 
 def test_show_saves_picture_and_words(executed):
-    folder = executed[1] / "figures" / "03_baselines"
+    folder = executed[1] / "figures" / "04_baselines"
     assert sorted(path.name for path in folder.iterdir()) == ["line.json", "line.png"]
     assert json.loads((folder / "line.json").read_text()) == {
         "caption": "A *rising* line.",
