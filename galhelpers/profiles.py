@@ -72,7 +72,7 @@ PROFILES = {
     for profile in (
         Profile(
             name="quick",
-            n_simulated=4_000,
+            n_simulated=2_500,
             compare_galaxies=700,
             compare_epochs=5,
             compare_seeds=3,

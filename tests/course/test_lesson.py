@@ -19,7 +19,7 @@ def lesson(tmp_path, monkeypatch):
     def make(dataset, data_root="own", seed=4):
         root = str(tmp_path / data_root) if data_root else ""
         made = Lesson("08_bayesian_votes", "quick", dataset, root, seed, str(tmp_path / "out"))
-        made.profile = replace(made.profile, n_simulated=5)  # 4,000 take a minute
+        made.profile = replace(made.profile, n_simulated=5)  # 2,500 take a minute
         return made
 
     return make
