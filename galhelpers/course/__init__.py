@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from galhelpers.exercises import NoExercise
-    from galhelpers.exercises.exercise import Exercise
+    from galhelpers.exercises.exercise import Task
+    from galhelpers.exercises.questions import Prediction, Quiz
 
-__all__ = ["exercise"]
+__all__ = ["exercise", "predict", "quiz"]
 
 
-def exercise(number: object = "") -> "Exercise | NoExercise":
+def exercise(number: object = "") -> "Task | NoExercise":
     """Find an exercise by its number, for example ``exercise("04.2").check(my_function)``.
 
     Parameters
@@ -25,3 +26,27 @@ def exercise(number: object = "") -> "Exercise | NoExercise":
     from galhelpers.exercises import find
 
     return find(number)
+
+
+def predict(number: object = "", letter: object = "") -> "Prediction | NoExercise":
+    """Record what you expect before a result is seen: ``predict("03.1", "b")``.
+
+    Parameters
+    ----------
+    number
+        Unit and place in it: ``"03.1"`` is the first prediction of unit 03.
+    letter
+        The option. Without one, nothing is recorded, and the prediction that was made before is
+        there for ``predict("03.1").compare()``, below the result.
+    """
+    from galhelpers.exercises import NoExercise, find_prediction
+
+    found = find_prediction(number)
+    return found if isinstance(found, NoExercise) else found.record(letter)
+
+
+def quiz(unit: object = "") -> "Quiz | NoExercise":
+    """Find the quiz at the end of a unit: ``quiz("03").check("a", "c", "b", "d", "a")``."""
+    from galhelpers.exercises import find_quiz
+
+    return find_quiz(unit)

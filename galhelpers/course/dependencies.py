@@ -20,7 +20,8 @@ def dependencies(notebook: Path, root: Path | None = None) -> dict[Path, bytes]:
     These are the modules that it imports, the modules that they import, and every data file of
     the course (``data_manifest.yaml``, ``docs/results/*.json``, the package's own tables) whose
     name stands in that code (of a trained network, ``networks/*.safetensors``, without the ending).
-    Exercises are loaded by number: ``galhelpers/exercises/n04_*.py`` belong to notebook 04 alone.
+    Exercises are loaded by number: ``galhelpers/exercises/n04_*.py`` and ``questions/04.yaml``
+    there belong to notebook 04 alone.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ def dependencies(notebook: Path, root: Path | None = None) -> dict[Path, bytes]:
         texts |= names
         waiting |= imported - found.keys()
     files = {file for file in _data_files(root) if file.name in texts}
+    # Its words count: the reason of a prediction stands on the page.
+    files |= set((root / "galhelpers/exercises/questions").glob(f"{notebook.stem[:2]}.yaml"))
     files |= {file for file in root.glob("networks/*.safetensors") if file.stem in texts}
     found |= {file: file.read_bytes() for file in files}
     return dict(sorted(found.items()))

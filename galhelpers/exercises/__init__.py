@@ -63,64 +63,101 @@ Wrong answers, each with the diagnosis that it must get, are in files of the sam
 import re
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 
-from galhelpers.exercises.exercise import Exercise, describe
+from galhelpers.exercises.exercise import Task, describe
+from galhelpers.exercises.questions import FOLDER, Prediction, Quiz, questions_of, units
 
 MODULES = sorted(m.name for m in iter_modules(__path__) if re.match(r"n\d\d_", m.name))
 
 
 @cache
-def exercises_of(notebook: str) -> tuple[Exercise, ...]:
-    """Exercises of a notebook such as ``"03"``, in order; imports only its files."""
-    names = [name for name in MODULES if name.startswith(f"n{notebook}_")]
+def exercises_of(unit: str, folder: Path = FOLDER) -> tuple[Task, ...]:
+    """Exercises of a unit such as ``"03"``, in order; imports only its files.
+
+    Parameters
+    ----------
+    folder
+        Where the files are that hold the exercises which no function answers.
+    """
+    names = [name for name in MODULES if name.startswith(f"n{unit}_")]
     modules = [import_module(f"{__name__}.{name}") for name in names]
-    return tuple(sorted((e for m in modules for e in m.EXERCISES), key=lambda e: e.id))
+    found = [e for m in modules for e in m.EXERCISES]
+    return tuple(sorted([*found, *questions_of(unit, folder).exercises], key=lambda e: _read(e.id)))
 
 
-def all_exercises() -> tuple[Exercise, ...]:
+def all_exercises() -> tuple[Task, ...]:
     """Every exercise of the course, in order."""
-    notebooks = sorted({name[1:3] for name in MODULES})
-    return tuple(e for notebook in notebooks for e in exercises_of(notebook))
+    return tuple(e for unit in _units() for e in exercises_of(unit))
+
+
+def _units() -> list[str]:
+    return sorted({name[1:3] for name in MODULES} | {*units()})
 
 
 class NoExercise:
     """What stands in for an exercise that does not exist: whatever is asked of it, it says so.
 
-    It is no error, so that a wrong number in one cell does not stop the cells below.
+    It is no error, so that a wrong number in one cell does not stop the cells below. It stands in
+    for a quiz and a prediction too.
     """
 
     def __init__(self, message: str) -> None:
-        self.id = self.title = self.question = self.lesson = message
+        self.id = self.title = self.question = self.lesson = self.markdown = self.cell = message
 
     def check(self, *answers: object, **named: object) -> None:
         """Print that there is no such exercise."""
         print(self.id)
 
-    hint = solution = check
+    hint = solution = compare = check
 
     def __repr__(self) -> str:
         return self.id
 
 
-def find(number: object) -> Exercise | NoExercise:
+def _read(number: object) -> tuple[int, int]:
+    """Read a number such as ``"04.2"``: unit and place in it, (0, 0) where there is none."""
+    parts = re.fullmatch(r"\D*?(\d{1,2})(?:\D{1,3}(\d{1,2}))?\D*", describe(number))
+    return (int(parts[1]), int(parts[2] or 0)) if parts else (0, 0)
+
+
+def find(number: object, folder: Path = FOLDER) -> Task | NoExercise:
     """Find an exercise by its number, such as ``"04.2"``; the same object at each call.
 
     ``"4.2"``, ``"04.02"``, ``"4-2"`` and 4.2 are read as ``"04.2"``.
     """
-    parts = re.fullmatch(r"\D*?(\d{1,2})(?:\D{1,3}(\d{1,2}))?\D*", describe(number))
-    notebook, place = (int(part or 0) for part in parts.groups()) if parts else (0, 0)
-    wanted = f"{notebook:02d}.{place}"
-    siblings = exercises_of(wanted[:2])
+    unit, place = _read(number)
+    siblings = exercises_of(f"{unit:02d}", folder)
     for one in siblings:
-        if one.id == wanted:
+        if _read(one.id) == (unit, place):
             return one
     start = f"There is no exercise {describe(number)}. "
     if siblings:
         near = "; ".join(f"{e.id}, {e.title}" for e in siblings)
         return NoExercise(f"{start}Notebook {siblings[0].id[:2]} has {near}.")
     every = all_exercises()
-    after = next((i for i, e in enumerate(every) if e.id > wanted), len(every))
+    after = next((i for i, e in enumerate(every) if _read(e.id) > (unit, place)), len(every))
     nearest = " and ".join(f"{e.id}, {e.title}" for e in every[max(after - 1, 0) : after + 1])
     notebooks = ", ".join(sorted({e.id[:2] for e in every}))
     return NoExercise(f"{start}Notebooks {notebooks} have exercises. The nearest: {nearest}.")
+
+
+def find_prediction(number: object, folder: Path = FOLDER) -> Prediction | NoExercise:
+    """Find a prediction by its number, read as that of an exercise; the same at each call."""
+    unit, place = _read(number)
+    siblings = questions_of(f"{unit:02d}", folder).predictions
+    if 1 <= place <= len(siblings):
+        return siblings[place - 1]
+    has = ", ".join(one.id for one in siblings) or "none"
+    about = f"Unit {unit:02d} has {has}." if unit else 'Write, for example, predict("01.1").'
+    return NoExercise(f"There is no prediction {describe(number)}. {about}")
+
+
+def find_quiz(unit: object, folder: Path = FOLDER) -> Quiz | NoExercise:
+    """Find the quiz of a unit, such as ``"03"`` or 3."""
+    found = questions_of(f"{_read(unit)[0]:02d}", folder).quiz
+    with_quiz = ", ".join(units(folder)) or "none"
+    return found or NoExercise(
+        f"There is no quiz {describe(unit)}. Units that have one: {with_quiz}."
+    )

@@ -1,9 +1,11 @@
 """How an exercise is asked, checked, hinted at and solved.
 
-A learner sees four outcomes, each one line, never a traceback: *Not attempted yet*, *Correct*,
-*Not yet* with a diagnosis, and *Not yet: your function raised ...*. The learner's function gets
-copies of its inputs and a time limit, and `guard.unharmed` puts the settings of the process back
-afterwards, so that no answer can change what later cells of the notebook print.
+What all kinds share is `Task`; `Exercise` asks for a function, and the kinds that ask for a letter,
+a number or words are in ``questions.py``. A learner sees four outcomes, each one line, never a
+traceback: *Not attempted yet*, *Correct*, *Not yet* with a diagnosis, and *Not yet: your function
+raised ...*. The learner's function gets copies of its inputs and a time limit, and
+`guard.unharmed` puts the settings of the process back afterwards, so that no answer can change what
+later cells of the notebook print.
 """
 
 import copy
@@ -14,7 +16,7 @@ import re
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Literal
 
@@ -138,19 +140,83 @@ class Answer:
 
 
 @dataclass(eq=False)
-class Exercise:
-    """One exercise, kept in one place.
+class Task:
+    """What all kinds of exercises share.
 
     Attributes
     ----------
     id, title, question
         ``"04.2"``, a heading, and a self-contained question. It is given as markdown, and read
         as plain text, to be printed.
+    hints
+        Steps from a nudge to nearly the solution.
+    """
+
+    id: str
+    title: str
+    question: str
+    hints: tuple[str, ...]
+    _hinted = 0
+
+    def __post_init__(self) -> None:
+        self._markdown, self.question = self.question, plain(self.question)
+
+    @property
+    def markdown(self) -> str:
+        """Text of the notebook's cell: heading and question."""
+        return f"### Exercise {self.id}: {self.title}\n\n{self._markdown}"
+
+    @property
+    def cell(self) -> str:
+        """Source of the notebook's code cell, which checks what the learner writes into it."""
+        raise NotImplementedError
+
+    def verdict(self, *answers: Any) -> Verdict:
+        """Judge an answer without printing."""
+        raise NotImplementedError
+
+    def solution(self) -> None:
+        """Print one solution."""
+        raise NotImplementedError
+
+    def check(self, *answers: Any, **named: Any) -> None:
+        """Print whether an answer is right, and if not, what was seen and what to think about."""
+        with overheard() as said:
+            verdict = self.verdict(*answers, *named.values())
+        print("\n".join([*said.lines(), str(verdict)]))
+        said.show_displays()
+
+    def hint(self, number: int | None = None) -> None:
+        """Print the next hint, or hint ``number`` (1 is the first)."""
+        if number is None:
+            self._hinted += 1
+            number = self._hinted
+        if isinstance(number, int) and 1 <= number <= len(self.hints):
+            print(f"Hint {number} of {len(self.hints)}: {self.hints[number - 1]}")
+        else:
+            print(
+                f"There are no further hints ({len(self.hints)} in all). "
+                f'exercise("{self.id}").solution() shows one solution.'
+            )
+
+    def _not_attempted(self, todo: str) -> Verdict:
+        hint = f'; exercise("{self.id}").hint() gives a first hint' * bool(self.hints)
+        words = f"Not attempted yet. {todo} and run the cell again{hint}."
+        return Verdict("not attempted", words)
+
+    def __repr__(self) -> str:
+        return f"Exercise {self.id}: {self.title} (.check(answer), .hint(), .solution())"
+
+
+@dataclass(eq=False, repr=False)
+class Exercise(Task):
+    """An exercise that is answered by a function, kept in one place.
+
+    Attributes
+    ----------
     stub
         Source the learner starts from: faulty published code to repair, or, as a default, the head
         of ``reference`` and its docstring.
-    hints
-        Steps from a nudge to nearly the solution.
     reference
         A function that passes; its source is what ``solution()`` prints.
     diagnose
@@ -161,19 +227,14 @@ class Exercise:
         How long a check may take.
     """
 
-    id: str
-    title: str
-    question: str
-    hints: tuple[str, ...]
     reference: Callable[..., Any]
     diagnose: Callable[[Answer], str | None]
     lesson: str
     stub: str = ""
     seconds: float = 20.0
-    _hinted: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._markdown, self.question = self.question, plain(self.question)
+        super().__post_init__()
         if not self.stub:
             inputs = inspect.signature(self.reference).parameters.values()
             head = ", ".join(str(one.replace(annotation=one.empty)) for one in inputs)
@@ -186,21 +247,9 @@ class Exercise:
         return self.reference.__name__
 
     @property
-    def markdown(self) -> str:
-        """Text of the notebook's cell: heading and question."""
-        return f"### Exercise {self.id}: {self.title}\n\n{self._markdown}"
-
-    @property
     def cell(self) -> str:
         """Source of the notebook's code cell: the stub and its check."""
         return f'{self.stub}\n\n\nexercise("{self.id}").check({self.name})'
-
-    def check(self, *answers: Any, **named: Any) -> None:
-        """Print whether an answer is right, and if not, what was seen and what to think about."""
-        with overheard() as said:
-            verdict = self.verdict(*answers, *named.values())
-        print("\n".join([*said.lines(), str(verdict)]))
-        said.show_displays()
 
     def verdict(self, *answers: Any) -> Verdict:
         """Judge an answer, the function that the learner wrote, without printing."""
@@ -208,11 +257,7 @@ class Exercise:
         with unharmed():
             if len(answers) == 1 and untouched(answer, self.stub, self.name):
                 todo = "Replace the ... in" if "..." in self.stub else "Repair"
-                return Verdict(
-                    "not attempted",
-                    f"Not attempted yet. {todo} {self.name} and run the cell again; "
-                    f'exercise("{self.id}").hint() gives a first hint.',
-                )
+                return self._not_attempted(f"{todo} {self.name}")
             if len(answers) != 1 or not callable(answer):
                 given = ", ".join(describe(one) for one in answers[:3]) or "nothing"
                 return Verdict(
@@ -261,26 +306,10 @@ class Exercise:
             )
         return None
 
-    def hint(self, number: int | None = None) -> None:
-        """Print the next hint, or hint ``number`` (1 is the first)."""
-        if number is None:
-            self._hinted += 1
-            number = self._hinted
-        if isinstance(number, int) and 1 <= number <= len(self.hints):
-            print(f"Hint {number} of {len(self.hints)}: {self.hints[number - 1]}")
-        else:
-            print(
-                f"There are no further hints ({len(self.hints)} in all). "
-                f'exercise("{self.id}").solution() shows one solution.'
-            )
-
     def solution(self) -> None:
         """Print the source of one solution, under the stub's signature: it can be pasted."""
         head, body = self.stub.split('"""')[0], inspect.getsource(self.reference).split('"""', 1)[1]
         print(f'{head}"""{body.rstrip()}')
-
-    def __repr__(self) -> str:
-        return f"Exercise {self.id}: {self.title} (.check(answer), .hint(), .solution())"
 
 
 # What the learner handed in ----------------------------------------------------------------------
@@ -657,10 +686,15 @@ def one_line(text: str, limit: int = 200) -> str:
 
 def plain(markdown: str) -> str:
     """Turn the little markdown of a question into text that can be printed."""
+    paragraphs = unmarked(markdown).split("\n\n")
+    return "\n\n".join(textwrap.fill(p, 88, break_on_hyphens=False) for p in paragraphs)
+
+
+def unmarked(markdown: str) -> str:
+    """Take the stars and backticks out of a text."""
     pieces = markdown.split("`")  # every second one is code, where * multiplies
     pieces[::2] = [re.sub(r"(\*\*?)(\S[^*]*?)\1", r"\2", piece) for piece in pieces[::2]]
-    paragraphs = "".join(pieces).split("\n\n")
-    return "\n\n".join(textwrap.fill(p, 88, break_on_hyphens=False) for p in paragraphs)
+    return "".join(pieces)
 
 
 def _text(error: BaseException) -> str:

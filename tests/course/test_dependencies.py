@@ -33,6 +33,9 @@ def copy(course, tmp_path_factory):
         shutil.copy(file, root)
     for number in ("04", "06"):
         (root / "galhelpers" / "exercises" / f"n{number}_of_a_test.py").write_text(EXERCISE)
+        questions = root / "galhelpers" / "exercises" / "questions"
+        questions.mkdir(exist_ok=True)
+        (questions / f"{number}.yaml").write_text("predictions: [] # of a test")
     return root
 
 
@@ -60,6 +63,8 @@ def change(file, old, new):
         ("galhelpers/exercises/n04_of_a_test.py", "What is an answer?", "What is it?", False),
         ("galhelpers/exercises/n04_of_a_test.py", "given == ", "given is ", True),
         ("galhelpers/exercises/n06_of_a_test.py", "given == ", "given is ", False),
+        ("galhelpers/exercises/questions/04.yaml", "predictions", "quiz", True),
+        ("galhelpers/exercises/questions/06.yaml", "predictions", "quiz", False),
     ],
 )
 def test_what_makes_notebook_04_run_again(copy, file, old, new, reruns):
