@@ -143,7 +143,7 @@ class ChoiceExercise(Choice, Task):
     @property
     def cell(self) -> str:
         """Source of the notebook's code cell."""
-        return f'exercise("{self.id}").check("")  # your letter'
+        return f'exercise("{self.id}").check("")'
 
     def verdict(self, *answers: Any) -> Verdict:
         """Judge a letter without printing."""
@@ -197,7 +197,7 @@ class NumberExercise(Task):
     @property
     def cell(self) -> str:
         """Source of the notebook's code cell."""
-        return f'exercise("{self.id}").check(...)  # your number'
+        return f'exercise("{self.id}").check(...)'
 
     def verdict(self, *answers: Any) -> Verdict:
         """Judge a number without printing."""
@@ -294,6 +294,11 @@ class Prediction:
     def markdown(self) -> str:
         """Text of the notebook's cell: question and options."""
         return f"**Before you run: predict.** {self.choice.question}\n\n{self.choice.as_list()}"
+
+    @property
+    def cell(self) -> str:
+        """Source of the notebook's code cell, which stands before the result."""
+        return f'predict("{self.id}", "")  # your letter'
 
     def record(self, letter: object) -> Self:
         """Record a letter; an empty one, or one that no option has, leaves all as it was."""
@@ -437,7 +442,8 @@ def _valid(unit: str, name: str, entries: list[Any], problems: list[str]) -> Ite
             for line in error.errors():
                 # The name of a kind of exercise stands among the names of the values.
                 where = ".".join(str(part) for part in line["loc"] if part not in KIND_NAMES)
-                problems.append(f"{place}: {where + ': ' if where else ''}{line['msg']}")
+                words = line["msg"].removeprefix("Value error, ")
+                problems.append(f"{place}: {where + ': ' if where else ''}{words}")
             continue
         if number is not None and (not number.startswith(f"{unit}.") or number in known):
             problems.append(f"{place}: id: it is no number of unit {unit}, or it stands twice")

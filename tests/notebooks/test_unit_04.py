@@ -1,0 +1,46 @@
+"""What notebook 04 defines on the page equals the package's."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from tests.notebooks.pages import definitions
+
+
+def test_networks_of_notebook_04_equal_the_package():
+    from galhelpers import models
+    from galhelpers.trees import TREES
+
+    names = ["answers", "LinNet", "ConvNet", "RepairedConvNet", "TreeOutput"]
+    space = definitions("04_baselines", *names, tree=TREES["gz2"])
+    pairs = [
+        (space["LinNet"](), models.LinNet(), torch.rand(4, 1, 64, 64)),
+        (space["ConvNet"](), models.ConvNet(), torch.rand(4, 1, 64, 64)),
+        (space["RepairedConvNet"](5), models.RepairedConvNet(5), torch.rand(4, 3, 64, 64)),
+        (space["TreeOutput"](), models.TreeOutput(), torch.randn(4, 37)),
+    ]
+    for ours, theirs, batch in pairs:
+        theirs.load_state_dict(ours.state_dict())
+        assert torch.equal(ours.eval()(batch), theirs.eval()(batch))
+
+
+def test_training_loop_of_notebook_04_equals_the_package():
+    from galhelpers.data.augment import Augment, to_float
+    from galhelpers.learning.training import fit
+    from galhelpers.models import RepairedConvNet
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (150, 3, 16, 16), dtype=np.uint8)
+    data = pixels[:100], torch.tensor(rng.integers(0, 5, 100))
+    held_out = pixels[100:], torch.tensor(rng.integers(0, 5, 50))
+    loop = definitions("04_baselines", "train_network")["train_network"]
+    ours, theirs = (RepairedConvNet(5, (8, 8)) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    augment = Augment(16, seed=1)
+    torch.manual_seed(1)
+    history = loop(ours, data, held_out, F.cross_entropy, augment, to_float, epochs=3)
+    torch.manual_seed(1)
+    same = fit(theirs, data, held_out, F.cross_entropy, augment=augment, prepare=to_float, epochs=3)
+    assert history == same.validation_loss
+    for mine, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+        assert torch.equal(mine, other)
