@@ -1,20 +1,21 @@
 """The exercises of every notebook: question, stub, hints, solution and check.
 
-Those of notebook 04 are repairs of real flaws in a published Kaggle notebook, "Galaxy Imagery
-Classification" (LinNet, ConvNet, DenseNet121 and ResNet18 on the 37 Galaxy Zoo fractions). Its
-report calls its own results "not successful"; each flaw alone is enough to mislead an author:
+Those of notebook 04 that are functions are repairs of real flaws in a published Kaggle notebook,
+"Galaxy Imagery Classification" (LinNet, ConvNet, DenseNet121 and ResNet18 on the 37 Galaxy Zoo
+fractions). Its report calls its own results "not successful"; each flaw alone is enough to mislead
+an author. They are named as the function to write:
 
-====  =======================================================================================
-04.1  ``rmse_loss``: the root is taken for each batch, and the batches' roots are averaged.
-04.2  ``get_accuracy``: a question's number used as its first column; one arg-max for a whole
-      batch; a count divided by the number of batches; galaxies scored on questions that their
-      volunteers were never asked.
-04.3  ``train_model``: training mode is set once, and the first validation switches it off.
-04.4  ``select_best_initial_weights``: "best" weights that later trials overwrite.
-04.5  ``train_model``: the early stop looks an epoch into the past and forgets the best epoch.
-04.6  one validation set chooses the weights, stops the training and gives the reported score.
-04.7  ``get_transform_config``: images are fed to networks without any normalisation.
-====  =======================================================================================
+=================== ================================================================================
+``rmse``            ``rmse_loss``: the root is taken for each batch, and the roots are averaged.
+``get_accuracy``    a question's number used as its first column; one arg-max for a whole batch; a
+                    count divided by the number of batches; galaxies scored on questions that their
+                    volunteers were never asked.
+``train_one_epoch`` ``train_model``: training mode is set once, and the first validation ends it.
+``snapshot``        ``select_best_initial_weights``: "best" weights that later trials overwrite.
+``stop_epoch``      ``train_model``: the early stop looks an epoch back and forgets the best one.
+``report``          one validation set chooses the weights, stops the training, gives the score.
+``make_prepare``    ``get_transform_config``: images are fed to networks without normalisation.
+=================== ================================================================================
 
 Those of notebook 06 follow Gupta, Srijith & Desai 2022 (ResNet, NODE and NODE_ACA in five classes):
 their networks' mathematics first, then what their tables say about how the numbers were made:
@@ -54,7 +55,9 @@ published with it, and the frozen networks of Zoobot 2.9.0 and of the Kaggle not
 10.6  GPUs compared by runs that stopped at different epochs.
 ====  =======================================================================================
 
-A file is found by its name: ``n04_training.py`` holds exercises of notebook 04, in ``EXERCISES``.
+A file is found by its name: ``n04_training.py`` holds exercises of notebook 04, in ``EXERCISES``,
+and ``questions/04.yaml`` those that a letter, a number or words answer, with the unit's predictions
+and its quiz (see ``questions.py``).
 A mistake that gets words of its own is mostly an edit of the solution, such as ``"std => var"``.
 Wrong answers, each with the diagnosis that it must get, are in files of the same names in
 ``tests/exercises``.

@@ -308,7 +308,7 @@ LEAK = Exercise(
         "False]`."
     ),
     hints=(
-        "This is exercise 02.1 for all pairs: `test[:, None, 0] - train[:, 0]` is a table "
+        "This is `separation` of unit 02 for all pairs: `test[:, None, 0] - train[:, 0]` is a table "
         "(n_test, n_train).",
         "Bring RA differences into -180 to 180, and make them smaller by the cosine of the "
         "declination, in radians.",
