@@ -308,8 +308,8 @@ LEAK = Exercise(
         "False]`."
     ),
     hints=(
-        "This is `separation` of unit 02 for all pairs: `test[:, None, 0] - train[:, 0]` is a table "
-        "(n_test, n_train).",
+        "This is `separation` of unit 02 for all pairs: `test[:, None, 0] - train[:, 0]` is a "
+        "table (n_test, n_train).",
         "Bring RA differences into -180 to 180, and make them smaller by the cosine of the "
         "declination, in radians.",
         "`np.hypot` of both offsets, times 3600, is in arcsec; then `.any(axis=1)`.",
