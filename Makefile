@@ -39,7 +39,7 @@ run: $(INSTALLED)  ## Execute every notebook and write the report (ARGS="--profi
 	$(BIN)/galhelpers run $(ARGS)
 
 lab: $(INSTALLED)  ## Open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks  # links lead to docs/ too
 
 doctor: $(INSTALLED)  ## Say whether this machine is ready for the course
 	$(BIN)/galhelpers doctor
