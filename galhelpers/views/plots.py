@@ -69,7 +69,7 @@ def show(fig: Figure, name: str, caption: str, alt: str, out: str | Path | None 
     for what, text in (("caption", caption), ("alt text", alt)):
         if not text:
             raise ValueError(f"Figure {name!r} has no {what}: pass a sentence.")
-    png = _png(fig)
+    png = png_of(fig)
     plt.close(fig)  # figures made with pyplot would be drawn again at the end of the cell
     if out:
         stem = Path(out) / "figures" / name
@@ -88,14 +88,20 @@ def show(fig: Figure, name: str, caption: str, alt: str, out: str | Path | None 
         metadata={"image/png": {"alt": alt, "width": width}},
         raw=True,
     )
-    note = (
+    display(
+        {"text/markdown": figure_note(caption, alt), "text/plain": f"Figure: {caption}"}, raw=True
+    )
+
+
+def figure_note(caption: str, alt: str) -> str:
+    """Give the caption of a figure in Markdown, with its alt text folded below."""
+    return (
         f"**Figure:** {caption}\n\n"
         f"<details><summary>Description of the figure</summary>\n\n{escape(alt)}\n\n</details>"
     )
-    display({"text/markdown": note, "text/plain": f"Figure: {caption}"}, raw=True)
 
 
-def _png(fig: Figure) -> bytes:
+def png_of(fig: Figure) -> bytes:
     """PNG of a figure, as sharp as fits in ``MAX_PNG_BYTES``; committed notebooks must stay small.
 
     Line art fits at 150 dpi. Galaxies on noise do not compress, so sheets of them first give up

@@ -99,7 +99,7 @@ def test_show_refuses_what_cannot_be_shown_well(tmp_path, name, caption, alt, me
 
 def test_pictures_stay_small_even_of_pure_noise():
     sheet = plots.contact_sheet(noise(20, 200), columns=10)
-    png = plots._png(sheet)
+    png = plots.png_of(sheet)
     assert len(png) <= plots.MAX_PNG_BYTES
     assert Image.open(io.BytesIO(png)).width >= 400
 
@@ -109,7 +109,7 @@ def test_contact_sheet_puts_each_galaxy_in_its_place():
     images = np.broadcast_to(colours[:, :, None, None], (5, 3, 32, 32)).astype(np.uint8)
     sheet = plots.contact_sheet(images, list("abcde"), columns=3)
     assert texts(sheet) == list("abcde")
-    pixels = np.asarray(Image.open(io.BytesIO(plots._png(sheet))).convert("RGB"))
+    pixels = np.asarray(Image.open(io.BytesIO(plots.png_of(sheet))).convert("RGB"))
     for i, colour in enumerate(colours):
         h, w = pixels.shape[0] / 2, pixels.shape[1] / 3
         spot = pixels[int((i // 3 + 0.6) * h), int((i % 3 + 0.5) * w)]
