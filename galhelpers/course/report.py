@@ -59,7 +59,8 @@ def write_report(out: Path) -> Path:
     Parameters
     ----------
     out : Path
-        A run folder: ``state.json``, ``metrics/<notebook>.json``, ``figures/<notebook>/*.png``.
+        A run folder: ``state.json``, ``metrics/<notebook>.json``, and the pictures in
+        ``figures/<notebook>``.
 
     Returns
     -------
@@ -83,9 +84,11 @@ def collect_pictures(out: Path) -> list[Picture]:
     pictures = []
     for listing in sorted((out / "figures").glob("[!.]*.json")):
         for name in read_record(listing, _FIGURES) or ():
-            file = listing.with_suffix("") / f"{name}.png"
-            words = read_record(file.with_suffix(".json"), Words)
-            if words and file.is_file() and file.as_posix().isprintable():
+            stem = listing.with_suffix("") / name
+            words = read_record(stem.with_name(f"{name}.json"), Words)
+            files = [stem.with_name(name + ending) for ending in (".png", ".jpg")]
+            file = next(filter(Path.is_file, files), None)
+            if words and file and file.as_posix().isprintable():
                 shown = file.relative_to(out).as_posix()
                 pictures.append(Picture(listing.stem, shown, words.caption, words.alt))
     return pictures

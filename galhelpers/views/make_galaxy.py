@@ -4,6 +4,7 @@
 The picture, the volunteers and the galaxy are those of the simulated survey.
 """
 
+import base64
 import html
 import inspect
 import io
@@ -28,7 +29,7 @@ from galhelpers.survey import (
 from galhelpers.survey.galaxies import EDGE_ON_COS
 from galhelpers.survey.light import GZ2_FRAME
 from galhelpers.trees import GZ2
-from galhelpers.views.plots import PALETTE, WIDTH, figure_note, png_of, tidy
+from galhelpers.views.plots import PALETTE, WIDTH, figure_note, picture_of, tidy
 
 SIZE = 256
 """Width and height of the picture in pixels."""
@@ -386,9 +387,14 @@ class GalaxyMaker(ipywidgets.VBox):
         """Show the sliders where there is a browser that draws them, else the first galaxy."""
         figure = self._first.figure()
         alt = self._first.describe()
-        bundle = self._repr_mimebundle_() | {"image/png": png_of(figure), "text/plain": repr(self)}
+        kind, content = picture_of(figure)
+        picture = {kind: base64.b64encode(content).decode(), "text/plain": repr(self)}
         width = round(figure.get_size_inches()[0] * 100)
-        display(bundle, metadata={"image/png": {"alt": alt, "width": width}}, raw=True)
+        display(
+            self._repr_mimebundle_() | picture,
+            metadata={kind: {"alt": alt, "width": width}},
+            raw=True,
+        )
         if self._caption:
             note = figure_note(self._caption, alt)
             display({"text/markdown": note, "text/plain": f"Figure: {self._caption}"}, raw=True)

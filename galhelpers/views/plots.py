@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,16 +30,19 @@ from galhelpers.paths import atomic_write
 #: Colours that stay apart for readers with any common colour vision (Okabe & Ito 2008).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
-MAX_PNG_BYTES = 150_000
+MAX_BYTES = 150_000
+"""Of a picture: committed notebooks must stay small."""
+SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
+"""Endings of the files of pictures, by media type."""
 WIDTH = 9.5  # inches: what a notebook shows without shrinking the text
 
 
 def show(fig: Figure, name: str, caption: str, alt: str, out: str | Path | None = None) -> None:
     """Display a figure with its caption and alt text, save it, and close it.
 
-    The output carries the alt text as ``metadata["image/png"]["alt"]``. JupyterLab 4.6 puts no
-    ``alt`` on the pictures it draws, so the text also stands under the caption, folded, where
-    every reader and every screen reader finds it.
+    The output carries the alt text in its metadata, as ``["image/png"]["alt"]``. JupyterLab 4.6
+    puts no ``alt`` on the pictures it draws, so the text also stands under the caption, folded,
+    where every reader and every screen reader finds it.
 
     Parameters
     ----------
@@ -52,8 +56,8 @@ def show(fig: Figure, name: str, caption: str, alt: str, out: str | Path | None 
     alt : str
         What can be seen, in plain words, for somebody who cannot see it.
     out : str or Path, optional
-        Run folder. If given, ``<out>/figures/<name>.png`` and ``.json`` (caption, alt) are
-        written; if ``None`` or empty, nothing is saved.
+        Run folder. If given, ``<out>/figures/<name>.png``, or ``.jpg`` where it holds photographs,
+        and ``.json`` (caption, alt) are written; if ``None`` or empty, nothing is saved.
 
     Raises
     ------
@@ -69,12 +73,14 @@ def show(fig: Figure, name: str, caption: str, alt: str, out: str | Path | None 
     for what, text in (("caption", caption), ("alt text", alt)):
         if not text:
             raise ValueError(f"Figure {name!r} has no {what}: pass a sentence.")
-    png = png_of(fig)
+    kind, content = picture_of(fig)
     plt.close(fig)  # figures made with pyplot would be drawn again at the end of the cell
     if out:
         stem = Path(out) / "figures" / name
-        with atomic_write(stem.with_name(f"{stem.name}.png")) as path:
-            path.write_bytes(png)
+        for suffix in SUFFIXES.values():  # of an earlier run, perhaps
+            stem.with_name(stem.name + suffix).unlink(missing_ok=True)
+        with atomic_write(stem.with_name(stem.name + SUFFIXES[kind])) as path:
+            path.write_bytes(content)
         with atomic_write(stem.with_name(f"{stem.name}.json")) as path:
             path.write_text(
                 json.dumps({"caption": caption, "alt": alt}, indent=1, ensure_ascii=False) + "\n",
@@ -84,8 +90,8 @@ def show(fig: Figure, name: str, caption: str, alt: str, out: str | Path | None 
         return
     width = min(round(fig.get_size_inches()[0] * 100), 1000)
     display(
-        {"image/png": base64.b64encode(png).decode(), "text/plain": f"<Figure: {name}>"},
-        metadata={"image/png": {"alt": alt, "width": width}},
+        {kind: base64.b64encode(content).decode(), "text/plain": f"<Figure: {name}>"},
+        metadata={kind: {"alt": alt, "width": width}},
         raw=True,
     )
     display(
@@ -101,22 +107,26 @@ def figure_note(caption: str, alt: str) -> str:
     )
 
 
-def png_of(fig: Figure) -> bytes:
-    """PNG of a figure, as sharp as fits in ``MAX_PNG_BYTES``; committed notebooks must stay small.
+def picture_of(fig: Figure) -> tuple[str, bytes]:
+    """Encode a figure: its media type, a key of ``SUFFIXES``, and at most ``MAX_BYTES`` bytes.
 
-    Line art fits at 150 dpi. Galaxies on noise do not compress, so sheets of them first give up
-    the two last bits of each colour, which no eye misses, and then dots.
+    Line art is a PNG at 150 or 120 dpi. Galaxies on noise do not compress without loss, so sheets
+    of them are a JPEG, sharp enough for the text on them at the 100 dpi that a notebook shows.
     """
-    for dpi, step in ((150, 1), (120, 1), (120, 4), (100, 4), (85, 4), (70, 4), (50, 4)):
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
-        if step > 1:
-            pixels = np.asarray(Image.open(buffer).convert("RGB"), dtype=np.float32)
-            rounded = (np.round(pixels / step) * step).clip(0, 255).astype(np.uint8)
-            buffer = io.BytesIO()
-            Image.fromarray(rounded).save(buffer, "PNG", optimize=True)
-        if buffer.tell() <= MAX_PNG_BYTES:
+    for dpi in (150, 120):
+        content = _saved(fig, "png", dpi=dpi, metadata={"Software": None})
+        if len(content) <= MAX_BYTES:
+            return "image/png", content
+    for dpi, quality in ((120, 88), (110, 84), (100, 80), (85, 75), (70, 60), (50, 50)):
+        content = _saved(fig, "jpeg", dpi=dpi, pil_kwargs={"quality": quality})
+        if len(content) <= MAX_BYTES:
             break
+    return "image/jpeg", content
+
+
+def _saved(fig: Figure, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format=form, facecolor="white", **options)
     return buffer.getvalue()
 
 
@@ -137,8 +147,8 @@ def contact_sheet(
     columns : int
         Pictures in a row.
     side : float, optional
-        Side of a frame in inches. By default the sheet fills the width of a notebook, but no
-        frame is so large that :func:`show` has to blur the whole sheet.
+        Side of a frame in inches. By default the sheet fills the width of a notebook, with frames
+        of 3.2 inches at most.
 
     Returns
     -------
@@ -151,7 +161,7 @@ def contact_sheet(
         raise ValueError(f"Expected one title for each of {n} pictures, got {len(titles)}.")
     columns = max(1, min(columns, n))
     rows = -(-n // columns)
-    side = side or min(WIDTH / columns, 2.5, (18 / n) ** 0.5)
+    side = side or min(WIDTH / columns, 3.2)
     lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
     font = min(9.0, max(6.0, 8.0 * side))
     header = (lines * font * 1.3 + 3) / 72 / side if lines else 0.0  # in frames

@@ -107,9 +107,9 @@ def test_every_picture_has_alt_text_and_a_caption(notebook):
     pictures = 0
     for cell in code(notebook):
         for position, out in enumerate(cell.outputs):
-            if "image/png" in out.get("data", {}):
+            for kind in {"image/png", "image/jpeg"} & {*out.get("data", {})}:
                 pictures += 1
-                assert len(out.metadata["image/png"]["alt"]) > 40
+                assert len(out.metadata[kind]["alt"]) > 40
                 captions = [o.data.get("text/markdown", "") for o in cell.outputs[position + 1 :]
                             if "data" in o]  # fmt: skip
                 assert any(len(caption) > 60 for caption in captions)

@@ -99,9 +99,21 @@ def test_show_refuses_what_cannot_be_shown_well(tmp_path, name, caption, alt, me
 
 def test_pictures_stay_small_even_of_pure_noise():
     sheet = plots.contact_sheet(noise(20, 200), columns=10)
-    png = plots.png_of(sheet)
-    assert len(png) <= plots.MAX_PNG_BYTES
-    assert Image.open(io.BytesIO(png)).width >= 400
+    kind, content = plots.picture_of(sheet)
+    assert kind == "image/jpeg"
+    assert len(content) <= plots.MAX_BYTES
+    assert Image.open(io.BytesIO(content)).width >= 400
+
+
+def test_line_art_is_a_png_and_a_photograph_a_jpeg_of_which_only_the_newest_stays(tmp_path):
+    line = plots.lines({"a": ([1, 2], [1, 2])}, "x", "y")
+    sheet = plots.contact_sheet(noise(20, 200), columns=10)
+    for figure, suffix in ((line, "png"), (sheet, "jpg"), (line, "png")):
+        plots.show(figure, "one", "A caption.", "An alt text.", out=tmp_path)
+        names = sorted(path.name for path in (tmp_path / "figures").iterdir())
+        assert names == sorted(["one.json", f"one.{suffix}"])
+        with Image.open(tmp_path / "figures" / f"one.{suffix}") as picture:
+            assert picture.format == {"png": "PNG", "jpg": "JPEG"}[suffix]
 
 
 def test_contact_sheet_puts_each_galaxy_in_its_place():
@@ -109,7 +121,7 @@ def test_contact_sheet_puts_each_galaxy_in_its_place():
     images = np.broadcast_to(colours[:, :, None, None], (5, 3, 32, 32)).astype(np.uint8)
     sheet = plots.contact_sheet(images, list("abcde"), columns=3)
     assert texts(sheet) == list("abcde")
-    pixels = np.asarray(Image.open(io.BytesIO(plots.png_of(sheet))).convert("RGB"))
+    pixels = np.asarray(Image.open(io.BytesIO(plots.picture_of(sheet)[1])).convert("RGB"))
     for i, colour in enumerate(colours):
         h, w = pixels.shape[0] / 2, pixels.shape[1] / 3
         spot = pixels[int((i // 3 + 0.6) * h), int((i % 3 + 0.5) * w)]
