@@ -31,7 +31,7 @@ WORDED = re.compile(r"### Exercise|## Quiz|\*\*Before you run: predict")
 # What no link may stand in; a table's first column, and a whole row of the facts card.
 NOT_PROSE = re.compile(
     r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>|https?://\S+"
-    r"|^#+ .*$|^\| \*\*.*$|^\|[^|\n]*\|",
+    r"|^#+ [^\n]*|^\| \*\*[^\n]*|^\|[^|\n]*\|",
     re.S | re.M,
 )
 

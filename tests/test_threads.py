@@ -13,7 +13,7 @@ import torch
 
 from galhelpers.threads import BOUND, WAITING, usable_cores
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9]*.ipynb"))
 
 
 def python(program, **variables):

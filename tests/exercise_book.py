@@ -1,0 +1,100 @@
+"""Write notebooks/exercise_book.ipynb: every exercise that no unit has on its own pages.
+
+A unit has its first three exercises in place; the book has the others, worded by the package, so
+that both are always the same. It is executed when it is written.
+
+    python -m tests.exercise_book --write
+    python -m tests.exercise_book --check
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from galhelpers.exercises import exercises_of
+from galhelpers.exercises.questions import units
+from galhelpers.paths import atomic_write
+from tests.tidy_notebooks import tidy
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+BOOK = NOTEBOOKS / "exercise_book.ipynb"
+IN_PLACE = 3
+HEAD = """\
+# Exercise book: more to do on each unit
+
+Each unit has three exercises on its pages, right after the idea that they are about. The others are
+here, in the order of the units. None needs another, and no unit needs them: choose what you want to
+be able to do.
+
+Write your answer into the cell below a question and run it. The check says what it saw and what to
+think about; it never tells the answer. `exercise("01.4").hint()` gives the first hint, then the
+next; `exercise("01.4").solution()` shows one solution. An exercise in words has a model answer to
+unfold: write yours first.
+
+**If a check says that a name is not defined**, run the first code cell of this page again."""
+SETUP = """\
+from galhelpers.course import exercise  # first: it tells torch's threads how to wait
+import numpy as np
+import torch"""
+# When to do them, said once for each unit.
+WHEN: dict[str, str] = {}
+
+
+def title(unit: str) -> tuple[str, str]:
+    """File name and title of a unit, up to the question that it asks."""
+    (file,) = NOTEBOOKS.glob(f"{unit}_*.ipynb")
+    first = nbformat.read(file, as_version=4).cells[0].source.splitlines()[0]
+    return file.name, first.removeprefix("# ").split(":")[0]
+
+
+def book() -> nbformat.NotebookNode:
+    """Build the notebook, not executed."""
+    v4 = nbformat.v4
+    cells = [v4.new_markdown_cell(HEAD, id="head"), v4.new_code_cell(SETUP, id="setup")]
+    for unit in units():
+        more = [one for one in exercises_of(unit) if int(one.id.split(".")[1]) > IN_PLACE]
+        if not more:
+            continue
+        file, name = title(unit)
+        when = f"Unit: [{name}]({file}). {WHEN.get(unit, 'After its last section.')}"
+        cells.append(v4.new_markdown_cell(f"## {name}\n\n{when}", id=f"unit-{unit}"))
+        for one in more:
+            key = one.id.replace(".", "-")
+            cells.append(v4.new_markdown_cell(one.markdown, id=f"question-{key}"))
+            if one.cell:
+                tags = {"tags": ["exercise"]}
+                cells.append(v4.new_code_cell(one.cell, id=f"answer-{key}", metadata=tags))
+    return v4.new_notebook(cells=cells)
+
+
+def same(one: nbformat.NotebookNode, other: nbformat.NotebookNode) -> bool:
+    """Tell whether two notebooks ask the same, whatever their outputs."""
+    sources = [[(cell.id, cell.cell_type, cell.source) for cell in nb.cells] for nb in (one, other)]
+    return sources[0] == sources[1]
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--write", action="store_true")
+    how.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    made = book()
+    if options.check:
+        if BOOK.is_file() and same(nbformat.read(BOOK, as_version=4), made):
+            return 0
+        print("The exercise book is old: python -m tests.exercise_book --write", file=sys.stderr)
+        return 1
+    place = {"metadata": {"path": str(NOTEBOOKS)}}
+    NotebookClient(made, timeout=600, resources=place, coalesce_streams=True).execute()
+    with atomic_write(BOOK) as temporary:
+        temporary.write_text(nbformat.writes(tidy(made)) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
