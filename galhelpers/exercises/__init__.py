@@ -75,7 +75,6 @@ from galhelpers.exercises.questions import FOLDER, Prediction, Quiz, questions_o
 MODULES = sorted(m.name for m in iter_modules(__path__) if re.match(r"n\d\d_", m.name))
 
 
-@cache
 def exercises_of(unit: str, folder: Path = FOLDER) -> tuple[Task, ...]:
     """Exercises of a unit such as ``"03"``, in order; imports only its files.
 
@@ -84,10 +83,14 @@ def exercises_of(unit: str, folder: Path = FOLDER) -> tuple[Task, ...]:
     folder
         Where the files are that hold the exercises which no function answers.
     """
+    found = [*_functions_of(unit), *questions_of(unit, folder).exercises]
+    return tuple(sorted(found, key=lambda e: _read(e.id)))
+
+
+@cache
+def _functions_of(unit: str) -> tuple[Task, ...]:
     names = [name for name in MODULES if name.startswith(f"n{unit}_")]
-    modules = [import_module(f"{__name__}.{name}") for name in names]
-    found = [e for m in modules for e in m.EXERCISES]
-    return tuple(sorted([*found, *questions_of(unit, folder).exercises], key=lambda e: _read(e.id)))
+    return tuple(e for name in names for e in import_module(f"{__name__}.{name}").EXERCISES)
 
 
 def all_exercises() -> tuple[Task, ...]:

@@ -400,7 +400,6 @@ class Questions:
     exercises: tuple[Task, ...] = ()
 
 
-@cache
 def questions_of(unit: str, folder: Path = FOLDER) -> Questions:
     """Read and validate what a unit such as ``"03"`` asks; the same objects at each call.
 
@@ -409,7 +408,12 @@ def questions_of(unit: str, folder: Path = FOLDER) -> Questions:
     QuestionsError
         When the file is no YAML, or a question in it breaks a rule: each is named.
     """
-    file = folder / f"{unit}.yaml"
+    return _read(folder / f"{unit}.yaml")
+
+
+@cache
+def _read(file: Path) -> Questions:
+    unit = file.stem
     if not file.is_file():
         return Questions()
     try:
