@@ -183,8 +183,11 @@ class Task:
         """Print whether an answer is right, and if not, what was seen and what to think about."""
         with overheard() as said:
             verdict = self.verdict(*answers, *named.values())
-        print("\n".join([*said.lines(), str(verdict)]))
+        print("\n".join([*said.lines(), self._shown(verdict)]))
         said.show_displays()
+
+    def _shown(self, verdict: Verdict) -> str:
+        return fold(str(verdict))
 
     def hint(self, number: int | None = None) -> None:
         """Print the next hint, or hint ``number`` (1 is the first)."""
@@ -192,12 +195,13 @@ class Task:
             self._hinted += 1
             number = self._hinted
         if isinstance(number, int) and 1 <= number <= len(self.hints):
-            print(f"Hint {number} of {len(self.hints)}: {self.hints[number - 1]}")
+            said = f"Hint {number} of {len(self.hints)}: {self.hints[number - 1]}"
         else:
-            print(
+            said = (
                 f"There are no further hints ({len(self.hints)} in all). "
                 f'exercise("{self.id}").solution() shows one solution.'
             )
+        print(fold(said))
 
     def _not_attempted(self, todo: str) -> Verdict:
         hint = f'; exercise("{self.id}").hint() gives a first hint' * bool(self.hints)
@@ -250,6 +254,9 @@ class Exercise(Task):
     def cell(self) -> str:
         """Source of the notebook's code cell: the stub and its check."""
         return f'{self.stub}\n\n\nexercise("{self.id}").check({self.name})'
+
+    def _shown(self, verdict: Verdict) -> str:
+        return str(verdict)  # one line: it quotes code and values, which are not to be folded
 
     def verdict(self, *answers: Any) -> Verdict:
         """Judge an answer, the function that the learner wrote, without printing."""
@@ -687,7 +694,12 @@ def one_line(text: str, limit: int = 200) -> str:
 def plain(markdown: str) -> str:
     """Turn the little markdown of a question into text that can be printed."""
     paragraphs = unmarked(markdown).split("\n\n")
-    return "\n\n".join(textwrap.fill(p, 88, break_on_hyphens=False) for p in paragraphs)
+    return "\n\n".join(map(fold, paragraphs))
+
+
+def fold(text: str) -> str:
+    """Break a text between words: JupyterLab breaks long lines anywhere, within words too."""
+    return textwrap.fill(text, 88, break_long_words=False, break_on_hyphens=False)
 
 
 def unmarked(markdown: str) -> str:

@@ -21,7 +21,9 @@ from galhelpers.exercises.exercise import (
     Verdict,
     as_number,
     describe,
+    fold,
     one_line,
+    plain,
     unmarked,
 )
 
@@ -157,7 +159,7 @@ class ChoiceExercise(Choice, Task):
         """Print the right option, then why each of the others is wrong."""
         for letter in sorted(self.options, key=lambda letter: letter != self.right):
             start = "Right is" if letter == self.right else "Not"
-            print(f"{start} {self.said(letter)}: {unmarked(self.options[letter].why)}")
+            print(fold(f"{start} {self.said(letter)}: {unmarked(self.options[letter].why)}"))
 
 
 @dataclass(config=CONFIG, frozen=True, kw_only=True)
@@ -223,7 +225,7 @@ class NumberExercise(Task):
     def solution(self) -> None:
         """Print the number and how it comes about."""
         within = f", or within {self.tolerance:g} of it" if self.tolerance else ""
-        print(f"{self.value:g}{within}. {unmarked(self.why)}")
+        print(fold(f"{self.value:g}{within}. {unmarked(self.why)}"))
 
 
 def _number(answer: Any) -> float:
@@ -266,7 +268,7 @@ class WordsExercise(Task):
 
     def solution(self) -> None:
         """Print the model answer."""
-        print(unmarked(self.model_answer))
+        print(plain(self.model_answer))
 
 
 # Predictions and quizzes -------------------------------------------------------------------------
@@ -314,20 +316,21 @@ class Prediction:
         options, right = self.choice.options, self.choice.right
         answer = f"Right is {self.choice.said(right)}. {unmarked(options[right].why)}"
         if self.letter is None:
-            print(f"You made no prediction. {answer}")
+            print(fold(f"You made no prediction. {answer}"))
         elif self.letter == right:
-            print(f"You predicted {self.choice.said(right)}. {self.choice.judge(right)}")
+            print(fold(f"You predicted {self.choice.said(right)}. {self.choice.judge(right)}"))
         else:
             why = unmarked(options[self.letter].why)
-            print(f"You predicted {self.choice.said(self.letter)}. {why}\n{answer}")
+            print(fold(f"You predicted {self.choice.said(self.letter)}. {why}"))
+            print(fold(answer))
 
     def __repr__(self) -> str:
         if self._problem:
-            return self._problem
+            return fold(self._problem)
         if self.letter is None:
             how = f"Write {self.choice.letters} between the quotes and run the cell again"
-            return f"No prediction yet. {how}, then read on."
-        return f"You predict {self.choice.said(self.letter)}. Read on; it is compared below."
+            return fold(f"No prediction yet. {how}, then read on.")
+        return fold(f"You predict {self.choice.said(self.letter)}. Read on; it is compared below.")
 
 
 class Quiz:
@@ -359,13 +362,11 @@ class Quiz:
         answers = [*letters, *[None] * (n - len(letters))]
         verdicts = [one.judge(answer) for one, answer in zip(self.questions, answers, strict=True)]
         if not any(verdicts):
-            print(
-                f"Not attempted yet. Write the letters of your {_count(n)} answers between the "
-                "quotes and run the cell again."
-            )
+            words = f"Write the letters of your {_count(n)} answers between the quotes"
+            print(fold(f"Not attempted yet. {words} and run the cell again."))
             return
         for i, verdict in enumerate(verdicts, 1):
-            print(f"{i}. {verdict or 'Not answered yet.'}")
+            print(fold(f"{i}. {verdict or 'Not answered yet.'}"))
         right = sum(v is not None and v.status == "correct" for v in verdicts)
         open_ = verdicts.count(None)
         print(f"{right} of {n} right" + f", {open_} not answered" * bool(open_) + ".")
