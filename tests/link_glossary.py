@@ -23,7 +23,7 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 PLACE = "../docs/glossary.md"
 LINK = re.compile(rf"\[([^\]]+)\]\({re.escape(PLACE)}#[^)]*\)")
 ENTRY = re.compile(
-    r'- <a id="(?P<anchor>[\w-]+)"></a>\*\*(?P<term>[^*]+)\*\* \((?P<where>[^)]+)\): '
+    r'- <a id="(?P<anchor>[\w-]+)"></a>\*\*(?P<term>[^*]+)\*\*(?: \((?P<where>[^)]+)\))?: '
     r"(?P<definition>.+?)(?: <!-- (?P<forms>.+) -->)?"
 )
 # What the package words, cell by cell.
@@ -48,8 +48,8 @@ class Entry:
 
     @property
     def unit(self) -> int:
-        """Number of the unit that brings the word in."""
-        return int(re.findall(r"\d+", self.where)[0])
+        """Number of the unit that brings the word in; 0 for a general word."""
+        return int((re.findall(r"\d+", self.where) or ["0"])[0])
 
 
 def glossary() -> list[Entry]:
@@ -60,11 +60,14 @@ def glossary() -> list[Entry]:
             found = ENTRY.fullmatch(line)
             if not found:
                 raise SystemExit(f"{GLOSSARY.name}: no entry of the glossary: {line[:100]}")
-            names = found["forms"] or found["term"]
-            forms = [form.strip() for form in names.split(",")]
-            if not found["forms"]:
-                forms += [f"{form}s" for form in forms]
-            entries.append(Entry(*found.group("term", "anchor", "where", "definition"), (*forms,)))
+            if found["forms"]:
+                forms = found["forms"].split("; ")
+            else:
+                forms = [f"{one}{end}" for one in found["term"].split(", ") for end in ("", "s")]
+            where = found["where"] or ""
+            entries.append(
+                Entry(found["term"], found["anchor"], where, found["definition"], (*forms,))
+            )
     return entries
 
 
