@@ -38,9 +38,20 @@ unfold: write yours first.
 SETUP = """\
 from galhelpers.course import exercise  # first: it tells torch's threads how to wait
 import numpy as np
-import torch"""
-# When to do them, said once for each unit.
-WHEN: dict[str, str] = {}
+import torch
+
+np.set_printoptions(precision=4)  # short numbers, where you look at something yourself
+torch.set_printoptions(precision=4)"""
+# When to do them.
+WHEN = {
+    "01": "Do this one after section 1.5, with the thresholds of the five classes before you.",
+    "02": "Do this one after section 2.8; it is the score by which the measurements there are "
+    "compared.",
+    "03": "Do them after the sections on the stretch (3.3), the frame (3.1) and augmentation "
+    "(3.6), best on paper first: each is a few lines of geometry or arithmetic.",
+    "04": "Do them after section 4.6. All are repairs of one published notebook, in the order in "
+    "which a training meets its flaws; the last is about the score in its report.",
+}
 
 
 def title(unit: str) -> tuple[str, str]:
@@ -59,7 +70,7 @@ def book() -> nbformat.NotebookNode:
         if not more:
             continue
         file, name = title(unit)
-        when = f"Unit: [{name}]({file}). {WHEN.get(unit, 'After its last section.')}"
+        when = f"Unit: [{name}]({file}). {WHEN[unit]}"
         cells.append(v4.new_markdown_cell(f"## {name}\n\n{when}", id=f"unit-{unit}"))
         for one in more:
             key = one.id.replace(".", "-")
