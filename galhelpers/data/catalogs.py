@@ -209,7 +209,7 @@ def split_by_hash(
     shares = {"train": 0.70, "validation": 0.15, "test": 0.15} if shares is None else dict(shares)
     if min(shares.values(), default=-1) < 0 or abs(sum(shares.values()) - 1) > 1e-9:
         raise ValueError(f"shares must not be negative and must add up to 1, got {shares}.")
-    positions = np.array([_unit_hash(_name(group), seed) for group in group_ids])
+    positions = np.array([unit_hash(_name(group), seed) for group in group_ids])
     edges = np.cumsum(list(shares.values()))
     edges[-1] = 1.0  # rounding must not leave a gap at the end
     return np.array(list(shares))[np.searchsorted(edges, positions, side="right")]
@@ -309,11 +309,11 @@ def _name(value: object) -> str:
     return str(value)
 
 
-def _unit_hash(name: str, seed: int) -> float:
-    """Map a name and a seed to a number in [0, 1), the same on every machine.
+def unit_hash(name: str, seed: int) -> float:
+    """Map a galaxy's name and a seed to a number in [0, 1), the same on every machine.
 
-    Python's own ``hash`` of a text differs from one process to the next. A seed before a colon
-    cannot be confused with the beginning of a name.
+    ``split_by_hash`` cuts these numbers into parts. Python's own ``hash`` of a text differs from
+    one process to the next. A seed before a colon cannot be confused with the beginning of a name.
     """
     digest = hashlib.blake2b(f"{int(seed)}:{name}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53  # 53 bits fit a float exactly
