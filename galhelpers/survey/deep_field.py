@@ -1,4 +1,4 @@
-"""A deep field: many galaxies in a small patch of sky, where partners have strangers for neighbours.
+"""A deep field: many galaxies in a small patch of sky, so that partners have strangers nearby.
 
 In the wide survey galaxies are so thinly spread that almost any limit finds the partners in two
 catalogs. Here it does not.

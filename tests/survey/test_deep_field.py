@@ -30,8 +30,9 @@ def test_the_same_seed_gives_the_same_field():
     assert not deep_field(TRUTH, seed=1).equals(deep_field(TRUTH, seed=2))
 
 
-@pytest.mark.parametrize(("given", "says"), [({"dec": 89}, "poles"),
-                                             ({"per_square_degree": 0}, "more than 0")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "says"), [({"dec": 89}, "poles"), ({"per_square_degree": 0}, "more than 0")]
+)
 def test_says_what_cannot_be(given, says):
     with pytest.raises(ValueError, match=says):
         deep_field(TRUTH, **given)
