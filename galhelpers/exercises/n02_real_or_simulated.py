@@ -1,4 +1,4 @@
-"""Last exercise of notebook 01: how well one measurement tells real from simulated galaxies."""
+"""Exercise of unit 02: how well one measurement tells real from simulated galaxies."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from galhelpers.exercises.exercise import Answer, Exercise, as_number, close
 
-# 02.3 --------------------------------------------------------------------------------------------
+# 02.4 --------------------------------------------------------------------------------------------
 
 
 def auc(real: np.ndarray, simulated: np.ndarray) -> float:
@@ -166,7 +166,7 @@ def _check_many(ask: Answer, got: Got, rng: np.random.Generator) -> str | None:
 
 
 AUC = Exercise(
-    id="02.3",
+    id="02.4",
     title="Which are the real ones?",
     question=(
         "Take one measurement, say the galaxy's colour. Draw a real and a simulated galaxy at "

@@ -1,4 +1,4 @@
-"""Exercise of notebook 02 on positions: how far apart two galaxies are on the sky."""
+"""Exercise of unit 02 on positions: how far apart two galaxies are on the sky."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Exercise of notebook 01 on splits: a part for each galaxy that follows from its name alone."""
+"""Exercise of unit 02 on splits: a part for each galaxy that follows from its name alone."""
 
 import builtins
 import contextlib

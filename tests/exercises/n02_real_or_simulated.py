@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from galhelpers.exercises.n02_real_or_simulated import _best_cut, auc
 
 WRONG = {
-    "02.3": {
+    "02.4": {
         "ties count 0": (
             lambda r, s: (s[~np.isnan(s), None] > r[~np.isnan(r)]).mean(),
             "count them as nothing",
@@ -102,7 +102,7 @@ def _by_cuts(real, simulated):
 
 
 REFUSED = {
-    "02.3": [
+    "02.4": [
         _near_ties,
         lambda r, s: auc(np.float32(r), np.float32(s)),
         _by_cuts,
@@ -110,5 +110,5 @@ REFUSED = {
 }
 
 RIGHT = {
-    "02.3": [auc_by_ranks, _auc_by_loops, _auc_of_a_curve],
+    "02.4": [auc_by_ranks, _auc_by_loops, _auc_of_a_curve],
 }
