@@ -75,7 +75,7 @@ def turned(pixels: NDArray[np.uint8], angles: ArrayLike, size: int) -> NDArray[n
     -------
     uint8 array (n, 3, size, size)
     """
-    degrees = torch.as_tensor(np.asarray(angles), dtype=torch.float32)
+    degrees = torch.from_numpy(np.array(angles, dtype=np.float32))
     if len(degrees) != len(pixels):
         raise ValueError(f"Expected {len(pixels)} angles, one a picture, got {len(degrees)}.")
     result = np.empty((len(pixels), 3, size, size), dtype=np.uint8)
@@ -84,6 +84,6 @@ def turned(pixels: NDArray[np.uint8], angles: ArrayLike, size: int) -> NDArray[n
         angle = degrees[some]
         still, no = torch.zeros(len(angle), 2), torch.zeros(len(angle), dtype=torch.bool)
         matrix = affine_matrix(angle, torch.ones(len(angle)), still, no)
-        views = warp(torch.from_numpy(pixels[some]), matrix, size)
+        views = warp(torch.tensor(pixels[some]), matrix, size)
         result[some] = views.round().clamp(0, 255).to(torch.uint8).numpy()
     return result

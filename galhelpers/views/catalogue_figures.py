@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -50,8 +51,8 @@ def log_histograms(
     ax = fig.subplots()
     for i, (name, values) in enumerate(arrays.items()):
         colour = PALETTE[i % len(PALETTE)]
-        ax.hist(values, edges, color=colour, alpha=0.3)
-        ax.hist(values, edges, color=colour, histtype="step", lw=1.8, label=name)
+        ax.hist(values, edges.tolist(), color=colour, alpha=0.3)
+        ax.hist(values, edges.tolist(), color=colour, histtype="step", lw=1.8, label=name)
     for label, value in (marks or {}).items():
         ax.axvline(value, color="0.25", ls=":", lw=1.6, label=label)
     ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
@@ -60,6 +61,9 @@ def log_histograms(
     ax.legend(frameon=False)
     return fig
 
+
+FEWEST_PAIRS = 30
+"""Pairs without which a purity says nothing."""
 
 Curve = tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]
 """x, value, and the lower and upper end of its interval; four arrays of one length."""
@@ -105,7 +109,7 @@ def sky_map(groups: Mapping[str, tuple[ArrayLike, ArrayLike]], centre_ra: float)
     centre_ra : float
         RA around which the map is drawn, in degrees.
     """
-    fig = Figure(figsize=(8, 4.6), layout="constrained")
+    fig = Figure(figsize=(6.5, 6.3), layout="constrained")
     ax = fig.subplots()
     for i, (name, (ra, dec)) in enumerate(groups.items()):
         from_centre = (np.asarray(ra, dtype=float) - centre_ra + 180) % 360 - 180
@@ -113,6 +117,9 @@ def sky_map(groups: Mapping[str, tuple[ArrayLike, ArrayLike]], centre_ra: float)
     ax.invert_xaxis()
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{(x + centre_ra) % 360:g}"))
     ax.set(xlabel="RA (degrees)", ylabel="Dec (degrees)")
+    # A degree of RA spans less sky far from the equator.
+    middle = np.concatenate([np.ravel(dec) for _, dec in groups.values()]).mean()
+    ax.set_aspect(1 / np.cos(np.radians(middle)), adjustable="box")
     tidy(ax)
     fig.legend(loc="outside upper center", ncols=3, frameon=False, markerscale=3)
     return fig
@@ -144,7 +151,7 @@ def split_diagram(
         colour = colours[part]
         ax.annotate("", (place, 0.565), (x, 0.84), arrowprops={"arrowstyle": "-|>", "color": colour,
                                                                "lw": 1.4})  # fmt: skip
-        ax.text(x, 0.87, name, ha="center", va="bottom", fontsize=9.5, family="monospace")
+        ax.text(x, 0.87, name, ha="center", va="bottom", fontsize=11, family="monospace")
     ax.text(0.5, 0.955, "names of galaxies", ha="center", fontsize=11, fontweight="bold")
     ax.text(-0.045, 0.70, "hash of the\nseed and\nthe name", fontsize=10, va="center")
     for left, right, part in zip(ends[:-1], ends[1:], shares, strict=True):
@@ -162,9 +169,31 @@ def split_diagram(
 
 
 def _box(ax: Axes, left: float, right: float, title: str, text: str, colour: str) -> None:
-    box = FancyBboxPatch((left + 0.01, 0.05), right - left - 0.02, 0.27, facecolor="white",
+    box = FancyBboxPatch((left + 0.01, 0.09), right - left - 0.02, 0.23, facecolor="white",
                          boxstyle="round,pad=0.01", edgecolor=colour, lw=2)  # fmt: skip
     ax.add_patch(box)
     middle = (left + right) / 2
     ax.text(middle, 0.30, title, ha="center", va="top", fontsize=11, fontweight="bold")
-    ax.text(middle, 0.225, textwrap.fill(text, 34), ha="center", va="top", fontsize=10)
+    ax.text(middle, 0.225, textwrap.fill(text, 30), ha="center", va="top", fontsize=10)
+
+
+def quality_curves(nearest: pd.DataFrame, mutual: pd.DataFrame) -> dict[str, Curve]:
+    """Give the curves of a cross-match for `log_curves`: its completeness, and two purities.
+
+    Parameters
+    ----------
+    nearest, mutual : pandas.DataFrame
+        A row a limit (the index), columns as of ``galhelpers.learning.matching.match_quality``: of
+        nearest objects, and of pairs that are each other's nearest. A purity is left out where
+        there are fewer than 30 pairs.
+    """
+    wanted = {
+        "completeness": (nearest, "completeness"),
+        "purity of the nearest": (nearest, "purity"),
+        "purity of each other's nearest": (mutual, "purity"),
+    }
+    curves: dict[str, Curve] = {}
+    for name, (table, column) in wanted.items():
+        shown = table if column == "completeness" else table[table["pairs"] >= FEWEST_PAIRS]
+        curves[name] = (shown.index, shown[column], shown[f"{column}_low"], shown[f"{column}_high"])
+    return curves
