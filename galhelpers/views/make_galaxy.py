@@ -29,7 +29,8 @@ from galhelpers.survey import (
 from galhelpers.survey.galaxies import EDGE_ON_COS
 from galhelpers.survey.light import GZ2_FRAME
 from galhelpers.trees import GZ2
-from galhelpers.views.plots import PALETTE, WIDTH, figure_note, picture_of, tidy
+from galhelpers.views.answer_bars import picture_and_answers
+from galhelpers.views.plots import PALETTE, figure_note, picture_of
 
 SIZE = 256
 """Width and height of the picture in pixels."""
@@ -180,39 +181,14 @@ class MadeGalaxy:
 
     def figure(self) -> Figure:
         """Draw the picture and, beside it, a bar for each answer."""
-        table = self.answers()
-        fig = Figure(figsize=(WIDTH, 4.3), layout="constrained")
-        left, right = fig.subplots(1, 2, width_ratios=[1, 1.15])
-        left.imshow(self.pixels.transpose(1, 2, 0))
-        left.set_axis_off()
-        y = _rows_of(table)
         who = {"volunteers": f"{VOLUNTEERS} volunteers"}
         who |= {} if self.network is None else {"network": "network"}
-        for i, (column, label) in enumerate(who.items()):
-            right.barh(y + 0.38 * i, table[column], 0.36, color=PALETTE[i], label=label)
-        for question in SHOWN:
-            rows = (table["question"] == question).to_numpy()
-            people = table["asked"][rows].iloc[0]
-            right.text(0, y[rows][0] - 0.75, question, fontsize=9, weight="bold", va="center")
-            asked = f"{people} asked" if people else "nobody asked"
-            right.text(1.02, y[rows][0] - 0.75, asked, fontsize=8, va="center", ha="right")
-        right.set_yticks(y + 0.19 * (len(who) - 1), table["answer"], fontsize=9)
-        right.set(ylim=(y[-1] + 0.9, -1.3), xlim=(0, 1.02), xlabel="share of those asked")
-        tidy(right)
-        right.grid(visible=False, axis="y")
-        fig.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
-        return fig
+        return picture_and_answers(self.pixels, self.answers(), who)
 
 
 def _of_those_asked(shares: np.ndarray, least: float) -> np.ndarray:
     """Shares of those asked, (37,); NaN where the least share of all volunteers or less is."""
     return np.asarray(GZ2.to_conditional(shares, atol=least))
-
-
-def _rows_of(table: pd.DataFrame) -> np.ndarray:
-    """Heights of the bars: one row an answer, one more before each question."""
-    new = table["question"].ne(table["question"].shift()).to_numpy()
-    return np.arange(len(table)) + 0.95 * (np.cumsum(new) - 1)
 
 
 def make_galaxy(

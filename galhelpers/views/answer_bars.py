@@ -1,0 +1,92 @@
+"""A galaxy's picture, and beside it what was answered: question by question, down the tree."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from galhelpers.trees import Tree
+from galhelpers.views.plots import PALETTE, WIDTH, check_images, tidy
+
+
+def answers_of(tree: Tree, votes: ArrayLike, least: int = 1) -> pd.DataFrame:
+    """List one galaxy's answers, question by question.
+
+    Parameters
+    ----------
+    tree : Tree
+        The questions.
+    votes : array of int, shape (n_answers,)
+        How many volunteers gave each answer.
+    least : int
+        Leave out questions that were put to fewer volunteers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row an answer: ``question`` (its name), ``answer``, ``asked`` (how many
+        volunteers were asked) and ``volunteers`` (the share of them who gave the answer).
+    """
+    counts = np.asarray(votes)
+    if counts.shape != (tree.n_answers,):
+        raise ValueError(
+            f"Expected {tree.n_answers} counts, one for each answer, got shape {counts.shape}."
+        )
+    rows = []
+    for question in tree.questions:
+        said = counts[tree.slices[question.name]]
+        asked = int(said.sum())
+        for answer, count in zip(question.answers, said, strict=True):
+            name = answer.replace("-", " ").replace("cant ", "can't ")
+            asks = f"{question.name.replace('-', ' ')}?"
+            rows.append((asks, name, asked, count / asked if asked else np.nan))
+    table = pd.DataFrame(rows, columns=["question", "answer", "asked", "volunteers"])
+    return table[table["asked"] >= least].reset_index(drop=True)
+
+
+def picture_and_answers(
+    pixels: ArrayLike, table: pd.DataFrame, series: Mapping[str, str] | None = None
+) -> Figure:
+    """Show a galaxy and, beside it, a bar for each answer.
+
+    Parameters
+    ----------
+    pixels : array of uint8, shape (3, side, side)
+        The picture.
+    table : pandas.DataFrame
+        A row an answer: ``question``, ``answer``, ``asked``, and a column for each of ``series``:
+        shares of those who were asked, NaN where nobody was.
+    series : mapping of column to label, optional
+        Who answered, one colour each; by default the volunteers alone.
+    """
+    series = series or {"volunteers": "volunteers"}
+    new = table["question"].ne(table["question"].shift()).to_numpy()
+    # One row an answer, one more before each question.
+    y = np.arange(len(table)) + 0.95 * (np.cumsum(new) - 1)
+    height = max(4.3, 0.21 * (y[-1] + 3))
+    fig = Figure(figsize=(WIDTH, height), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=[1, 1.15])
+    left.imshow(check_images(np.asarray(pixels)[None])[0].transpose(1, 2, 0))
+    left.set_axis_off()
+    left.set_anchor("N")
+    thick = 0.76 / len(series)
+    for i, (column, label) in enumerate(series.items()):
+        right.barh(y + thick * i, table[column], 0.95 * thick, color=PALETTE[i], label=label)
+    for (_, first), top in zip(table[new].iterrows(), y[new], strict=True):
+        asked = f"{first['asked']} asked" if first["asked"] else "nobody asked"
+        _write_question(right, first["question"], asked, top - 0.8)
+    right.set_yticks(y + thick * (len(series) - 1) / 2, table["answer"], fontsize=9)
+    right.set(ylim=(y[-1] + 0.9, -1.4), xlim=(0, 1.02), xlabel="share of those asked")
+    tidy(right)
+    right.grid(visible=False, axis="y")
+    if len(series) > 1:
+        fig.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    return fig
+
+
+def _write_question(ax: Axes, question: str, asked: str, y: float) -> None:
+    ax.text(0, y, question, fontsize=9, weight="bold", va="center")
+    ax.text(1.02, y, asked, fontsize=8, va="center", ha="right")
