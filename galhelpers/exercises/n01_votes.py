@@ -1,4 +1,4 @@
-"""Exercises of notebook 01: vote fractions, class selection, positions on the sky."""
+"""Exercises of notebook 01: vote fractions, class selection."""
 
 import numpy as np
 
@@ -86,7 +86,7 @@ CUMULATIVE = Exercise(
     lesson="The answers of a question sum to the share that was asked it, not to 1.",
 )
 
-# 01.2 --------------------------------------------------------------------------------------------
+# 01.4 --------------------------------------------------------------------------------------------
 
 
 def is_spiral(face_on: np.ndarray, arms: np.ndarray) -> np.ndarray:
@@ -165,7 +165,7 @@ def _check_spiral(ask: Answer) -> str | None:
 
 
 SPIRAL = Exercise(
-    id="01.2",
+    id="01.4",
     title="Select one of the five classes",
     question=(
         "Five clean classes are cut out of the 37 cumulative fractions by thresholds. A galaxy is "

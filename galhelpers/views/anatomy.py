@@ -203,7 +203,8 @@ def _write(ax: Axes, words: Mapping[str, Place]) -> None:
     if outside:
         raise ValueError(f"Expected places from 0 to 1, got {words[outside[0]]} of {outside[0]!r}.")
     for word, angle in _directions(words).items():
-        across = float(np.clip(0.5 + _LABEL_AT * np.cos(angle), 0.18, 0.82))  # words are wide
+        half = 0.03 + 0.012 * len(word)  # of the word's width
+        across = float(np.clip(0.5 + _LABEL_AT * np.cos(angle), half, 1 - half))
         stands = across, 0.5 + _LABEL_AT * np.sin(angle)
         text = ax.annotate(
             word,

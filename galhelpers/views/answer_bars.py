@@ -1,6 +1,6 @@
 """A galaxy's picture, and beside it what was answered: question by question, down the tree."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -90,3 +90,26 @@ def picture_and_answers(
 def _write_question(ax: Axes, question: str, asked: str, y: float) -> None:
     ax.text(0, y, question, fontsize=9, weight="bold", va="center")
     ax.text(1.02, y, asked, fontsize=8, va="center", ha="right")
+
+
+def counts_figure(counts: Mapping[str, int], grey: Collection[str] = ()) -> Figure:
+    """Draw how many galaxies there are of each class, the first on top.
+
+    Parameters
+    ----------
+    counts : mapping of name to number
+        Underscores in names become blanks.
+    grey : collection of names
+        What is no class of its own, such as galaxies without one.
+    """
+    fig = Figure(figsize=(7.5, 0.5 + 0.36 * len(counts)), layout="constrained")
+    ax = fig.subplots()
+    names = [name.replace("_", " ") for name in counts]
+    colours = ["0.7" if name in grey else PALETTE[0] for name in counts]
+    bars = ax.barh(names, list(counts.values()), color=colours)
+    ax.bar_label(bars, labels=[f"{count:,}" for count in counts.values()], padding=3)
+    ax.invert_yaxis()
+    ax.set(xlabel="galaxies", xlim=(0, 1.12 * max([1, *counts.values()])))
+    tidy(ax)
+    ax.grid(visible=False, axis="y")
+    return fig

@@ -268,7 +268,11 @@ def loss_curves(
 
 
 def lines(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], xlabel: str, ylabel: str, log: str = ""
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    log: str = "",
+    bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
 ) -> Figure:
     """Draw curves through points, one colour each.
 
@@ -280,6 +284,8 @@ def lines(
         Names and units of the axes.
     log : str
         Axes that are logarithmic: ``"x"``, ``"y"``, ``"xy"`` or none.
+    bands : mapping of name to (low, high), optional
+        Ends of the intervals of a curve; say in the caption which intervals they are.
     """
     fig = Figure(figsize=(6.5, 3.6), layout="constrained")
     ax = fig.subplots()
@@ -287,6 +293,8 @@ def lines(
         few = len(np.asarray(x)) <= 20
         colour, style = PALETTE[i % len(PALETTE)], ("-", "--", "-.")[i % 3]
         ax.plot(x, y, style, marker="o" if few else "", ms=4, lw=1.6, color=colour, label=name)
+        if bands and name in bands:
+            ax.fill_between(x, *bands[name], color=colour, alpha=0.2, lw=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
     tidy(ax)

@@ -19,7 +19,7 @@ WRONG = {
         "wrong axis": (lambda first, rounded: first[:, 0] * rounded, "raised ValueError"),
         "transposed": (lambda first, rounded: (rounded * first[:, :1]).T, "got shape (3, 6)"),
     },
-    "01.2": SPIRAL_MISTAKES
+    "01.4": SPIRAL_MISTAKES
     | {
         "at least": (lambda f, arms: (f >= 0.715) & (arms[:, 0] >= 0.619), "exactly on a thresh"),
         "at least, first": (lambda f, arms: (f >= 0.715) & (arms[:, 0] > 0.619), "exactly on a"),
@@ -42,7 +42,7 @@ RIGHT = {
         lambda first, rounded: torch.einsum("g,ga->ga", *map(torch.tensor, (first[:, 0], rounded))),
         lambda first, rounded: (rounded.T * first.T[0]).T.astype(np.float32),
     ],
-    "01.2": [
+    "01.4": [
         lambda f, arms: [bool(a > 0.715 and b[0] > 0.619) for a, b in zip(f, arms, strict=True)],
         lambda f, arms: torch.from_numpy((f > 0.715) * (arms[:, 0] > 0.619)),
         lambda f, arms: pd.Series(f).gt(0.715) & pd.DataFrame(arms)[0].gt(0.619),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from galhelpers.trees import GZ2
-from galhelpers.views.answer_bars import answers_of, picture_and_answers
+from galhelpers.views.answer_bars import answers_of, counts_figure, picture_and_answers
 
 
 @pytest.fixture
@@ -59,3 +59,16 @@ def test_bars_stand_beside_their_answers(votes):
 def test_counts_of_another_tree_are_refused():
     with pytest.raises(ValueError, match=r"37 counts, one for each answer, got shape \(34,\)"):
         answers_of(GZ2, np.zeros(34))
+
+
+def test_counts_are_as_long_as_they_are_large_and_what_is_no_class_is_grey():
+    figure = counts_figure({"in_between": 1200, "spiral": 300, "no class": 900}, grey=["no class"])
+    (axis,) = figure.axes
+    (bars,) = axis.containers
+    assert [bar.get_width() for bar in bars] == [1200, 300, 900]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["in between", "spiral", "no class"]
+    assert [text.get_text() for text in axis.texts] == ["1,200", "300", "900"]
+    colours = [bar.get_facecolor() for bar in bars]
+    assert colours[0] == colours[1] != colours[2]
+    assert axis.yaxis_inverted()

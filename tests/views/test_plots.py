@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
@@ -222,3 +223,16 @@ def test_lines_draw_each_curve_on_the_axes_asked_for():
     assert [line.get_label() for line in ax.lines] == ["a", "b"]
     assert [line.get_marker() for line in ax.lines] == ["o", ""]
     assert ax.lines[0].get_ydata().tolist() == [1, 100]
+
+
+def test_a_band_lies_around_its_curve():
+    figure = plots.lines(
+        {"a": ([1, 2, 3], [0.5, 0.4, 0.3]), "b": ([1, 2, 3], [0.9, 0.9, 0.9])},
+        "x",
+        "y",
+        bands={"a": ([0.4, 0.3, 0.2], [0.6, 0.5, 0.4])},
+    )
+    (band,) = figure.axes[0].collections
+    corners = band.get_paths()[0].vertices
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (0.2, 0.6)
+    assert np.allclose(band.get_facecolor()[0, :3], to_rgb(plots.PALETTE[0]))
