@@ -286,11 +286,11 @@ def _reduced(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 _SLIDERS = {
-    "inclination": ("inclination (degrees)", 5.0, "d"),
-    "bulge": ("bulge (share of light)", 0.05, ".2f"),
+    "inclination": ("inclination (°)", 5.0, "d"),
+    "bulge": ("bulge's share of light", 0.05, ".2f"),
     "bar": ("bar strength", 0.1, ".1f"),
     "arms": ("arm strength", 0.1, ".1f"),
-    "pitch": ("pitch of the arms (degrees)", 1.0, "d"),
+    "pitch": ("pitch of the arms (°)", 1.0, "d"),
     "redshift": ("redshift", 0.01, ".2f"),
 }
 
@@ -321,8 +321,8 @@ class GalaxyMaker(ipywidgets.VBox):
         self._first = self.galaxy
         usual = inspect.signature(make_galaxy).parameters
         start = {name: first.get(name, usual[name].default) for name in (*LIMITS, "telescope")}
-        wide = {"description_width": "11.5em"}
-        layout = ipywidgets.Layout(width="27em")
+        wide = {"description_width": "10.5em"}
+        layout = ipywidgets.Layout(width="360px")
         self.sliders = {
             name: ipywidgets.FloatSlider(
                 value=start[name], min=LIMITS[name][0], max=LIMITS[name][1], step=step,
@@ -334,13 +334,11 @@ class GalaxyMaker(ipywidgets.VBox):
             options=list(TELESCOPES), value=start["telescope"],
             description="telescope", style=wide, layout=layout,
         )  # fmt: skip
-        self.picture = ipywidgets.Image(format="png", width=320, height=320)
+        self.picture = ipywidgets.HTML()  # an Image would have no alt text
         self.words = ipywidgets.HTML()
-        controls = ipywidgets.VBox([*self.sliders.values(), self.telescope])
-        row = ipywidgets.Layout(flex_flow="row wrap", align_items="flex-start")
-        super().__init__(
-            [controls, ipywidgets.HBox([self.picture, self.words], layout=row)],
-        )
+        left = ipywidgets.VBox([self.picture, *self.sliders.values(), self.telescope])
+        row = ipywidgets.Layout(flex_flow="row wrap", align_items="flex-start", grid_gap="1.5em")
+        super().__init__([ipywidgets.HBox([left, self.words], layout=row)])
         for control in (*self.sliders.values(), self.telescope):
             control.observe(self._redraw, names="value")
         self._show()
@@ -353,7 +351,11 @@ class GalaxyMaker(ipywidgets.VBox):
     def _show(self) -> None:
         file = io.BytesIO()
         Image.fromarray(self.galaxy.pixels.transpose(1, 2, 0)).save(file, "PNG")
-        self.picture.value = file.getvalue()
+        data = base64.b64encode(file.getvalue()).decode()
+        alt = html.escape(self.galaxy.describe())
+        self.picture.value = (
+            f'<img class="made-galaxy" width="300" alt="{alt}" src="data:image/png;base64,{data}">'
+        )
         self.words.value = _table(self.galaxy)
 
     def __repr__(self) -> str:
@@ -382,10 +384,9 @@ def _table(galaxy: MadeGalaxy) -> str:
     def bar(share: float, colour: str) -> str:
         if np.isnan(share):
             return "<td></td>"
-        return (
-            f'<td style="width:11em;text-align:left"><span style="display:inline-block;height:.8em;'
-            f'width:{8 * share:.2f}em;background:{colour}"></span> {share:.0%}</td>'
-        )
+        mark = f"display:inline-block;height:.8em;width:{8 * share:.2f}em;background:{colour}"
+        cell = "width:12em;text-align:left;white-space:nowrap"
+        return f'<td style="{cell}"><span style="{mark}"></span> {share:.0%}</td>'
 
     who = ["volunteers"] if galaxy.network is None else ["volunteers", "network"]
     lines = ["<th></th>" + "".join(f'<th style="text-align:left">{name}</th>' for name in who)]

@@ -1,4 +1,4 @@
-"""Notebook 01 as a learner uses it: run in JupyterLab, then classify galaxies by hand."""
+"""Notebook 01 as a learner uses it: run, classify galaxies by hand, make a galaxy of one's own."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,9 @@ from galhelpers.paths import default_data_root
 pytestmark = pytest.mark.browser
 
 
-def test_a_learner_runs_notebook_01_and_classifies_twenty_galaxies(open_lab, tmp_path, course):
+def test_a_learner_runs_notebook_01_classifies_twenty_galaxies_and_makes_one(
+    open_lab, tmp_path, course
+):
     notebook = nbformat.read(course / "notebooks" / "01_votes.ipynb", as_version=4)
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
@@ -23,13 +25,22 @@ def test_a_learner_runs_notebook_01_and_classifies_twenty_galaxies(open_lab, tmp
     lab.run_all(timeout=400)
     page = lab.page
 
-    ballot = next(i for i, c in enumerate(lab.cells()) if "ClassifyGalaxies(" in c["source"])
-    lab.evaluate(
-        """const notebook = jupyterapp.shell.currentWidget.content;
-           notebook.activeCellIndex = argument;
-           await notebook.scrollToItem(argument, "start");""",
-        ballot,
-    )
+    def go_to(source):
+        """Scroll to the cell with this source; give its number."""
+        place = next(i for i, c in enumerate(lab.cells()) if source in c["source"])
+        lab.evaluate(
+            """const notebook = jupyterapp.shell.currentWidget.content;
+               notebook.activeCellIndex = argument;
+               await notebook.scrollToItem(argument, "start");""",
+            place,
+        )
+        return place
+
+    def screenshot(name):
+        if folder := os.environ.get("GALHELPERS_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / name)
+
+    ballot = go_to("ClassifyGalaxies(")
     page.wait_for_selector(".galaxy-vote")
     for i in range(20):
         if i < 10:
@@ -42,11 +53,30 @@ def test_a_learner_runs_notebook_01_and_classifies_twenty_galaxies(open_lab, tmp
         )
     votes = pd.read_csv(tmp_path / "run" / "my_votes.csv")
     assert len(votes) == votes["id"].nunique() == 20
-    if folder := os.environ.get("GALHELPERS_SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / "widget.png")
+    screenshot("widget.png")
 
     # The comparison below the widget now finds the votes.
     lab.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex = argument;", ballot + 1)
     lab.evaluate("await jupyterapp.commands.execute('notebook:run-cell');", timeout=60)
     text = "".join(o.get("text", "") for o in lab.cells()[ballot + 1]["outputs"])
     assert "of 20 galaxies" in text
+
+    # The sliders: a key moves one, and the picture and the answers follow.
+    go_to("GalaxyMaker(")
+    page.wait_for_selector(".widget-slider")
+    page.wait_for_function("document.querySelector('.made-galaxy')?.naturalWidth === 256")
+    screenshot("make_galaxy.png")
+    before = page.locator(".made-galaxy").get_attribute("src")
+    bar = page.locator(".widget-html-content tr", has_text="a bar?")
+    assert "38 of 40 asked" in bar.inner_text()
+    handle = page.locator(".widget-slider", has_text="inclination").locator(".noUi-handle")
+    handle.focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        """text => [...document.querySelectorAll(".widget-html-content tr")].some(
+             row => row.textContent.includes("a bar?") && row.textContent.includes(text))""",
+        arg="nobody was asked",
+    )
+    assert page.locator(".made-galaxy").get_attribute("src") != before
+    screenshot("make_galaxy_edge_on.png")
