@@ -48,12 +48,14 @@ doctor: $(INSTALLED)  ## Say whether this machine is ready for the course
 
 test: $(INSTALLED) lint types unit notebooks browser  ## Run every check of the project
 
-lint: $(INSTALLED)  ## Style, spelling, imports that point downward, clean notebook metadata
+lint: $(INSTALLED)  ## Style, spelling, imports that point downward, tidy notebooks, links to the glossary
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python tests/tidy_notebooks.py --check $(NOTEBOOKS)
+	$(BIN)/python tests/link_glossary.py --check
+	$(BIN)/python -m tests.exercise_book --check
 
 types: $(INSTALLED)  ## Type check of the package
 	$(BIN)/mypy
@@ -73,7 +75,9 @@ browser: $(INSTALLED)  ## JupyterLab in a real browser
 
 execute: $(INSTALLED)  ## Execute the notebooks in place, ready to commit
 	rm -rf $(RESULTS)
-	GALHELPERS_OUT=$(RESULTS) OMP_NUM_THREADS=1 $(BIN)/python tests/tidy_notebooks.py --execute $(NOTEBOOKS)
+	$(BIN)/python tests/link_glossary.py --write
+	GALHELPERS_OUT=$(RESULTS) OMP_NUM_THREADS=1 $(BIN)/python tests/tidy_notebooks.py --execute $(UNITS)
+	$(BIN)/python -m tests.exercise_book --write
 	$(BIN)/python tests/expected_results.py $(RESULTS) --update
 
 bench: $(INSTALLED)  ## Benchmarks against other packages (makes an environment for them)

@@ -31,7 +31,8 @@ WORDED = re.compile(r"### Exercise|## Quiz|\*\*Before you run: predict")
 # What no link may stand in; a table's first column, and a whole row of the facts card.
 NOT_PROSE = re.compile(
     r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>|https?://\S+"
-    r"|^#+ [^\n]*|^\| \*\*[^\n]*|^\|[^|\n]*\|",
+    r"|^#+ [^\n]*|^\| \*\*[^\n]*|^\|[^|\n]*\|"
+    r"|error bars?|mixture of classes",  # other words that only look like one of the glossary
     re.S | re.M,
 )
 

@@ -29,7 +29,7 @@ WORDS = [entry("pixel"), entry("pixel scale"), entry("RMSE"), entry("bar", "barr
         ("The pixel scale of a pixel", "The [pixel scale](G#pixel-scale) of a [pixel](G#pixel)"),
         ("**pixel** and *RMSE*", "**[pixel](G#pixel)** and *[RMSE](G#RMSE)*"),
         ("rmse is not it, RMSE is", "rmse is not it, [RMSE](G#RMSE) is"),
-        ("an error bar, Barred", "an error bar, [Barred](G#bar)"),
+        ("error bars, a bar, Barred", "error bars, [a bar](G#bar), Barred"),
         ("subpixel, pixel-wise, pixelated", "subpixel, pixel-wise, pixelated"),
         ("# A pixel\n\nhere a pixel", "# A pixel\n\nhere a [pixel](G#pixel)"),
         ("`pixel` pixel", "`pixel` [pixel](G#pixel)"),
