@@ -18,7 +18,7 @@ def _batches(one: np.ndarray, two: np.ndarray, *ends: int) -> Batches:
     return list(pieces)
 
 
-# 04.1 --------------------------------------------------------------------------------------------
+# 04.8 --------------------------------------------------------------------------------------------
 
 
 def rmse(batches: Batches) -> float:
@@ -109,7 +109,7 @@ def _check_rmse(ask: Answer) -> str | None:
 
 
 RMSE = Exercise(
-    id="04.1",
+    id="04.8",
     title="One RMSE, whatever the batches",
     question=(
         "The Kaggle notebook reports an RMSE made by `rmse_loss`: the root of each batch's mean "
@@ -132,7 +132,7 @@ RMSE = Exercise(
     lesson="Sums can be collected batch by batch; roots and means of unequal batches cannot.",
 )
 
-# 04.2 --------------------------------------------------------------------------------------------
+# 04.3 --------------------------------------------------------------------------------------------
 
 
 def get_accuracy(
@@ -275,7 +275,7 @@ def _check_accuracy(ask: Answer) -> str | None:
 
 
 ACCURACY = Exercise(
-    id="04.2",
+    id="04.3",
     title="Repair the accuracy",
     question=(
         "The stub is the Kaggle notebook's `get_accuracy` in numpy, with its loop over batches. "

@@ -55,7 +55,7 @@ def _weights(model: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-# 04.3 --------------------------------------------------------------------------------------------
+# 04.1 --------------------------------------------------------------------------------------------
 
 
 def train_one_epoch(
@@ -193,7 +193,7 @@ def _side_effects(
 
 
 EPOCH = Exercise(
-    id="04.3",
+    id="04.1",
     title="Train for one epoch",
     question=(
         "The Kaggle notebook calls `model.train()` once, then validates before the first epoch; "

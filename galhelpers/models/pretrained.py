@@ -81,6 +81,25 @@ def read_weights(name: str, weights: str | Path) -> Weights:
     return _imagenet(name) if str(weights) == IMAGENET else _read(Path(weights))
 
 
+def at_hand(name: str) -> bool:
+    """Say whether ImageNet's weights for a network are here: nothing is asked of any server.
+
+    They are in an installed package (``PACKAGED``), or in the cache where timm keeps what it has
+    fetched before.
+    """
+    if name in PACKAGED:
+        return find_spec(PACKAGED[name]) is not None
+    if name not in TIMM:
+        return False
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(TIMM[name])
+    files = ("model.safetensors", "pytorch_model.bin")
+    where = config.hf_hub_id if config else None
+    return bool(where) and any(isinstance(try_to_load_from_cache(where, f), str) for f in files)
+
+
 def fill(encoder: nn.Module, weights: Weights) -> None:
     """Copy weights into an encoder: all of them, or none and an error.
 

@@ -13,7 +13,7 @@ from galhelpers.exercises.n04_metrics import (
 )
 
 WRONG = {
-    "04.1": RMSE_MISTAKES
+    "04.8": RMSE_MISTAKES
     | {
         "sum of roots": (lambda batches: sum(rmse([one]) for one in batches), "you give 1.498"),
         "relative": (lambda batches: rmse(batches) / batches[0][1].mean(), "where 0.1 is right"),
@@ -33,7 +33,7 @@ WRONG = {
             "raised ValueError",
         ),
     },
-    "04.2": ACCURACY_MISTAKES
+    "04.3": ACCURACY_MISTAKES
     | {
         "only questions asked": (
             lambda *given: (share := get_accuracy(*given))[~np.isnan(share)],
@@ -112,7 +112,7 @@ def _pairs(batches):
 
 
 RIGHT = {
-    "04.1": [
+    "04.8": [
         lambda b: np.sqrt(np.mean(np.concatenate([p - t for p, t in b]) ** 2)),
         lambda b: mean_squared_error(*_pairs(b)) ** 0.5,
         lambda b: torch.nn.functional.mse_loss(
@@ -120,7 +120,7 @@ RIGHT = {
         ).sqrt(),
         lambda b: pd.Series(np.concatenate([(p - t).ravel() for p, t in b])).pow(2).mean() ** 0.5,
     ],
-    "04.2": [
+    "04.3": [
         _accuracy_by_loops,
         _accuracy_in_torch,
         lambda batches, *tree: pd.Series(get_accuracy([tuple(_pairs(batches))[::-1]], *tree)),

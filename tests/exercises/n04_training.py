@@ -81,7 +81,7 @@ EPOCHS = edited(train_one_epoch, {
 })  # fmt: skip
 
 WRONG = {
-    "04.3": EPOCH_MISTAKES
+    "04.1": EPOCH_MISTAKES
     | EPOCHS
     | {
         "one step for all": (_one_step_for_all, "made 1 steps"),
@@ -191,7 +191,7 @@ def _through_a_file(model):
 
 
 RIGHT = {
-    "04.3": [_in_other_words, _with_gradients_of_its_own],
+    "04.1": [_in_other_words, _with_gradients_of_its_own],
     "04.4": [
         lambda model: copy.deepcopy(model.state_dict()),
         lambda model: copy.deepcopy(model).state_dict(),
