@@ -37,17 +37,18 @@ def shape_features(pixels: np.ndarray) -> np.ndarray:
         its light; and the sum of the second moments (half-widths squared). Neighbours more than
         0.71 half-widths from the centre do not count.
     """
-    x = np.asarray(pixels, float) / 255
-    grey = x.mean(axis=1)
-    light = (grey - np.median(grey, axis=(1, 2), keepdims=True)).clip(0) + 1e-9
-    v, u = np.mgrid[-1 : 1 : 1j * x.shape[2], -1 : 1 : 1j * x.shape[3]]
+    grey = np.asarray(pixels).mean(axis=1, dtype=np.float32) / 255
+    light = (grey - np.median(grey, axis=(1, 2), keepdims=True)).clip(0) + np.float32(1e-9)
+    height, width = grey.shape[1:]
+    v, u = np.mgrid[-1 : 1 : 1j * height, -1 : 1 : 1j * width]
     radius2 = u**2 + v**2
-    weight = light * (radius2 < 0.5)
-    weight /= weight.sum(axis=(1, 2), keepdims=True)
-    uu, vv, uv = ((weight * moment).sum(axis=(1, 2)) for moment in (u * u, v * v, u * v))
+    weights = [1, u * u, v * v, u * v, *(radius2 < limit for limit in (0.1, 0.2, 0.4))]
+    near = np.stack([(radius2 < 0.5) * weight for weight in weights], axis=-1)
+    sums = light.reshape(len(light), -1).astype(float) @ near.reshape(-1, len(weights))
+    uu, vv, uv, *within = (sums[:, 1:] / sums[:, :1]).T
     ellipticity = np.hypot(uu - vv, 2 * uv) / (uu + vv)
-    within = [(weight * (radius2 < limit)).sum(axis=(1, 2)) for limit in (0.1, 0.2, 0.4)]
     asymmetry = np.abs(light - light[:, ::-1, ::-1]).sum(axis=(1, 2)) / light.sum(axis=(1, 2))
-    row, column = x.shape[2] // 2, x.shape[3] // 2
-    centre = x[:, :, row - 2 : row + 2, column - 2 : column + 2].mean(axis=(2, 3))
-    return np.column_stack([centre, ellipticity, *within, asymmetry, uu + vv])
+    row, column = height // 2, width // 2
+    centre = np.asarray(pixels)[:, :, row - 2 : row + 2, column - 2 : column + 2]
+    colour = centre.mean(axis=(2, 3)) / 255
+    return np.column_stack([colour, ellipticity, *within, asymmetry, uu + vv])

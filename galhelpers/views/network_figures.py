@@ -7,9 +7,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from galhelpers.views.plots import PALETTE, WIDTH, check_images, dots_and_intervals, tidy
+from galhelpers.views.plots import (
+    PALETTE,
+    WIDTH,
+    check_images,
+    contact_sheet,
+    dots_and_intervals,
+    tidy,
+)
 
 
 class Scored(Protocol):
@@ -42,6 +50,24 @@ class Layer(NamedTuple):
     step: str
     channels: int
     side: int
+
+
+LINNET_AND_CONVNET = {
+    "LinNet": (
+        Layer("", 1, 64),
+        Layer("a weight for\neach pixel", 300, 1),
+        Layer("300 x 37\nweights", 37, 1),
+    ),
+    "ConvNet": (
+        Layer("", 1, 64),
+        Layer("10 filters,\n4 x 4; pool", 10, 30),
+        Layer("20 filters,\n4 x 4; pool", 20, 13),
+        Layer("40 filters,\n4 x 4; pool", 40, 5),
+        Layer("a weight for\neach number", 300, 1),
+        Layer("300 x 37\nweights", 37, 1),
+    ),
+}
+"""The two networks of the Kaggle notebook that begin with random weights."""
 
 
 def network_diagram(networks: Mapping[str, Sequence[Layer]]) -> Figure:
@@ -136,12 +162,13 @@ def descents(
     heights = loss(first, second)
     levels = np.geomspace(heights.min() * 1.01, heights.max(), 14)
     valley.contour(first, second, heights, levels=levels, colors="0.75", linewidths=0.9)
-    valley.set(xlabel=names[0], ylabel=names[1], title="the loss as a map, and three walks on it")
+    valley.set(xlabel=names[0], ylabel=names[1], title="the loss as a map, and walks on it")
     for number, (name, walk) in enumerate(walks.items()):
         style = {"marker": "o", "ms": 3.5, "lw": 1.4, "color": PALETTE[number]}
-        valley.plot(*walk.T, **style)
+        valley.plot(*walk.T, zorder=len(walks) + 2 - number, **style)
         curve.plot(loss(*walk.T), label=name, **style)
-    valley.plot(*every[0], "k*", ms=12)
+    valley.plot(*every[0], "k*", ms=12, zorder=9)
+    curve.xaxis.set_major_locator(MaxNLocator(integer=True))
     curve.set(xlabel="step", ylabel="loss", title="the loss after each step")
     for ax in (valley, curve):
         tidy(ax)
@@ -202,32 +229,55 @@ def filter_sheet(filters: ArrayLike, columns: int = 16) -> Figure:
     return fig
 
 
-def feature_maps(picture: ArrayLike, maps: Mapping[str, ArrayLike]) -> Figure:
+def feature_maps(picture: ArrayLike, layers: Mapping[str, ArrayLike], most: int = 7) -> Figure:
     """Show what a network makes of one picture, layer by layer, a row each.
 
     Parameters
     ----------
     picture
         uint8, shape (3, height, width).
-    maps
-        Name of the layer to its maps, shape (n, height, width), the same n in all; each map on its
-        own scale, dark is large.
+    layers
+        Name of each layer to its maps, shape (channels, height, width).
+    most
+        How many maps of a layer are shown: those that vary most over the picture. Each has its own
+        scale; dark is large.
     """
-    n = len(next(iter(maps.values())))
-    side = WIDTH / (n + 1.2)
-    fig = Figure(figsize=(WIDTH, (side + 0.3) * len(maps)), layout="constrained")
-    axes = fig.subplots(len(maps), n + 1, squeeze=False)
+    side = WIDTH / (most + 1)
+    fig = Figure(figsize=(WIDTH, (side + 0.28) * len(layers)), layout="constrained")
+    axes = fig.subplots(len(layers), most + 1, squeeze=False)
     for ax in axes.ravel():
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    axes[0, 0].imshow(np.asarray(picture).transpose(1, 2, 0))
-    for ax in axes[1:, 0]:
         ax.set_axis_off()
-    for row, (name, values) in zip(axes, maps.items(), strict=True):
-        row[1].set_title(name, loc="left", fontsize=9)
-        for ax, one in zip(row[1:], np.asarray(values), strict=True):
+    axes[0, 0].imshow(np.asarray(picture).transpose(1, 2, 0))
+    axes[0, 0].set_title("the galaxy", loc="left", fontsize=9)
+    for row, (name, values) in zip(axes, layers.items(), strict=True):
+        maps = np.asarray(values)
+        channels, height, width = maps.shape
+        title = f"{name}: {channels} maps of {height} x {width}"
+        row[1].set_title(title, loc="left", fontsize=9)
+        varied = np.argsort(-maps.std(axis=(1, 2)), kind="stable")[:most]
+        for ax, one in zip(row[1:], maps[varied], strict=False):
             ax.imshow(one, cmap="gray_r")
     return fig
+
+
+def in_order(pixels: ArrayLike, numbers: Mapping[str, ArrayLike], columns: int = 6) -> Figure:
+    """Show galaxies from small to large values of some numbers, a row each.
+
+    Parameters
+    ----------
+    pixels
+        uint8, shape (n, 3, height, width).
+    numbers
+        Name of each number to its values, shape (n,). Shown are the galaxies nearest to evenly
+        spaced quantiles from 2 % to 98 %.
+    """
+    images, chosen, titles = check_images(pixels), [], []
+    for name, given in numbers.items():
+        values = np.asarray(given, float)
+        for level in np.quantile(values, np.linspace(0.02, 0.98, columns)):
+            chosen.append(int(np.abs(values - level).argmin()))
+            titles.append(f"{name} {values[chosen[-1]]:.2f}")
+    return contact_sheet(images[chosen], titles, columns, side=WIDTH / columns)
 
 
 def ladder(
@@ -307,4 +357,33 @@ def pictures_and_probabilities(
     handles, labels = axes[0, 1].get_legend_handles_labels()
     if len(probabilities) > 1:
         fig.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    return fig
+
+
+def loss_panels(curves: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str) -> Figure:
+    """Draw the losses of several trainings by epoch, a panel each, on one scale.
+
+    Parameters
+    ----------
+    curves
+        Title to {"train": values, "validation": values}, one value an epoch. A dot marks the lowest
+        validation value: the weights worth keeping.
+    ylabel
+        Name of the loss.
+    """
+    fig = Figure(figsize=(WIDTH, 2.9), layout="constrained")
+    axes = fig.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for ax, (title, parts) in zip(axes, curves.items(), strict=True):
+        for number, (part, values) in enumerate(parts.items()):
+            epochs = np.arange(1, len(values) + 1)
+            style = "--" if part == "train" else "-"
+            ax.plot(epochs, values, style, color=PALETTE[number], lw=1.8, label=part)
+            if part == "validation":
+                best = int(np.argmin(values))
+                ax.plot(epochs[best], values[best], "o", color=PALETTE[number], ms=6)
+        ax.set(xlabel="epoch", ylim=(0, None))
+        ax.set_title(title, fontsize=10)
+        tidy(ax)
+    axes[0].set_ylabel(ylabel)
+    axes[0].legend(frameon=False, fontsize=9)
     return fig

@@ -1,0 +1,169 @@
+"""Measure the ladder of notebook 04 at length: what does not fit into a lesson.
+
+    python benchmarks/baselines.py --record docs/results/baselines.json
+    python benchmarks/baselines.py --only fine-tuned --encoder resnet18
+
+All rungs learn from 6,000 of the 19,440 galaxies that the network ``baseline37`` learnt from (of a
+simulated sky that no lesson draws) and are tested on its 2,400 test galaxies. The network of each
+epoch is judged on the validation part, and the best is kept, but for the published runs of LinNet
+and ConvNet, which keep the last one, as published. The sky is made where it is not on disk (an hour
+on two cores; ``GALHELPERS_DATA`` names the folder). Finished rungs are kept in the record.
+
+``--encoder`` names the network that is frozen and fine-tuned. DenseNet121 and ResNet18, those of
+the Kaggle notebook, need a network or timm's cache; EfficientNet-Lite0's weights are a package.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from galhelpers.data.augment import Augment, to_float
+from galhelpers.data.images import load_images
+from galhelpers.data.shape_features import shape_features
+from galhelpers.learning.experiment import channel_statistics
+from galhelpers.learning.make_networks import splits_of
+from galhelpers.learning.metrics import bootstrap, rmse
+from galhelpers.learning.networks import load_network
+from galhelpers.learning.recipes import NETWORKS
+from galhelpers.learning.samples import read_sample
+from galhelpers.learning.training import batches, fit, predict
+from galhelpers.models import ConvNet, LinNet, TreeOutput, backbone, repaired_convnet_37
+from galhelpers.paths import atomic_write, image_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.ensemble import RandomForestRegressor
+from torch import nn
+
+SIZE, CROP = 64, 0.53
+TRAIN = 6_000  # galaxies to learn from, at most
+
+
+class Galaxies:
+    """Pictures and fractions of the sky, in three parts."""
+
+    def __init__(self) -> None:
+        network = NETWORKS["baseline37"]
+        found = read_sample(network.samples[0])
+        split = splits_of(network, found)[0]
+        cache = load_images(found.files, SIZE, CROP, cache_dir=image_cache(), progress=False)
+        parts = {"train": split.train[:TRAIN], "validation": split.validation, "test": split.test}
+        self.pixels = {part: np.asarray(cache.pixels[rows]) for part, rows in parts.items()}
+        self.y = {part: found.targets[rows] for part, rows in parts.items()}
+        everything = np.arange(len(self.pixels["train"]))
+        mean, std = channel_statistics(self.pixels["train"], everything)
+        self.own = {"mean": mean, "std": std}
+
+
+def published(make: Callable[[], nn.Module], rate: float, g: Galaxies) -> np.ndarray:
+    """Train as the Kaggle notebook does: grey pixels, Adam at one rate, ten epochs."""
+    grey = {p: x.mean(axis=1, keepdims=True).astype(np.uint8) for p, x in g.pixels.items()}
+    net = make().to(memory_format=torch.channels_last)
+    optimizer, order = torch.optim.Adam(net.parameters(), rate), torch.Generator().manual_seed(0)
+    for _ in range(10):
+        for images, wanted in batches(grey["train"], g.y["train"], 64, order):
+            optimizer.zero_grad()
+            torch.sqrt(F.mse_loss(net(images / 255), wanted)).backward()
+            optimizer.step()
+    return predict(net, grey["test"], lambda x: x / 255).numpy()
+
+
+def trained(
+    net: nn.Module, g: Galaxies, shown: dict, epochs: int, rate: float, batch: int
+) -> np.ndarray:
+    """Train with colour, normalisation and augmentation, and keep the best epoch."""
+    prepare = partial(to_float, **shown)
+    data, held_out = ((g.pixels[p], g.y[p]) for p in ("train", "validation"))
+    fit(
+        net, data, held_out, F.mse_loss, augment=Augment(SIZE, **shown), prepare=prepare,
+        epochs=epochs, learning_rate=rate, batch_size=batch,
+    )  # fmt: skip
+    return predict(net, g.pixels["test"], prepare).numpy()
+
+
+def frozen(name: str, rate: float, normalised: bool, g: Galaxies) -> np.ndarray:
+    """Train a new last layer with a sigmoid for each answer on features that stay as they are."""
+    net = backbone(name, 37, "imagenet").eval()
+    mean, std = net.normalisation if normalised else ([0.0] * 3, [1.0] * 3)
+    prepare = partial(to_float, mean=mean, std=std)
+    see = partial(predict, net.encode, prepare=prepare, device=torch.device("cpu"))
+    features = {part: see(pixels) for part, pixels in g.pixels.items()}
+    head = nn.Sequential(nn.Linear(features["train"].shape[1], 37), nn.Sigmoid())
+    optimizer = torch.optim.Adam(head.parameters(), rate)
+    best, answers = np.inf, np.empty(0)
+    for _ in range(10):
+        for rows in torch.randperm(len(g.y["train"])).split(64):
+            optimizer.zero_grad()
+            F.mse_loss(head(features["train"][rows]), g.y["train"][rows]).sqrt().backward()
+            optimizer.step()
+        with torch.no_grad():
+            score = rmse(head(features["validation"]).numpy(), g.y["validation"].numpy())
+            if score < best:
+                best, answers = score, head(features["test"]).numpy()
+    return answers
+
+
+def fine_tuned(name: str, weights: str | None, g: Galaxies) -> np.ndarray:
+    """Train a known network, all of it, with the tree's output layer: four epochs."""
+    net = backbone(name, 37, weights)
+    mean, std = net.normalisation or (g.own["mean"], g.own["std"])
+    whole = nn.Sequential(net, TreeOutput())
+    return trained(whole, g, {"mean": mean, "std": std}, epochs=4, rate=2e-3, batch=32)
+
+
+def forest(g: Galaxies) -> np.ndarray:
+    """Nine numbers of each galaxy and a random forest."""
+    model = RandomForestRegressor(100, min_samples_leaf=5, n_jobs=1, random_state=0)
+    model.fit(shape_features(g.pixels["train"]), g.y["train"].numpy())
+    return model.predict(shape_features(g.pixels["test"]))
+
+
+def rungs(encoder: str) -> dict[str, Callable[[Galaxies], np.ndarray]]:
+    """Name each rung, and what gives its answers for the test part."""
+    return {
+        "constant mean": lambda g: np.repeat(g.y["train"].mean(0)[None].numpy(), 2400, 0),
+        "baseline37": lambda g: load_network("baseline37").predict(g.pixels["test"]).numpy(),
+        "nine numbers, random forest": forest,
+        "LinNet, as published": partial(published, LinNet, 1e-5),
+        "ConvNet, as published": partial(published, ConvNet, 1e-5),
+        "LinNet, rate 0.001": partial(published, LinNet, 1e-3),
+        f"{encoder} frozen, as published": partial(frozen, encoder, 1e-5, False),
+        f"{encoder} frozen, rate 0.001": partial(frozen, encoder, 1e-3, True),
+        "ConvNet, rate 0.001": partial(published, ConvNet, 1e-3),
+        "repaired ConvNet": lambda g: trained(repaired_convnet_37(), g, g.own, 16, 3e-3, 64),
+        f"{encoder} fine-tuned": partial(fine_tuned, encoder, "imagenet"),
+        f"{encoder} from random weights": partial(fine_tuned, encoder, None),
+    }
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--encoder", default="efficientnet_lite0")
+    parser.add_argument("--only", nargs="*", default=[], help="words in the names of rungs")
+    parser.add_argument("--record", type=Path, default=Path("runs/baselines.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = json.loads(options.record.read_text("utf-8")) if options.record.exists() else []
+    galaxies = Galaxies()
+    for name, answer in rungs(options.encoder).items():
+        wanted = not options.only or any(word in name for word in options.only)
+        if not wanted or any(row["name"] == name for row in found):
+            continue
+        torch.manual_seed(0)
+        start = time.process_time()
+        interval = bootstrap(rmse, answer(galaxies), galaxies.y["test"].numpy())
+        numbers = {key: round(getattr(interval, key), 5) for key in ("value", "low", "high")}
+        seconds = round(time.process_time() - start)
+        found.append({"name": name, **numbers, "n": interval.n, "cpu_seconds": seconds})
+        print(f"{name:40s} {interval} {seconds} s", flush=True)
+        with atomic_write(options.record) as file:
+            file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
