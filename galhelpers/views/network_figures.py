@@ -269,14 +269,14 @@ def in_order(pixels: ArrayLike, numbers: Mapping[str, ArrayLike], columns: int =
         uint8, shape (n, 3, height, width).
     numbers
         Name of each number to its values, shape (n,). Shown are the galaxies nearest to evenly
-        spaced quantiles from 2 % to 98 %.
+        spaced quantiles from 5 % to 95 %.
     """
     images, chosen, titles = check_images(pixels), [], []
     for name, given in numbers.items():
         values = np.asarray(given, float)
-        for level in np.quantile(values, np.linspace(0.02, 0.98, columns)):
+        for level in np.quantile(values, np.linspace(0.05, 0.95, columns)):
             chosen.append(int(np.abs(values - level).argmin()))
-            titles.append(f"{name} {values[chosen[-1]]:.2f}")
+            titles.append(f"{name}: {values[chosen[-1]]:.2f}")
     return contact_sheet(images[chosen], titles, columns, side=WIDTH / columns)
 
 
