@@ -112,23 +112,28 @@ def _draw_layer(ax: Axes, place: int, layer: Layer) -> None:
     ax.text(place, -0.92, label, ha="center", va="bottom", fontsize=8)
 
 
-def split_diagram(parts: Mapping[str, tuple[int, str]]) -> Figure:
-    """Draw the parts of a data set as one bar, each with what it is used for.
+def split_diagram(training: int, validation: int, test: int) -> Figure:
+    """Draw the three parts of a data set as one bar, each with its task.
 
     Parameters
     ----------
-    parts
-        Name of each part: the number of its galaxies, and a sentence.
+    training, validation, test
+        Galaxies in each part.
     """
+    parts = {
+        "training": (training, "moves the weights"),
+        "validation": (validation, "chooses the epoch, the\nlearning rate, the network"),
+        "test": (test, "judges what was chosen,\nonce, at the end"),
+    }
     fig = Figure(figsize=(WIDTH, 1.7), layout="constrained")
     ax = fig.subplots()
-    total, left = sum(n for n, _ in parts.values()), 0.0
+    total, left = training + validation + test, 0.0
     for number, (name, (n, use)) in enumerate(parts.items()):
         ax.barh(0, n / total, left=left, height=0.8, color=PALETTE[number], edgecolor="white")
         middle = left + n / total / 2
-        text = {"ha": "center", "va": "center"}
-        ax.text(middle, 0, f"{name}\n{n:,}", color="white", fontweight="bold", fontsize=10, **text)
-        ax.text(middle, -0.85, use, fontsize=9, **text)
+        label = f"{name}\n{n:,}"
+        ax.text(middle, 0, label, color="white", weight="bold", size=10, ha="center", va="center")
+        ax.text(middle, -0.85, use, size=9, ha="center", va="center")
         left += n / total
     ax.set(xlim=(0, 1), ylim=(-1.3, 0.45))
     ax.set_axis_off()
@@ -306,7 +311,7 @@ def ladder(
     for number, (heading, group) in enumerate(groups.items()):
         below = top + len(group)
         if number % 2 == 0:
-            ax.axhspan(top, below, color="0.955", zorder=0)
+            ax.axhspan(top, below, color="0.955", zorder=-1)
         ax.text(
             1.01, (top + below) / 2, heading, transform=ax.get_yaxis_transform(), va="center",
             fontsize=9, color="0.25", style="italic",
@@ -335,8 +340,9 @@ def pictures_and_probabilities(
     """
     images = check_images(pixels)
     rows = -(-len(images) // columns)
-    fig = Figure(figsize=(WIDTH, 1.55 * rows + 0.35), layout="constrained")
-    axes = fig.subplots(rows, 2 * columns, squeeze=False).reshape(-1, 2)
+    fig = Figure(figsize=(WIDTH, 1.75 * rows + 0.35), layout="constrained")
+    ratios = [1.7, 1.0] * columns
+    axes = fig.subplots(rows, 2 * columns, squeeze=False, width_ratios=ratios).reshape(-1, 2)
     place = np.arange(len(classes))
     high = 0.8 / len(probabilities)
     for number, (left, right) in enumerate(axes):
@@ -351,7 +357,7 @@ def pictures_and_probabilities(
             y = place + (k - (len(probabilities) - 1) / 2) * high
             right.barh(y, np.asarray(given)[number], height=high, color=PALETTE[k], label=name)
         right.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.5), xticks=[0, 1])
-        right.set_yticks(place, classes, fontsize=7)
+        right.set_yticks(place, classes, fontsize=6.5)
         right.tick_params(axis="x", labelsize=7)
         tidy(right)
     handles, labels = axes[0, 1].get_legend_handles_labels()

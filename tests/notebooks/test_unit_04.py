@@ -11,7 +11,7 @@ def test_networks_of_notebook_04_equal_the_package():
     from galhelpers import models
     from galhelpers.trees import TREES
 
-    names = ["answers", "LinNet", "ConvNet", "RepairedConvNet", "TreeOutput"]
+    names = ["answers_each", "LinNet", "ConvNet", "RepairedConvNet", "TreeOutput"]
     space = definitions("04_baselines", *names, tree=TREES["gz2"])
     pairs = [
         (space["LinNet"](), models.LinNet(), torch.rand(4, 1, 64, 64)),
