@@ -7,7 +7,7 @@ from torchvision.models import efficientnet_b0
 from galhelpers.learning.checkpoint import save_checkpoint
 from galhelpers.models import VoteEnsemble, VoteNet
 from galhelpers.models.checkpoint_file import write_tensors
-from galhelpers.models.pretrained import load_encoder
+from galhelpers.models.pretrained import at_hand, load_encoder
 
 SMALL = {"tree": "decals", "encoder": "small", "widths": (4, 4, 8)}
 PICTURES = {"size": 16, "crop": 1, "mean": [0.1] * 3, "std": [0.2] * 3}
@@ -104,3 +104,17 @@ def test_a_missing_file_is_an_error_that_says_what_to_do(tmp_path):
         load_encoder(net(0), tmp_path / "absent.safetensors")
     with pytest.raises(ValueError, match=r"'b0'.*small, efficientnet_b0"):
         VoteNet("decals", "b0")
+
+
+def test_weights_at_hand(tmp_path, monkeypatch):
+    """Lite0's are a package; others are there once timm has fetched them, and nobody is asked."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert at_hand("efficientnet_lite0")
+    assert not at_hand("small_resnet")
+    assert not at_hand("resnet18")
+    fetched = tmp_path / "models--timm--resnet18.tv_in1k"
+    (fetched / "refs").mkdir(parents=True)
+    (fetched / "refs" / "main").write_text("0" * 40)
+    (fetched / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    (fetched / "snapshots" / ("0" * 40) / "model.safetensors").write_bytes(b"")
+    assert at_hand("resnet18")

@@ -58,7 +58,7 @@ def test_filters_and_their_maps():
     sheet = figures.filter_sheet(RNG.normal(size=(20, 3, 5, 5)))
     drawn = [ax.images[0].get_array() for ax in sheet.axes if ax.images]
     assert len(drawn) == 20
-    assert all(0 <= one.min() and one.max() <= 1 for one in drawn)
+    assert all(one.min() >= 0 and one.max() <= 1 for one in drawn)
 
 
 def test_the_most_varied_maps_are_shown():
