@@ -303,9 +303,9 @@ def ladder(
         Name to single measurements of it, such as one a seed, drawn as small open dots.
     """
     scores = {name: one for group in groups.values() for name, one in group.items()}
-    values = np.array([(one.value, one.low, one.high) for one in scores.values()]).T
+    means, lows, highs = np.array([(o.value, o.low, o.high) for o in scores.values()]).T
     extra = [(points or {}).get(name, ()) for name in scores]
-    fig = dots_and_intervals(list(scores), *values, extra, xlabel, references)
+    fig = dots_and_intervals(list(scores), means, lows, highs, extra, xlabel, references)
     fig.set_size_inches(WIDTH, 1.2 + 0.36 * len(scores))
     ax, top = fig.axes[0], -0.5
     for number, (heading, group) in enumerate(groups.items()):
