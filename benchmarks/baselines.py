@@ -107,10 +107,10 @@ def frozen(name: str, rate: float, normalised: bool, g: Galaxies) -> np.ndarray:
     return answers
 
 
-def fine_tuned(name: str, weights: str | None, g: Galaxies) -> np.ndarray:
+def fine_tuned(name: str, g: Galaxies) -> np.ndarray:
     """Train a known network, all of it, with the tree's output layer: four epochs."""
-    net = backbone(name, 37, weights)
-    mean, std = net.normalisation or (g.own["mean"], g.own["std"])
+    net = backbone(name, 37, "imagenet")
+    mean, std = net.normalisation
     whole = nn.Sequential(net, TreeOutput())
     return trained(whole, g, {"mean": mean, "std": std}, epochs=4, rate=2e-3, batch=32)
 
@@ -135,8 +135,7 @@ def rungs(encoder: str) -> dict[str, Callable[[Galaxies], np.ndarray]]:
         f"{encoder} frozen, rate 0.001": partial(frozen, encoder, 1e-3, True),
         "ConvNet, rate 0.001": partial(published, ConvNet, 1e-3),
         "repaired ConvNet": lambda g: trained(repaired_convnet_37(), g, g.own, 16, 3e-3, 64),
-        f"{encoder} fine-tuned": partial(fine_tuned, encoder, "imagenet"),
-        f"{encoder} from random weights": partial(fine_tuned, encoder, None),
+        f"{encoder} fine-tuned": partial(fine_tuned, encoder),
     }
 
 
