@@ -96,8 +96,8 @@ def at_hand(name: str) -> bool:
 
     config = timm.get_pretrained_cfg(TIMM[name])
     files = ("model.safetensors", "pytorch_model.bin")
-    where = config.hf_hub_id if config else None
-    return bool(where) and any(isinstance(try_to_load_from_cache(where, f), str) for f in files)
+    place = (config.hf_hub_id if config else None) or ""
+    return bool(place) and any(isinstance(try_to_load_from_cache(place, f), str) for f in files)
 
 
 def fill(encoder: nn.Module, weights: Weights) -> None:
