@@ -15,7 +15,7 @@ from galhelpers.exercises.exercise import (
     edited,
 )
 
-# 03.1 --------------------------------------------------------------------------------------------
+# 03.5 --------------------------------------------------------------------------------------------
 
 
 def crop_box(width_px: int, fraction: float) -> tuple[int, int, int, int]:
@@ -87,7 +87,7 @@ def _check_crop(ask: Answer) -> str | None:
 
 
 CROP = Exercise(
-    id="03.1",
+    id="03.5",
     title="The same crop at any resolution",
     question=(
         "A Galaxy Zoo frame is 424 px wide, and most of it is sky. Cropping to the middle helps "
@@ -112,7 +112,7 @@ CROP = Exercise(
     lesson="A crop given as a part of the field of view survives a change of resolution.",
 )
 
-# 03.4 --------------------------------------------------------------------------------------------
+# 03.6 --------------------------------------------------------------------------------------------
 
 
 def frame_in_r90(pixel_scale: float, petro_r90: float, width: int = 424) -> float:
@@ -166,7 +166,7 @@ def _check_frame(ask: Answer) -> str | None:
 
 
 FRAME = Exercise(
-    id="03.4",
+    id="03.6",
     title="How much sky is in the frame?",
     question=(
         "Galaxy Zoo 2 showed every galaxy at 0.02 R90 to a pixel, where R90 is the Petrosian "
@@ -189,7 +189,7 @@ FRAME = Exercise(
     lesson="Galaxy Zoo 2 frames are 8.48 R90 wide, whatever the galaxy's size.",
 )
 
-# 03.5 --------------------------------------------------------------------------------------------
+# 03.7 --------------------------------------------------------------------------------------------
 
 
 def rotation_matrix(angle_deg: float, flip: bool) -> np.ndarray:
@@ -264,7 +264,7 @@ def _deg(vector: Any) -> float:
 
 
 ROTATION = Exercise(
-    id="03.5",
+    id="03.7",
     title="Rotate and mirror in one matrix",
     question=(
         "The sky has no up, and no left: a galaxy turned or mirrored is as likely as the original. "

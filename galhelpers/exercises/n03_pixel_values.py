@@ -4,7 +4,7 @@ import numpy as np
 
 from galhelpers.exercises.exercise import Answer, Exercise, compare, edited
 
-# 03.2 --------------------------------------------------------------------------------------------
+# 03.1 --------------------------------------------------------------------------------------------
 
 
 def channel_statistics(images: np.ndarray, is_train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +93,7 @@ def _check_statistics(ask: Answer) -> str | None:
 
 
 STATISTICS = Exercise(
-    id="03.2",
+    id="03.1",
     title="Statistics for the normalisation",
     question=(
         "A network learns fastest when its inputs have mean near 0 and standard deviation near 1. "
@@ -118,7 +118,7 @@ STATISTICS = Exercise(
     lesson="The same two triples belong in the checkpoint, beside the weights.",
 )
 
-# 03.3 --------------------------------------------------------------------------------------------
+# 03.4 --------------------------------------------------------------------------------------------
 
 
 def stretch(rgb: np.ndarray, soft: float) -> np.ndarray:
@@ -209,13 +209,14 @@ def _check_stretch(ask: Answer) -> str | None:
 
 
 STRETCH = Exercise(
-    id="03.3",
+    id="03.4",
     title="A stretch that keeps colours",
     question=(
-        "A galaxy's core is thousands of times brighter than its arms, more than a screen or a "
-        "uint8 can hold, so images are *stretched*. Stretch each band alone and cores turn white: "
-        "colour, which tells old stars from young, is lost before the network sees it. Lupton "
-        "et al. (2004, PASP 116, 133) scale all bands of a pixel by one factor.\n\n"
+        "The centre of a galaxy is tens to hundreds of times brighter than its outskirts, which are "
+        "fainter than the noise of a pixel. On a linear scale the one or the other is lost, so "
+        "images are *stretched*. Stretch each band alone and centres turn white: colour, which "
+        "tells old stars from young, is lost before the network sees it. Lupton et al. (2004, PASP "
+        "116, 133) scale all bands of a pixel by one factor.\n\n"
         "Write `stretch(rgb, soft)`: `rgb` is linear light, 0 or more, shape `(3, height, width)`. "
         "`soft` is 1e-6 or more. With `I` the mean of a pixel's three bands, multiply all three by "
         "`arcsinh(I / soft) / I` (its limit is `1 / soft` at `I = 0`). Where the brightest band "

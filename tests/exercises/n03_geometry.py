@@ -15,7 +15,7 @@ from galhelpers.exercises.n03_geometry import (
 )
 
 WRONG = {
-    "03.1": {
+    "03.5": {
         "fixed pixels": (
             lambda width_px, fraction: crop_box(424, fraction),
             "reaches beyond the image",
@@ -78,7 +78,7 @@ WRONG = {
         "text": (lambda w, f: [str(edge) for edge in crop_box(w, f)], "got '106'"),
         "one number": (lambda width_px, fraction: width_px * fraction, "got 212.0"),
     },
-    "03.4": FRAME_MISTAKES
+    "03.6": FRAME_MISTAKES
     | {
         "default": (
             lambda pixel_scale, petro_r90, width=160: width * pixel_scale / petro_r90,
@@ -89,7 +89,7 @@ WRONG = {
         "other unit": (lambda scale, r90, width=424: width * scale / r90 / 60, "0.01667 times"),
         "text": (lambda scale, r90, width=424: f"{width * scale / r90} R90", "got '2"),
     },
-    "03.5": ROTATION_MISTAKES
+    "03.7": ROTATION_MISTAKES
     | {
         "scaled": (
             lambda a, flip: 1.1 * rotation_matrix(a, flip),
@@ -133,7 +133,7 @@ def _by_columns(angle, flip):
 
 
 RIGHT = {
-    "03.1": [
+    "03.5": [
         lambda w, f: np.array(_centred(w, round(w * f))),
         lambda w, f: torch.tensor(_centred(w, round(w * f))),
         lambda w, f: [float(edge) for edge in _centred(w, int(w * f + 0.5))],
@@ -142,10 +142,10 @@ RIGHT = {
             + [w - (w - round(w * f)) // 2] * 2
         ),
     ],
-    "03.4": [
+    "03.6": [
         lambda pixel_scale, r, width=424: torch.tensor([width * pixel_scale / r]),
         lambda pixel_scale, r, width=424: np.float32(width) * pixel_scale / r,
         lambda *given: frame_in_r90(*given),
     ],
-    "03.5": [_in_torch, _by_columns, lambda a, flip: rotation_matrix(a % 360, flip).tolist()],
+    "03.7": [_in_torch, _by_columns, lambda a, flip: rotation_matrix(a % 360, flip).tolist()],
 }

@@ -12,7 +12,7 @@ from galhelpers.exercises.n03_pixel_values import (
 )
 
 WRONG = {
-    "03.2": STATISTICS_MISTAKES
+    "03.1": STATISTICS_MISTAKES
     | {
         "per image": (
             lambda images, is_train: (
@@ -42,7 +42,7 @@ WRONG = {
             "expected two arrays of shape (3,)",
         ),
     },
-    "03.3": STRETCH_MISTAKES
+    "03.4": STRETCH_MISTAKES
     | {
         "division by 0": (
             lambda rgb, soft: (
@@ -130,13 +130,13 @@ def _torch_stretch(rgb, soft):
 
 
 RIGHT = {
-    "03.2": [
+    "03.1": [
         _torch_statistics,
         _statistics_by_loops,
         _pandas_statistics,
         lambda images, is_train: np.array(channel_statistics(images, is_train)),
     ],
-    "03.3": [_stretch_with_epsilon, _stretch_by_loops, _torch_stretch],
+    "03.4": [_stretch_with_epsilon, _stretch_by_loops, _torch_stretch],
 }
 
 
@@ -159,6 +159,6 @@ def _added(rgb, soft):
 
 
 REFUSED = {
-    "03.2": [_half_precision],
-    "03.3": [_near_black, _added, lambda rgb, soft: stretch(rgb, max(soft, 0.01))],
+    "03.1": [_half_precision],
+    "03.4": [_near_black, _added, lambda rgb, soft: stretch(rgb, max(soft, 0.01))],
 }
