@@ -18,8 +18,9 @@ class Profile:
     n_simulated
         Galaxies in the simulated survey.
     compare_galaxies, compare_epochs, compare_seeds
-        Notebook 03: training galaxies for each way to prepare images, passes over them, and
-        repetitions with other random numbers.
+        Notebook 03: training galaxies for each way to prepare images, as many as those of the
+        recorded curves (``benchmarks/preprocessing.py``); passes over them, and repetitions with
+        other random numbers.
     train_galaxies, train_epochs, train_seeds
         Notebook 04: most galaxies to train on, passes over them, and repetitions.
     node_galaxies, node_epochs, node_splits, node_batch
@@ -73,9 +74,9 @@ PROFILES = {
         Profile(
             name="quick",
             n_simulated=2_500,
-            compare_galaxies=700,
-            compare_epochs=5,
-            compare_seeds=3,
+            compare_galaxies=600,
+            compare_epochs=3,
+            compare_seeds=1,
             train_galaxies=1_000,
             train_epochs=8,
             train_seeds=3,
@@ -99,9 +100,9 @@ PROFILES = {
         Profile(
             name="full",
             n_simulated=20_000,
-            compare_galaxies=4_000,
-            compare_epochs=12,
-            compare_seeds=5,
+            compare_galaxies=600,
+            compare_epochs=30,
+            compare_seeds=3,
             train_galaxies=20_000,
             train_epochs=25,
             train_seeds=5,
@@ -125,7 +126,7 @@ PROFILES = {
         Profile(
             name="paper",
             n_simulated=61_578,
-            compare_galaxies=10_000,
+            compare_galaxies=600,
             compare_epochs=30,
             compare_seeds=10,
             train_galaxies=61_578,
