@@ -2,8 +2,8 @@
 
     python benchmarks/preprocessing.py --data-root DIR --record docs/results/preprocessing.json
 
-For each seed and each preparation a small network learns from 900 galaxies, at a constant rate,
-and is judged on 600 others after each of 30 epochs, by the running mean of its weights. A seed
+For each seed and each preparation a small network learns from 600 galaxies, at a constant rate,
+and is judged on 500 others after each of 30 epochs, by the running mean of its weights. A seed
 draws the galaxies (a simulated sky of its own; a random sample of the real ones), the first
 weights, the order and the views; within a seed all preparations get the same galaxies. Each curve
 leaves a file under ``--out``; a run that was interrupted goes on with the same command, in the
@@ -91,8 +91,8 @@ def main():
     parser.add_argument("--only", nargs="+", choices=PREPARATIONS, default=list(PREPARATIONS))
     parser.add_argument("--galaxies", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--train", type=int, default=900)
-    parser.add_argument("--held-out", type=int, default=600)
+    parser.add_argument("--train", type=int, default=600)
+    parser.add_argument("--held-out", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--data-root")
     parser.add_argument("--out", type=Path, default=Path("runs/preprocessing"))

@@ -212,8 +212,8 @@ STRETCH = Exercise(
     id="03.4",
     title="A stretch that keeps colours",
     question=(
-        "The centre of a galaxy is tens to hundreds of times brighter than its outskirts, which are "
-        "fainter than the noise of a pixel. On a linear scale the one or the other is lost, so "
+        "The centre of a galaxy is tens to hundreds of times brighter than its outskirts, which "
+        "are fainter than the noise of a pixel. On a linear scale one of the two is lost, so "
         "images are *stretched*. Stretch each band alone and centres turn white: colour, which "
         "tells old stars from young, is lost before the network sees it. Lupton et al. (2004, PASP "
         "116, 133) scale all bands of a pixel by one factor.\n\n"

@@ -69,7 +69,7 @@ def test_a_field_of_nothing_is_refused():
 
 
 def test_each_preparation_differs_from_the_reference_in_what_its_name_says():
-    reference = PREPARATIONS["crop, 64 px"]
+    reference = PREPARATIONS["crop, 48 px"]
     assert reference == Preparation()
     assert len(set(PREPARATIONS.values())) == len(PREPARATIONS) == 5
     assert PREPARATIONS["0.4 for 0.1 arcsec/pixel"].field == 4 * reference.field
