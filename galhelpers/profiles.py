@@ -17,10 +17,10 @@ class Profile:
         Name to select it by.
     n_simulated
         Galaxies in the simulated survey.
-    compare_galaxies, compare_epochs, compare_seeds
-        Notebook 03: training galaxies for each way to prepare images, as many as those of the
-        recorded curves (``benchmarks/preprocessing.py``); passes over them, and repetitions with
-        other random numbers.
+    compare_epochs, compare_seeds
+        Notebook 03: passes over the training galaxies for each way to prepare images, and
+        repetitions. The galaxies are as many as those of the recorded curves
+        (``learning.preparations.N_TRAIN``).
     train_galaxies, train_epochs, train_seeds
         Notebook 04: most galaxies to train on, passes over them, and repetitions.
     node_galaxies, node_epochs, node_splits, node_batch
@@ -43,7 +43,6 @@ class Profile:
 
     name: str
     n_simulated: int
-    compare_galaxies: int
     compare_epochs: int
     compare_seeds: int
     train_galaxies: int
@@ -74,7 +73,6 @@ PROFILES = {
         Profile(
             name="quick",
             n_simulated=2_500,
-            compare_galaxies=600,
             compare_epochs=3,
             compare_seeds=1,
             train_galaxies=1_000,
@@ -100,7 +98,6 @@ PROFILES = {
         Profile(
             name="full",
             n_simulated=20_000,
-            compare_galaxies=600,
             compare_epochs=30,
             compare_seeds=3,
             train_galaxies=20_000,
@@ -126,7 +123,6 @@ PROFILES = {
         Profile(
             name="paper",
             n_simulated=61_578,
-            compare_galaxies=600,
             compare_epochs=30,
             compare_seeds=10,
             train_galaxies=61_578,

@@ -11,7 +11,7 @@ from galhelpers.profiles import PROFILES, Profile, get_profile
 # What a notebook's work is proportional to.
 WORK = {
     "01": ("n_simulated",),
-    "02": ("compare_galaxies", "compare_epochs", "compare_seeds"),
+    "02": ("n_simulated", "compare_epochs", "compare_seeds"),
     "03": ("train_galaxies", "train_epochs", "train_seeds"),
     "05": ("node_galaxies", "node_epochs", "node_splits"),
     "06": ("vote_galaxies", "vote_epochs", "vote_members", "vote_seeds"),
