@@ -22,6 +22,7 @@ from galhelpers.learning.preparations import (
     BATCH,
     FRAME,
     LEARNING_RATE,
+    N_TRAIN,
     PREPARATIONS,
     WIDTHS,
     accuracy_by_epoch,
@@ -91,7 +92,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=PREPARATIONS, default=list(PREPARATIONS))
     parser.add_argument("--galaxies", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--train", type=int, default=600)
+    parser.add_argument("--train", type=int, default=N_TRAIN)
     parser.add_argument("--held-out", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--data-root")

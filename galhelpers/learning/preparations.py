@@ -20,6 +20,7 @@ from galhelpers.learning.metrics import Interval
 from galhelpers.learning.training import Options, fit
 from galhelpers.models.small_resnet import SmallResNet
 
+N_TRAIN = 600  # galaxies that are learnt from, in the recorded curves and in the lesson
 FRAME = 160  # pixels of the whole frames that all preparations begin with
 WIDTHS = (16, 32, 64, 96)  # channels of the network that is trained: 0.2 million parameters
 LEARNING_RATE = 2e-3

@@ -1,17 +1,27 @@
 """Preparations: what is shown, how wide, and that a curve is what training gives."""
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from scipy.stats import pearsonr
+from scipy import stats
 
 from galhelpers.learning.preparations import (
+    N_TRAIN,
     PREPARATIONS,
     Preparation,
     accuracy_by_epoch,
+    differences,
+    mean_curves,
+    over_seeds,
+    read_curves,
     show_field,
     with_sky_around,
 )
+from galhelpers.paths import course_root
+from galhelpers.profiles import PROFILES
 
 
 def frames_with_a_source(n=3, side=160, radius=12.0):
@@ -46,7 +56,7 @@ def test_a_new_pixel_is_the_mean_of_the_old_ones():
     shown = show_field(frames, 16, 1.0).astype(float)
     means = frames.reshape(2, 3, 16, 4, 16, 4).mean((3, 5))
     # The filter is a triangle, wider than the four pixels: alike, not equal.
-    assert pearsonr(shown.ravel(), means.ravel()).statistic > 0.85
+    assert stats.pearsonr(shown.ravel(), means.ravel()).statistic > 0.85
     assert shown.std() < frames.std() / 3
 
 
@@ -88,3 +98,55 @@ def test_a_curve_is_one_training_and_goes_on_where_it_stopped(tmp_path):
     assert accuracy_by_epoch(frames, classes, 60, few, 25, 1, tmp_path / "state.pt") == whole
     other = accuracy_by_epoch(frames, classes, 60, Preparation(size=16), 25, seed=1)
     assert other != whole
+
+
+@pytest.fixture
+def curves():
+    """Two seeds, two preparations, two kinds: the second preparation is better by 0.1 or 0.2."""
+    rows = [
+        (kind, name, seed, epoch, 0.5 + 0.05 * epoch + 0.1 * (name == "other") * (1 + seed))
+        for kind in ("simulated", "gz2_five_class")
+        for name in ("reference", "other")
+        for seed in (0, 1)
+        for epoch in (1, 2)
+    ]
+    return pd.DataFrame(rows, columns=["galaxies", "preparation", "seed", "epoch", "accuracy"])
+
+
+def test_intervals_over_seeds_are_students():
+    values = [0.7, 0.74, 0.71, 0.77, 0.73]
+    found = over_seeds(values)
+    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+    with pytest.raises(ValueError, match="two seeds or more"):
+        over_seeds([0.7])
+
+
+def test_mean_curves_keep_the_order_and_every_point(curves):
+    mean = mean_curves(curves)
+    assert len(mean) == 8
+    assert list(mean["preparation"].unique()) == ["reference", "other"]
+    assert mean["mean"].iloc[0] == pytest.approx(0.55)
+    assert (mean["low"] <= mean["mean"]).all()
+
+
+def test_differences_are_paired_by_seed(curves):
+    table = differences(curves, "reference", [1, 2])
+    assert list(table.columns) == ["after 1 epoch", "after 2 epochs"]
+    # 10 and 20 hundredths better: 15, plus and minus 12.71 (t of one degree) times 5.
+    assert table.loc[("simulated", "other"), "after 1 epoch"] == "+15.0 [-48.5, +78.5]"
+
+
+def test_the_recorded_curves_are_those_of_the_preparations_and_of_the_profiles():
+    file = course_root() / "docs" / "results" / "preprocessing.json"
+    facts, recorded = json.loads(file.read_text("utf8")), read_curves(file)
+    assert set(recorded["galaxies"]) == {"simulated", "gz2_five_class"}
+    assert list(recorded["preparation"].unique()) == list(PREPARATIONS)
+    assert recorded.groupby(["galaxies", "preparation"])["seed"].nunique().min() >= 3
+    assert recorded.groupby(["galaxies", "preparation", "seed"])["epoch"].agg(list).map(
+        lambda epochs: epochs == list(range(1, facts["epochs"] + 1))
+    ).all()  # fmt: skip
+    assert recorded["accuracy"].between(0, 1).all()
+    assert (facts["batch"], facts["average"], facts["learning_rate"]) == (16, 0.98, 0.002)
+    assert facts["n_train"] == N_TRAIN
+    assert max(profile.compare_epochs for profile in PROFILES.values()) <= facts["epochs"]
