@@ -272,7 +272,9 @@ def mean_curves(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["galaxies", "preparation", "epoch", "mean", "low", "high"])
 
 
-def differences(curves: pd.DataFrame, reference: str, epochs: Sequence[int]) -> pd.DataFrame:
+def differences(
+    curves: pd.DataFrame, reference: str, spans: Sequence[tuple[int, int]]
+) -> pd.DataFrame:
     """Compare each preparation with the reference, seed by seed, on the same galaxies.
 
     Parameters
@@ -281,13 +283,13 @@ def differences(curves: pd.DataFrame, reference: str, epochs: Sequence[int]) -> 
         As ``read_curves`` gives them.
     reference
         Name of the preparation to compare with.
-    epochs
-        At which to compare.
+    spans
+        First and last epoch of what is averaged before it is compared.
 
     Returns
     -------
     DataFrame
-        One row a kind of galaxies and a preparation, one column an epoch: the mean difference of
+        One row a kind of galaxies and a preparation, one column a span: the mean difference of
         accuracy in hundredths, with its interval over seeds, as text.
     """
     wide = curves.set_index(["galaxies", "preparation", "seed", "epoch"])["accuracy"].unstack()
@@ -295,10 +297,10 @@ def differences(curves: pd.DataFrame, reference: str, epochs: Sequence[int]) -> 
     rows = {}
     for galaxies in curves["galaxies"].unique():
         for name in names:
-            less = wide.loc[(galaxies, name)] - wide.loc[(galaxies, reference)]
-            found = [over_seeds(100 * less[epoch]) for epoch in epochs]
+            less = 100 * (wide.loc[(galaxies, name)] - wide.loc[(galaxies, reference)])
+            found = [over_seeds(less.loc[:, first:last].mean(axis=1)) for first, last in spans]
             texts = [f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in found]
             rows[galaxies, name] = texts
-    heads = [f"after {epoch} epoch" + "s" * (epoch > 1) for epoch in epochs]
+    heads = [f"epochs {first} to {last}" for first, last in spans]
     index = pd.MultiIndex.from_tuples(rows, names=["galaxies", "preparation"])
     return pd.DataFrame(list(rows.values()), index=index, columns=heads)

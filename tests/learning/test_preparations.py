@@ -131,10 +131,10 @@ def test_mean_curves_keep_the_order_and_every_point(curves):
 
 
 def test_differences_are_paired_by_seed(curves):
-    table = differences(curves, "reference", [1, 2])
-    assert list(table.columns) == ["after 1 epoch", "after 2 epochs"]
+    table = differences(curves, "reference", [(1, 2), (2, 2)])
+    assert list(table.columns) == ["epochs 1 to 2", "epochs 2 to 2"]
     # 10 and 20 hundredths better: 15, plus and minus 12.71 (t of one degree) times 5.
-    assert table.loc[("simulated", "other"), "after 1 epoch"] == "+15.0 [-48.5, +78.5]"
+    assert table.loc[("simulated", "other"), "epochs 1 to 2"] == "+15.0 [-48.5, +78.5]"
 
 
 def test_the_recorded_curves_are_those_of_the_preparations_and_of_the_profiles():
