@@ -73,7 +73,7 @@ PROFILES = {
         Profile(
             name="quick",
             n_simulated=2_500,
-            compare_epochs=3,
+            compare_epochs=5,
             compare_seeds=1,
             train_galaxies=1_000,
             train_epochs=8,
