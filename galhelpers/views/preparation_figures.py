@@ -146,7 +146,8 @@ def accuracy_against_epochs(
         ax.xaxis.set_major_formatter(ScalarFormatter())
         ax.minorticks_off()
         tidy(ax)
-    axes[0].set(ylabel="share of held-out galaxies right")
+    means = pd.concat([curves["mean"] for curves in recorded.values()])
+    axes[0].set(ylabel="share of held-out galaxies right", ylim=(means.min() - 0.08, 1.0))
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     return fig
