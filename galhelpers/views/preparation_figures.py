@@ -136,7 +136,9 @@ def accuracy_against_epochs(
             style = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))[i % 5]
             colour = PALETTE[i % len(PALETTE)]
             ax.plot(curve["epoch"], curve["mean"], ls=style, color=colour, lw=2, label=name)
-            ax.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.13)
+            ax.fill_between(
+                curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.08, lw=0
+            )
             points = (own or {}).get(title)
             if points is not None:
                 these = points[points["preparation"] == name]
