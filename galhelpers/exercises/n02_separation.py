@@ -104,10 +104,8 @@ SEPARATION = Exercise(
     id="02.1",
     title="How far apart on the sky?",
     question=(
-        "To find a galaxy of one survey in another, take the nearest entry in RA and Dec, and "
-        "believe it when it is nearer than an arcsecond or two. That needs an angle on a sphere; a "
-        "plain difference of coordinates loses real partners at high declination and at RA 0, "
-        "silently, in one part of the sky only.\n\n"
+        "A cross-match needs an angle on a sphere; a plain difference of coordinates loses real "
+        "partners at high declination and at RA 0, silently, in a part of the sky only.\n\n"
         "Write `separation(ra1, dec1, ra2, dec2)`: four floats in degrees, RA from 0 to 360, Dec "
         "from -85 to 85. Return the angle in **arcsec** (1 degree is 3600 arcsec), right to 0.5% "
         "or 0.01 arcsec, between positions less than a minute of arc apart; it may be 0. On such a "

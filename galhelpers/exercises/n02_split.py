@@ -277,12 +277,11 @@ def _seeds(
 
 SPLIT = Exercise(
     id="02.2",
-    title="A split that cannot leak",
+    title="A split that stays",
     question=(
-        "A galaxy that was trained on must never be tested on. Shuffle-and-cut promises that only "
-        "until the catalogue grows, is sorted anew or loses a row: then the same seed deals "
-        "different parts, and yesterday's checkpoint has seen today's test galaxies. It is safe "
-        "if a galaxy's part follows from its own id and the seed, and from nothing else.\n\n"
+        "A galaxy that was trained on must never be tested on. A shuffled table promises that only "
+        "until it changes: then yesterday's network has seen today's test galaxies. A galaxy's "
+        "part has to follow from its own id and the seed, and from nothing else.\n\n"
         "Write `part_of(galaxy_id, seed)`: `galaxy_id` is text, the digits of a number such as "
         '`"587722952767439450"`; `seed` an int, 0 or more. Return `"test"` for one galaxy in five '
         '(18 to 22%), else `"train"`: the same answer in any order, in any process, for ever. '
