@@ -108,9 +108,9 @@ SEPARATION = Exercise(
         "partners at high declination and at RA 0, silently, in a part of the sky only.\n\n"
         "Write `separation(ra1, dec1, ra2, dec2)`: four floats in degrees, RA from 0 to 360, Dec "
         "from -85 to 85. Return the angle in **arcsec** (1 degree is 3600 arcsec), right to 0.5% "
-        "or 0.01 arcsec, between positions less than a minute of arc apart; it may be 0. On such a "
-        "small patch away from the poles the sky is flat, but a degree of RA spans less of it the "
-        "nearer you are to a pole, and RA 359.9999 lies beside RA 0.0001. For example, "
+        "or 0.01 arcsec, between positions less than a minute of arc apart; it may be 0. Mind that "
+        "a degree of RA spans less sky near a pole, and that RA 359.9999 lies beside RA 0.0001. "
+        "For example, "
         "`separation(10, 60, 10.001, 60)` is 1.8."
     ),
     hints=(
