@@ -39,7 +39,12 @@ EXAMPLES = {
         "and bulge_fraction > 0.1",
         "petro_r90",
     ),
-    "smooth galaxy": ("kind == 'smooth' and odd == 'none' and axis_ratio > 0.7", "petro_r90"),
+    # Red as most are, and without a core that is brighter than the pictures' stretch can show.
+    "smooth galaxy": (
+        "kind == 'smooth' and odd == 'none' and axis_ratio > 0.7 and sersic_n < 2.5 "
+        "and g_r_bulge > 0.8",
+        "petro_r90",
+    ),
     "disk seen edge-on": (
         "kind == 'edge_on' and odd == 'none' and edge_on_bulge == 'rounded' "
         "and bulge_fraction > 0.15",

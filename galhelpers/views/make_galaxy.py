@@ -29,7 +29,7 @@ from galhelpers.survey import (
 from galhelpers.survey.galaxies import EDGE_ON_COS
 from galhelpers.survey.light import GZ2_FRAME
 from galhelpers.trees import GZ2
-from galhelpers.views.answer_bars import picture_and_answers
+from galhelpers.views.answer_bars import SHORT, picture_and_answers
 from galhelpers.views.plots import PALETTE, figure_note, picture_of
 
 SIZE = 256
@@ -49,19 +49,19 @@ LIMITS = {
 """Least and largest value of each property, see `make_galaxy`."""
 
 SHOWN = {
-    "smooth or featured?": {
+    SHORT["smooth-or-featured"]: {
         "smooth": "smooth-or-featured_smooth",
         "features or disk": "smooth-or-featured_features-or-disk",
     },
-    "how rounded?": {
+    SHORT["how-rounded"]: {
         "completely": "how-rounded_completely",
         "in between": "how-rounded_in-between",
         "cigar-shaped": "how-rounded_cigar",
     },
-    "a disk seen edge-on?": {"yes": "disk-edge-on_yes"},
-    "a bar?": {"yes": "bar_yes"},
-    "spiral arms?": {"yes": "has-spiral-arms_yes"},
-    "how tightly wound?": {
+    SHORT["disk-edge-on"]: {"yes": "disk-edge-on_yes"},
+    SHORT["bar"]: {"yes": "bar_yes"},
+    SHORT["has-spiral-arms"]: {"yes": "has-spiral-arms_yes"},
+    SHORT["spiral-winding"]: {
         "tight": "spiral-winding_tight",
         "medium": "spiral-winding_medium",
         "loose": "spiral-winding_loose",

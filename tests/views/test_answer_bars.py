@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from galhelpers.trees import GZ2
-from galhelpers.views.answer_bars import answers_of, counts_figure, picture_and_answers
+from galhelpers.trees import GZ2, TREES
+from galhelpers.views.answer_bars import SHORT, answers_of, counts_figure, picture_and_answers
 
 
 @pytest.fixture
@@ -24,16 +24,50 @@ def votes():
 
 def test_answers_are_shares_of_those_asked_and_rare_questions_are_left_out(votes):
     table = answers_of(GZ2, votes)
-    bar = table[table["question"] == "bar?"]
+    bar = table[table["question"] == "a bar?"]
     assert bar["asked"].tolist() == [30, 30]
     np.testing.assert_allclose(bar["volunteers"], [1 / 3, 2 / 3])
-    assert "edge on bulge?" not in set(table["question"])
+    assert "the bulge, from the side?" not in set(table["question"])
     assert "can't tell" in set(table["answer"])
     assert "how rounded?" in set(table["question"])
     assert "how rounded?" not in set(answers_of(GZ2, votes, least=10)["question"])
     everything = answers_of(GZ2, votes, least=0)
     assert len(everything) == GZ2.n_answers
     assert everything[everything["asked"] == 0]["volunteers"].isna().all()
+
+
+def test_a_question_is_followed_by_those_that_it_opens(votes):
+    order = list(answers_of(GZ2, votes, least=0)["question"].unique())
+    assert order == [
+        "smooth or featured?", "a disk seen edge-on?", "a bar?", "spiral arms?",
+        "how tightly wound?", "how many arms?", "how large a bulge?", "the bulge, from the side?",
+        "how rounded?", "anything odd?", "what is odd?",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_each_question_of_each_tree_is_there_once_with_a_name_of_its_own(name):
+    tree = TREES[name]
+    table = answers_of(tree, np.zeros(tree.n_answers), least=0)
+    assert len(table) == tree.n_answers
+    assert table["question"].nunique() == len(tree.questions)
+
+
+def test_every_question_of_galaxy_zoo_2_has_a_short_name():
+    assert set(SHORT) == {question.name for question in GZ2.questions}
+
+
+def test_several_pictures_stand_one_above_the_other(votes):
+    pictures = np.zeros((2, 3, 32, 32), np.uint8)
+    figure = picture_and_answers(pictures, answers_of(GZ2, votes), titles=["seen", "nearby"])
+    figure.draw_without_rendering()
+    upper, lower = [axis for axis in figure.axes if axis.images]
+    assert [upper.get_title(), lower.get_title()] == ["seen", "nearby"]
+    above, below = upper.get_window_extent(), lower.get_window_extent()
+    assert above.y0 > below.y1
+    assert above.width == pytest.approx(below.width)
+    with pytest.raises(ValueError, match="shorter"):
+        picture_and_answers(pictures, answers_of(GZ2, votes), titles=["seen"])
 
 
 def test_bars_stand_beside_their_answers(votes):
