@@ -103,14 +103,14 @@ def picture_and_answers(
     fig = Figure(figsize=(WIDTH, height), layout="constrained")
     # Pictures are square: the more there are, the narrower their column.
     share = min(1 / 2.15, (height - 0.6) / len(pictures) / WIDTH)
-    rows = [[f"picture {i}", "answers"] for i in range(len(pictures))]
-    axes = fig.subplot_mosaic(rows, width_ratios=[share, 1 - share])
-    for (name, _), picture, title in zip(rows, pictures, titles, strict=True):
-        axes[name].imshow(picture.transpose(1, 2, 0))
-        axes[name].set_title(title, fontsize=10)
-        axes[name].set_axis_off()
-        axes[name].set_anchor("N")
-    right = axes["answers"]
+    grid = fig.add_gridspec(len(pictures), 2, width_ratios=[share, 1 - share])
+    for row, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        left = fig.add_subplot(grid[row, 0])
+        left.imshow(picture.transpose(1, 2, 0))
+        left.set_title(title, fontsize=10)
+        left.set_axis_off()
+        left.set_anchor("N")
+    right = fig.add_subplot(grid[:, 1])
     thick = 0.76 / len(series)
     for i, (column, label) in enumerate(series.items()):
         right.barh(y + thick * i, table[column], 0.95 * thick, color=PALETTE[i], label=label)
