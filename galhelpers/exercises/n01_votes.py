@@ -64,9 +64,10 @@ CUMULATIVE = Exercise(
     title="From conditional to cumulative fractions",
     question=(
         "A volunteer who calls a galaxy *smooth* is next asked how rounded it is; one who calls it "
-        "*featured* or *a star* is not. Galaxy Zoo's tables give *conditional* fractions: shares of "
-        "the volunteers who were asked a question. Kaggle's 37 columns are *cumulative*: shares "
-        "of everybody. Confuse them, and a network learns that every spiral is confidently round.\n\n"
+        "*featured* or *a star* is not. Galaxy Zoo's tables give *conditional* fractions: shares "
+        "of the volunteers who were asked a question. Kaggle's 37 columns are *cumulative*: shares "
+        "of everybody. Confuse them, and a network learns that every spiral is confidently "
+        "round.\n\n"
         "Write `to_cumulative(first, rounded)`. `first`, shape `(galaxies, 3)`, holds the shares "
         "that said smooth, featured, star; `rounded`, shape `(galaxies, 3)`, the conditional "
         "shares for completely round, in between, cigar-shaped. Both are numpy arrays of floats "
