@@ -118,7 +118,9 @@ def histograms(values: Mapping[str, ArrayLike], xlabel: str) -> Figure:
 
 
 def accuracy_against_epochs(
-    recorded: Mapping[str, pd.DataFrame], own: Mapping[str, pd.DataFrame] | None = None
+    recorded: Mapping[str, pd.DataFrame],
+    own: Mapping[str, pd.DataFrame] | None = None,
+    bands: Sequence[str] | None = None,
 ) -> Figure:
     """Draw accuracy against epochs, one panel a kind of galaxies, one colour a preparation.
 
@@ -128,6 +130,8 @@ def accuracy_against_epochs(
         Columns ``preparation``, ``epoch``, ``mean``, ``low``, ``high``; in one order everywhere.
     own : mapping of title to DataFrame, optional
         Columns ``preparation``, ``epoch``, ``accuracy``: points of another run, drawn on top.
+    bands : sequence of str, optional
+        Preparations whose intervals are drawn, and whose lines are thicker; by default all.
     """
     fig = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     axes = fig.subplots(1, len(recorded), sharey=True, squeeze=False)[0]
@@ -135,10 +139,12 @@ def accuracy_against_epochs(
         for i, (name, curve) in enumerate(curves.groupby("preparation", sort=False)):
             style = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))[i % 5]
             colour = PALETTE[i % len(PALETTE)]
-            ax.plot(curve["epoch"], curve["mean"], ls=style, color=colour, lw=2, label=name)
-            ax.fill_between(
-                curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.08, lw=0
-            )
+            banded = bands is None or name in bands
+            width = 2.6 if banded else 1.6
+            ax.plot(curve["epoch"], curve["mean"], ls=style, color=colour, lw=width, label=name)
+            if banded:
+                ends = curve["low"], curve["high"]
+                ax.fill_between(curve["epoch"], *ends, color=colour, alpha=0.15, lw=0)
             points = (own or {}).get(title)
             if points is not None:
                 these = points[points["preparation"] == name]
