@@ -98,9 +98,9 @@ STATISTICS = Exercise(
     question=(
         "A network learns fastest when its inputs have mean near 0 and standard deviation near 1. "
         "A whole Galaxy Zoo frame is nearly black: its channels have means of about 0.04 on the "
-        "scale 0 to 1, and red differs from blue. So the statistics are measured, for each channel. "
-        "And they are measured on the training images alone: whatever is computed from the test "
-        "images and given to the model leaks, even a mean.\n\n"
+        "scale 0 to 1, and red differs from blue. So the statistics are measured, for each "
+        "channel, and on the training images alone: whatever is computed from the test images and "
+        "given to the model leaks, even a mean.\n\n"
         "Write `channel_statistics(images, is_train)`: `images` is a uint8 array of shape "
         "`(galaxies, 3, height, width)`, 0 to 255; `is_train` a boolean array, shape "
         "`(galaxies,)`. Return `(mean, std)`, each of shape `(3,)`, on the scale where 255 is 1, "
