@@ -77,3 +77,14 @@ def test_curves_have_one_colour_a_preparation_and_points_on_top():
     assert first.get_color() == point.get_color()
     np.testing.assert_array_equal(point.get_ydata(), [0.45])
     assert left.get_xscale() == "log"
+
+
+def test_bands_only_of_the_curves_that_are_named():
+    curve = pd.DataFrame({"preparation": ["a", "a", "b", "b"], "epoch": [1, 2, 1, 2],
+                          "mean": [0.5, 0.7, 0.6, 0.65], "low": [0.4, 0.6, 0.5, 0.6],
+                          "high": [0.6, 0.8, 0.7, 0.7]})  # fmt: skip
+    both = accuracy_against_epochs({"all": curve}).axes[0]
+    one = accuracy_against_epochs({"all": curve}, bands=["b"]).axes[0]
+    assert (len(both.collections), len(one.collections)) == (2, 1)
+    thin, thick = (line.get_linewidth() for line in one.lines)
+    assert thin < thick
