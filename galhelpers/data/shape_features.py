@@ -11,13 +11,13 @@ NAMES = (
     "green",
     "blue",
     "ellipticity",
-    "light within 0.32",
+    "light in inner third",
     "light within 0.45",
     "light within 0.63",
     "asymmetry",
     "size",
 )
-"""What the nine columns are; the three radii are in half-widths of the picture."""
+"""What the nine columns are; radii are in half-widths of the picture, the inner third's is 0.32."""
 
 
 def shape_features(pixels: np.ndarray) -> np.ndarray:

@@ -70,6 +70,10 @@ LINNET_AND_CONVNET = {
 """The two networks of the Kaggle notebook that begin with random weights."""
 
 
+SQUARE = 0.56
+"""Width over height, in the units of the diagram, of what is drawn as a square."""
+
+
 def network_diagram(networks: Mapping[str, Sequence[Layer]]) -> Figure:
     """Draw networks from the picture on the left to the answers on the right, a row each.
 
@@ -80,7 +84,7 @@ def network_diagram(networks: Mapping[str, Sequence[Layer]]) -> Figure:
     axes = fig.subplots(len(networks), 1, squeeze=False)[:, 0]
     most = max(map(len, networks.values()))
     for ax, (name, layers) in zip(axes, networks.items(), strict=True):
-        ax.set(xlim=(-0.55, most - 0.35), ylim=(-0.95, 1.15), aspect="auto")
+        ax.set(xlim=(-0.55, most - 0.35), ylim=(-0.95, 1.15), aspect=SQUARE)
         ax.set_axis_off()
         ax.set_title(name, loc="left", fontsize=10, fontweight="bold")
         for place, layer in enumerate(layers):
@@ -98,7 +102,8 @@ def network_diagram(networks: Mapping[str, Sequence[Layer]]) -> Figure:
 def _draw_layer(ax: Axes, place: int, layer: Layer) -> None:
     colour = PALETTE[0] if layer.side > 1 else PALETTE[1]
     if layer.side > 1:
-        width, height = (scale * (1 + np.log2(layer.side)) / 7 for scale in (0.36, 1.05))
+        height = (1 + np.log2(layer.side)) / 7
+        width = SQUARE * height
         copies = int(np.clip(np.log2(layer.channels + 1), 1, 6))
         label = f"{layer.channels} x {layer.side} x {layer.side}"
     else:
@@ -293,6 +298,8 @@ def ladder(
 ) -> Figure:
     """Draw scores with their intervals from the first idea to the last, in named groups.
 
+    Each row is labelled with its name and its score.
+
     Parameters
     ----------
     groups
@@ -305,7 +312,8 @@ def ladder(
     scores = {name: one for group in groups.values() for name, one in group.items()}
     means, lows, highs = np.array([(o.value, o.low, o.high) for o in scores.values()]).T
     extra = [(points or {}).get(name, ()) for name in scores]
-    fig = dots_and_intervals(list(scores), means, lows, highs, extra, xlabel, references)
+    labels = [f"{name}  {one.value:.3f}" for name, one in scores.items()]
+    fig = dots_and_intervals(labels, means, lows, highs, extra, xlabel, references)
     fig.set_size_inches(WIDTH, 1.2 + 0.36 * len(scores))
     ax, top = fig.axes[0], -0.5
     for number, (heading, group) in enumerate(groups.items()):
@@ -366,7 +374,11 @@ def pictures_and_probabilities(
     return fig
 
 
-def loss_panels(curves: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str) -> Figure:
+def loss_panels(
+    curves: Mapping[str, Mapping[str, Sequence[float]]],
+    ylabel: str,
+    references: Mapping[str, float] | None = None,
+) -> Figure:
     """Draw the losses of several trainings by epoch, a panel each, on one scale.
 
     Parameters
@@ -376,6 +388,8 @@ def loss_panels(curves: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str
         validation value: the weights worth keeping.
     ylabel
         Name of the loss.
+    references
+        Label to a dotted horizontal line in each panel, such as the loss of a constant.
     """
     fig = Figure(figsize=(WIDTH, 2.9), layout="constrained")
     axes = fig.subplots(1, len(curves), sharey=True, squeeze=False)[0]
@@ -387,6 +401,9 @@ def loss_panels(curves: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str
             if part == "validation":
                 best = int(np.argmin(values))
                 ax.plot(epochs[best], values[best], "o", color=PALETTE[number], ms=6)
+        for label, value in (references or {}).items():
+            ax.axhline(value, color="0.35", ls=":", lw=1.4, zorder=0, label=label)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="epoch", ylim=(0, None))
         ax.set_title(title, fontsize=10)
         tidy(ax)

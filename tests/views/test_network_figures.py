@@ -80,7 +80,11 @@ def test_the_ladder_has_all_rungs_in_order():
     groups = {"first": {"a": Score(2, 1, 3)}, "then": {"b": Score(1, 0, 2), "c": Score(0, 0, 1)}}
     fig = figures.ladder(groups, "RMSE", {"constant": 1.5}, {"b": [0.5, 1.5]})
     ax = fig.axes[0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "a  2.000",
+        "b  1.000",
+        "c  0.000",
+    ]
     assert [text.get_text() for text in ax.texts] == ["first", "then"]
 
 
@@ -97,3 +101,11 @@ def test_the_dot_is_at_the_lowest_validation_loss():
     fig = figures.loss_panels(curves, "RMSE")
     dot = fig.axes[0].lines[-1]
     assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (2, 1)
+
+
+def test_a_reference_is_a_level_line_in_each_panel():
+    curves = {name: {"train": [3, 2], "validation": [3, 1]} for name in "AB"}
+    fig = figures.loss_panels(curves, "RMSE", {"constant": 2.5})
+    for ax in fig.axes:
+        (line,) = [line for line in ax.lines if line.get_label() == "constant"]
+        assert set(line.get_ydata()) == {2.5}
