@@ -69,8 +69,9 @@ def test_nothing_holds_a_credential(course):
 
 
 def test_files_stay_small(course):
-    for path in tracked(course):
-        assert path.stat().st_size < 1_500_000, path.name
+    for path in tracked(course):  # a notebook holds its pictures
+        most = 2_000_000 if path.suffix == ".ipynb" else 1_500_000
+        assert path.stat().st_size < most, path.name
 
 
 def test_ci_runs_the_test_command_of_the_readme(course):

@@ -353,7 +353,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from galhelpers.course.predict import predict_images
+    from galhelpers.course.predict_images import predict_images
 
     _end_politely()
     done = predict_images(

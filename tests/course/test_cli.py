@@ -1,5 +1,6 @@
 """The command line: exit codes, and errors in one paragraph."""
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -189,3 +190,11 @@ def test_help_is_there_also_where_python_drops_docstrings():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0
     assert "classify images" in done.stdout
+
+
+def test_no_module_takes_the_place_of_what_notebooks_import():
+    """Importing ``galhelpers.course.NAME`` sets the attribute NAME of the package."""
+    import galhelpers.course
+
+    modules = {module.name for module in pkgutil.iter_modules(galhelpers.course.__path__)}
+    assert not modules & set(galhelpers.course.__all__)

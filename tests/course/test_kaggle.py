@@ -10,7 +10,7 @@ from PIL import Image
 
 from galhelpers.course.cli import main
 from galhelpers.course.kaggle import galaxy_ids
-from galhelpers.course.predict import predict_images
+from galhelpers.course.predict_images import predict_images
 from galhelpers.learning.checkpoint import save_checkpoint
 from galhelpers.models import build
 from galhelpers.paths import UserError

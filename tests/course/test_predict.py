@@ -16,9 +16,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from galhelpers.course import predict
+from galhelpers.course import predict_images as predict
 from galhelpers.course.cli import main
-from galhelpers.course.predict import predict_images
+from galhelpers.course.predict_images import predict_images
 from galhelpers.data.catalogs import FIVE_CLASSES, select_five_classes
 from galhelpers.data.images import load_images, read_image
 from galhelpers.learning.checkpoint import load_checkpoint, save_checkpoint
