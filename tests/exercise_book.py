@@ -1,8 +1,7 @@
 """Write notebooks/exercise_book.ipynb: every exercise that no unit has on its own pages.
 
 A unit has its first three exercises in place; the book has the others, worded by the package, so
-that both are always the same. It is executed when it is written, and a unit that does not lead to
-it yet gets a line above its "Next".
+that both are always the same. It is executed when it is written.
 
     python -m tests.exercise_book --write
     python -m tests.exercise_book --check
@@ -82,19 +81,6 @@ def book() -> nbformat.NotebookNode:
     return v4.new_notebook(cells=cells)
 
 
-def lead_to_book(file: Path) -> None:
-    """Put the way to the book above the "Next" of a unit that does not have it yet."""
-    notebook = nbformat.read(file, as_version=4)
-    if any(f"]({BOOK.name})" in cell.source for cell in notebook.cells):
-        return
-    (last,) = (cell for cell in notebook.cells if "**Next:**" in cell.source)
-    before, after = last.source.split("**Next:**")
-    line = f"**More exercises on this unit:** [exercise book]({BOOK.name})."
-    last.source = f"{before.rstrip()}\n\n{line}\n\n**Next:**{after}".lstrip()
-    with atomic_write(file) as temporary:
-        temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-
-
 def same(one: nbformat.NotebookNode, other: nbformat.NotebookNode) -> bool:
     """Tell whether two notebooks ask the same, whatever their outputs."""
     sources = [[(cell.id, cell.cell_type, cell.source) for cell in nb.cells] for nb in (one, other)]
@@ -118,8 +104,6 @@ def main() -> int:
     NotebookClient(made, timeout=600, resources=place, coalesce_streams=True).execute()
     with atomic_write(BOOK) as temporary:
         temporary.write_text(nbformat.writes(tidy(made)) + "\n", encoding="utf-8")
-    for unit in {cell.id[-2:] for cell in made.cells if cell.id.startswith("unit-")}:
-        lead_to_book(next(NOTEBOOKS.glob(f"{unit}_*.ipynb")))
     return 0
 
 

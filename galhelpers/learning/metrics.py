@@ -182,7 +182,9 @@ def per_class(confusion: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def split_interval(values: Sequence[float], test_share: float, level: float = 0.95) -> Interval:
+def split_interval(
+    values: Sequence[float] | np.ndarray, test_share: float, level: float = 0.95
+) -> Interval:
     """Mean over repeated random splits, with an interval that knows that the splits overlap.
 
     Test parts drawn from the same galaxies share some, and training parts share most. So the
@@ -194,15 +196,16 @@ def split_interval(values: Sequence[float], test_share: float, level: float = 0.
     values
         A metric on the test part of each split, shape (splits,).
     test_share
-        Share of the galaxies in the test part, 0.1 for 9:1.
+        Share of the galaxies in the test part, 0.1 for 9:1. For repetitions that share no galaxies
+        it is 0: then the interval is that of Student's t.
 
     Returns
     -------
     Interval
         Its ``n`` is the number of splits; with a single split the ends are NaN.
     """
-    if not 0 < test_share < 1:
-        raise ValueError(f"Expected the share of the test part between 0 and 1, got {test_share}.")
+    if not 0 <= test_share < 1:
+        raise ValueError(f"Expected a share of the test part from 0 to below 1, got {test_share}.")
     array = np.asarray(values, float)
     n, mean = len(array), float(array.mean())
     if n < 2:

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student_t
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR
 
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.learning.experiment import share_right
-from galhelpers.learning.metrics import Interval
+from galhelpers.learning.metrics import split_interval
 from galhelpers.learning.training import Options, fit
 from galhelpers.models.small_resnet import SmallResNet
 
@@ -232,30 +231,6 @@ def read_curves(file: Path) -> pd.DataFrame:
     return table
 
 
-def over_seeds(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Give the mean over seeds, with the interval of Student's t.
-
-    Parameters
-    ----------
-    values
-        One number a seed, two or more; each from galaxies, first weights and an order of its own.
-    level
-        Of the interval.
-
-    Raises
-    ------
-    ValueError
-        For fewer than two numbers, which have no spread.
-    """
-    numbers = np.asarray(values, dtype=float)
-    if numbers.ndim != 1 or len(numbers) < 2:
-        raise ValueError(f"Expected one number for each of two seeds or more, got {numbers}.")
-    mean = float(numbers.mean())
-    error = float(numbers.std(ddof=1)) / len(numbers) ** 0.5
-    half = float(student_t.ppf((1 + level) / 2, len(numbers) - 1)) * error
-    return Interval(mean, mean - half, mean + half, len(numbers))
-
-
 def mean_curves(curves: pd.DataFrame) -> pd.DataFrame:
     """Give the mean over seeds of each point of ``read_curves``, with its interval.
 
@@ -267,7 +242,7 @@ def mean_curves(curves: pd.DataFrame) -> pd.DataFrame:
     rows = []
     groups = curves.groupby(["galaxies", "preparation", "epoch"], sort=False)
     for (galaxies, name, epoch), values in groups["accuracy"]:
-        found = over_seeds(values)
+        found = split_interval(values.to_numpy(), 0)
         rows.append([galaxies, name, epoch, found.value, found.low, found.high])
     return pd.DataFrame(rows, columns=["galaxies", "preparation", "epoch", "mean", "low", "high"])
 
@@ -298,7 +273,8 @@ def differences(
     for galaxies in curves["galaxies"].unique():
         for name in names:
             less = 100 * (wide.loc[(galaxies, name)] - wide.loc[(galaxies, reference)])
-            found = [over_seeds(less.loc[:, first:last].mean(axis=1)) for first, last in spans]
+            means = [less.loc[:, first:last].mean(axis=1).to_numpy() for first, last in spans]
+            found = [split_interval(one, 0) for one in means]
             texts = [f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]" for one in found]
             rows[galaxies, name] = texts
     heads = [f"epochs {first} to {last}" for first, last in spans]

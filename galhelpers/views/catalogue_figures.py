@@ -125,7 +125,7 @@ def sky_map(groups: Mapping[str, tuple[ArrayLike, ArrayLike]], centre_ra: float)
     return fig
 
 
-def split_diagram(
+def names_to_parts(
     places: Mapping[str, float], shares: Mapping[str, float], uses: Mapping[str, str]
 ) -> Figure:
     """Draw how names of galaxies become numbers, and numbers become parts.

@@ -117,7 +117,7 @@ def _draw_layer(ax: Axes, place: int, layer: Layer) -> None:
     ax.text(place, -0.92, label, ha="center", va="bottom", fontsize=8)
 
 
-def split_diagram(training: int, validation: int, test: int) -> Figure:
+def parts_and_tasks(training: int, validation: int, test: int) -> Figure:
     """Draw the three parts of a data set as one bar, each with its task.
 
     Parameters

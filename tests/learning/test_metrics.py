@@ -94,8 +94,16 @@ def test_interval_over_splits_by_hand():
     assert (interval.high - interval.low) / 2 == pytest.approx(half)
     assert interval.n == 3
     assert np.isnan(split_interval([0.9], 0.1).low)
-    with pytest.raises(ValueError, match="between 0 and 1, got 10"):
+    with pytest.raises(ValueError, match="from 0 to below 1, got 10"):
         split_interval(values, 10)
+
+
+def test_repetitions_that_share_no_galaxies_have_the_interval_of_student():
+    values = [0.7, 0.74, 0.71, 0.77, 0.73]
+    found = split_interval(values, 0)
+    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+    assert np.isnan(split_interval([0.7], 0).low)
 
 
 def test_interval_over_splits_covers_the_mean_of_correlated_scores():

@@ -15,7 +15,6 @@ from galhelpers.learning.preparations import (
     accuracy_by_epoch,
     differences,
     mean_curves,
-    over_seeds,
     read_curves,
     show_field,
     with_sky_around,
@@ -111,15 +110,6 @@ def curves():
         for epoch in (1, 2)
     ]
     return pd.DataFrame(rows, columns=["galaxies", "preparation", "seed", "epoch", "accuracy"])
-
-
-def test_intervals_over_seeds_are_students():
-    values = [0.7, 0.74, 0.71, 0.77, 0.73]
-    found = over_seeds(values)
-    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
-    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
-    with pytest.raises(ValueError, match="two seeds or more"):
-        over_seeds([0.7])
 
 
 def test_mean_curves_keep_the_order_and_every_point(curves):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from galhelpers.views.catalogue_figures import log_curves, log_histograms, sky_map, split_diagram
+from galhelpers.views.catalogue_figures import log_curves, log_histograms, names_to_parts, sky_map
 
 
 def test_histograms_count_every_value_once():
@@ -44,7 +44,7 @@ def test_a_map_across_ra_0_is_in_one_piece():
 def test_a_split_draws_each_name_to_its_part():
     places = {"M51": 0.1, "M87": 0.75, "M31": 0.99}
     shares = {"train": 0.7, "validation": 0.15, "test": 0.15}
-    ax = split_diagram(places, shares, dict.fromkeys(shares, "what for")).axes[0]
+    ax = names_to_parts(places, shares, dict.fromkeys(shares, "what for")).axes[0]
     words = [text.get_text() for text in ax.texts]
     for word in ("M51", "M87", "M31", "train part", "test part", "70%", "0.7", "0.85"):
         assert word in words

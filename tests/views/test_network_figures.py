@@ -33,7 +33,7 @@ def test_the_diagram_has_the_layers_of_the_networks():
 
 
 def test_the_split_is_drawn_to_scale():
-    fig = figures.split_diagram(600, 300, 100)
+    fig = figures.parts_and_tasks(600, 300, 100)
     widths = [bar.get_width() for bar in fig.axes[0].patches]
     assert widths == pytest.approx([0.6, 0.3, 0.1])
     assert "training\n600" in texts(fig)
