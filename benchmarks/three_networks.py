@@ -130,13 +130,13 @@ def differences(tests):
                 difference(everything, np.bincount(draw, minlength=galaxy.max() + 1)[galaxy])
                 for draw in draws
             ]
-            low, high = np.quantile(resampled, [0.025, 0.975])
+            low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
             by_split = [difference(part, np.ones(len(part))) for part in np.split(everything, ends)]
             value = difference(everything, np.ones(len(truth)))
             rows.append(
                 {"first": one, "second": other, "metric": metric, "value": value, "low": low}
                 | {"high": high, "n": int(galaxy.max() + 1), "by_split": by_split}
-                | {"how": "second less first; galaxies of three test parts resampled"}
+                | {"how": f"second less first; galaxies of {len(first)} test parts resampled"}
             )
     return rows
 
