@@ -23,13 +23,11 @@ class Profile:
         (``learning.preparations.N_TRAIN``).
     train_galaxies, train_epochs, train_seeds
         Notebook 04: most galaxies to train on, passes over them, and repetitions.
-    node_galaxies, node_epochs, node_splits, node_batch
-        Notebook 06: most galaxies, passes over them, random splits, and galaxies in a batch.
-    vote_galaxies, vote_epochs, vote_members, vote_encoder
-        Notebook 08: simulated galaxies, passes over them in training, networks in the ensemble,
-        and what they are made of (``VoteNet``).
-    vote_seeds
-        Notebook 08: repetitions of active learning.
+    node_galaxies
+        Notebook 06: most galaxies that the trained networks are shown.
+    vote_galaxies, vote_seeds
+        Notebooks 08 and 09: simulated galaxies, a part of which judges the forecasts; and
+        repetitions of active learning.
     transfer_galaxies, transfer_target
         Notebook 10: simulated galaxies (a third of them are clean), and most real ones.
     transfer_epochs, transfer_widths, transfer_labels, transfer_seeds
@@ -49,13 +47,7 @@ class Profile:
     train_epochs: int
     train_seeds: int
     node_galaxies: int
-    node_epochs: int
-    node_splits: int
-    node_batch: int
     vote_galaxies: int
-    vote_epochs: int
-    vote_members: int
-    vote_encoder: str
     vote_seeds: int
     transfer_galaxies: int
     transfer_target: int
@@ -79,13 +71,7 @@ PROFILES = {
             train_epochs=8,
             train_seeds=3,
             node_galaxies=1_000,
-            node_epochs=8,
-            node_splits=2,
-            node_batch=16,
-            vote_galaxies=3_000,
-            vote_epochs=10,
-            vote_members=2,
-            vote_encoder="small",
+            vote_galaxies=1_500,
             vote_seeds=5,
             transfer_galaxies=3_000,
             transfer_target=1_500,
@@ -103,14 +89,8 @@ PROFILES = {
             train_galaxies=20_000,
             train_epochs=25,
             train_seeds=5,
-            node_galaxies=30_000,
-            node_epochs=4,
-            node_splits=2,
-            node_batch=128,
-            vote_galaxies=10_000,
-            vote_epochs=10,
-            vote_members=3,
-            vote_encoder="efficientnet_b0",
+            node_galaxies=5_000,
+            vote_galaxies=6_000,
             vote_seeds=20,
             transfer_galaxies=12_000,
             transfer_target=4_000,
@@ -128,14 +108,8 @@ PROFILES = {
             train_galaxies=61_578,
             train_epochs=60,
             train_seeds=10,
-            node_galaxies=30_000,
-            node_epochs=690,
-            node_splits=10,
-            node_batch=256,
-            vote_galaxies=60_000,
-            vote_epochs=40,
-            vote_members=5,
-            vote_encoder="efficientnet_b0",
+            node_galaxies=20_000,
+            vote_galaxies=20_000,
             vote_seeds=20,
             transfer_galaxies=60_000,
             transfer_target=60_000,

@@ -11,14 +11,15 @@ from galhelpers.profiles import PROFILES, Profile, get_profile
 # What a notebook's work is proportional to.
 WORK = {
     "01": ("n_simulated",),
-    "02": ("n_simulated", "compare_epochs", "compare_seeds"),
-    "03": ("train_galaxies", "train_epochs", "train_seeds"),
-    "05": ("node_galaxies", "node_epochs", "node_splits"),
-    "06": ("vote_galaxies", "vote_epochs", "vote_members", "vote_seeds"),
-    "07": ("transfer_galaxies", "transfer_target", "transfer_epochs", "transfer_seeds"),
+    "03": ("n_simulated", "compare_epochs", "compare_seeds"),
+    "04": ("train_galaxies", "train_epochs", "train_seeds"),
+    "06": ("node_galaxies",),
+    "08": ("vote_galaxies",),
+    "09": ("vote_galaxies", "vote_seeds"),
+    "10": ("transfer_galaxies", "transfer_target", "transfer_epochs", "transfer_seeds"),
 }
-SIZES = ("node_batch", "transfer_widths", "transfer_labels", "image_size")
-NETWORKS = ("vote_encoder", "transfer_networks")
+SIZES = ("transfer_widths", "transfer_labels", "image_size")
+NETWORKS = ("transfer_networks",)
 
 
 def test_every_field_is_looked_at_here():
@@ -52,7 +53,7 @@ def test_sizes_are_in_order_and_do_not_shrink():
 
 def test_networks_are_known():
     for profile in PROFILES.values():
-        for name in {profile.vote_encoder, *profile.transfer_networks} - {"small"}:
+        for name in profile.transfer_networks:
             assert timm.is_model(name), name
 
 

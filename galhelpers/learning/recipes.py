@@ -1,7 +1,7 @@
 """How each network of the course is trained: data, not code.
 
-First the networks of notebook 06 as published, and what makes them better step by step. Then those
-that come with the course, in ``networks/``: ``galhelpers train NAME`` makes one of them again.
+First the networks of Gupta et al. 2022 as published, and what makes them better step by step. Then
+those that come with the course, in ``networks/``: ``galhelpers train NAME`` makes one again.
 """
 
 from dataclasses import dataclass, replace
@@ -10,23 +10,22 @@ from typing import Any, NamedTuple
 
 from galhelpers.learning.experiment import Recipe
 from galhelpers.learning.samples import Sample
-from galhelpers.profiles import Profile
 
 # Heun-Euler at 1e-2 is what the code of the paper's NODE_ACA takes; NODE gets the same method and
 # tolerance here, from torchdiffeq, whose Heun takes one evaluation a step where ours takes two.
 SOLVER = {"method": "adaptive_heun", "tolerance": 1e-2}
 
 PUBLISHED = (
-    Recipe("ResNet", "gupta_resnet"),
-    Recipe("NODE", "gupta_node", {"gradient": "adjoint"} | SOLVER),
-    Recipe("NODE_ACA", "gupta_node", {"gradient": "aca"} | SOLVER),
+    Recipe("ResNet", "gupta_resnet", epochs=690),
+    Recipe("NODE", "gupta_node", {"gradient": "adjoint"} | SOLVER, epochs=690),
+    Recipe("NODE_ACA", "gupta_node", {"gradient": "aca"} | SOLVER, epochs=690),
 )
 """As published: whole frame, 32 px, mirrored only, SGD at 0.1, a tenth after 3/7 and 6/7."""
 
 # One change after the other, from the paper's NODE_ACA to the best network of the same size.
 # The first only makes it cheaper: another solver of the same tolerance.
 _QUICK = {"gradient": "aca", "method": "bosh3", "tolerance": 1e-2, "reuse_steps": True}
-_BASE = Recipe("0 published", "gupta_node", _QUICK, batch_size=64, learning_rate=0.025)
+_BASE = Recipe("0 published", "gupta_node", _QUICK, batch_size=64, learning_rate=0.025, epochs=30)
 _CROP = _BASE.but("1 central two fifths", crop=0.4)
 _TURN = _CROP.but("2 any orientation", margin=1.5, augment="turn")
 _TRAIN = _TURN.but(
@@ -235,9 +234,9 @@ def recipe_for(like: Recipe, name: str, n_train: int, n_classes: int) -> Recipe:
 
     An epoch has about eight steps or more, where that leaves eight galaxies for a batch: the
     normalisation of a smaller one would take away what tells them apart. So the last batch has half
-    as many as the others, or more. The learning rate follows the square root of the batch, as in
-    :func:`published_recipes`. There are as many epochs as the recipe has, and more where these
-    would be fewer than ``FEWEST_STEPS`` steps.
+    as many as the others, or more. The learning rate follows the square root of the batch
+    (Krizhevsky 2014, arXiv:1404.5997, section 5). There are as many epochs as the recipe has, and
+    more where these would be fewer than ``FEWEST_STEPS`` steps.
     """
     steps_an_epoch = -(-n_train // min(like.batch_size, max(8, n_train // 8)))
     batch = -(-n_train // steps_an_epoch)
@@ -250,24 +249,6 @@ def recipe_for(like: Recipe, name: str, n_train: int, n_classes: int) -> Recipe:
         learning_rate=like.learning_rate * (batch / like.batch_size) ** 0.5,
         epochs=max(like.epochs, -(-FEWEST_STEPS // steps_an_epoch)),
     )
-
-
-def published_recipes(profile: Profile) -> list[Recipe]:
-    """Give the paper's three networks with the profile's length and batches.
-
-    The learning rate follows the square root of the batch (Krizhevsky 2014, arXiv:1404.5997,
-    section 5), from the paper's 0.1 for 256 galaxies.
-    """
-    batch = profile.node_batch
-    return [
-        recipe.but(
-            recipe.name,
-            epochs=profile.node_epochs,
-            batch_size=batch,
-            learning_rate=recipe.learning_rate * (batch / recipe.batch_size) ** 0.5,
-        )
-        for recipe in PUBLISHED
-    ]
 
 
 NETWORKS = {

@@ -26,9 +26,8 @@ from galhelpers.learning.experiment import (
     stratified_splits,
     table,
 )
-from galhelpers.learning.recipes import ABLATION, PUBLISHED, RECIPES, published_recipes
+from galhelpers.learning.recipes import ABLATION, PUBLISHED, RECIPES
 from galhelpers.models import build, gupta_resnet
-from galhelpers.profiles import PROFILES
 
 TINY = Recipe(
     "tiny, a b", "small_resnet", {"widths": (8, 8), "blocks": 1, "dropout": 0.0}, size=16,
@@ -278,6 +277,4 @@ def test_recipes_build_and_say_what_they_are():
     assert [recipe.name for recipe in PUBLISHED] == ["ResNet", "NODE", "NODE_ACA"]
     for before, after in pairwise(ABLATION):
         assert before != after
-    full = published_recipes(PROFILES["paper"])
-    assert [recipe.learning_rate for recipe in full] == [0.1] * 3
-    assert {recipe.epochs for recipe in full} == {PROFILES["paper"].node_epochs}
+    assert {(r.learning_rate, r.batch_size, r.epochs) for r in PUBLISHED} == {(0.1, 256, 690)}
