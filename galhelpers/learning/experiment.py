@@ -30,6 +30,7 @@ from tqdm.auto import tqdm
 from galhelpers.data.augment import Augment, to_float
 from galhelpers.data.galaxies import GalaxySet
 from galhelpers.data.images import CachedImages, load_images
+from galhelpers.learning.calibration import fit_concentration_scale
 from galhelpers.learning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from galhelpers.learning.losses import vote_loss
 from galhelpers.learning.metrics import rmse
@@ -357,6 +358,10 @@ def _run_split(
         bias: Tensor = model.head.bias  # type: ignore[union-attr,assignment]
         with torch.no_grad():
             bias -= facts["power"] * log_shares.to(bias)
+        trained = load_checkpoint(save())
+    if galaxies.task == "votes":  # as sure as the votes of the validation part say it should be
+        scale = fit_concentration_scale(trained.posterior(validation[0]), chosen)
+        preprocessing |= {"factors": scale.factors.tolist(), "weights": scale.weights.tolist()}
         trained = load_checkpoint(save())
     validated, _ = score_of(trained, validation[0], chosen)
 

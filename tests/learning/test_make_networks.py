@@ -19,6 +19,7 @@ from galhelpers.learning.make_networks import (
     splits_of,
 )
 from galhelpers.learning.metrics import bootstrap
+from galhelpers.learning.networks import load_network
 from galhelpers.learning.recipes import FEWEST_STEPS, NETWORKS, SMALL_RESNET, Network, recipe_for
 from galhelpers.learning.samples import Labelled, Sample, read_sample
 from galhelpers.models import build
@@ -139,8 +140,16 @@ def test_votes_and_fractions_are_trained_and_scored(tmp_path, answers):
     constant = np.sqrt(np.mean((truth - truth.mean(axis=0)) ** 2))
     name = "share_rmse_constant" if votes else "rmse_constant"
     assert scores.values[name].value == pytest.approx(constant)
+    assert ("weights" in load_checkpoint(made.file).preprocessing) == votes
     assert card.check.metric == ("nats" if votes else "RMSE")
     assert next(iter(card.scores)) == ("nats" if votes else "rmse")
+
+
+def test_forecasts_of_votes_that_come_with_the_course_are_calibrated():
+    for name in ("start", "votes_decals", "votes_gz2"):
+        given = load_network(name).preprocessing
+        assert np.sum(given["weights"], axis=0) == pytest.approx(1)
+        assert max(given["factors"]) > 1 > min(given["factors"])
 
 
 def test_bars_are_scored_where_people_were_asked():
