@@ -115,9 +115,10 @@ def test_a_head_learns_by_the_loop_on_the_page():
     rng = np.random.default_rng(4)
     features = torch.tensor(rng.normal(size=(300, 8)), dtype=torch.float32)
     head = HEADS["mean_precision"](8, DECALS)
-    truth = torch.softmax(features @ torch.randn(8, 3), dim=1).numpy()
+    weights = torch.tensor(rng.normal(size=(8, 3)))
+    truth = torch.softmax(features.double() @ weights, dim=1).numpy()
     votes = torch.zeros(300, DECALS.n_answers)
-    votes[:, :3] = torch.tensor(rng.multinomial(30, truth.astype(float) / truth.sum(1)[:, None]))
+    votes[:, :3] = torch.tensor(rng.multinomial(30, truth))
     given = {"features": features, "votes": votes, "tree": DECALS, "seed": 0}
     given |= {"known": np.arange(200), "test": np.arange(200, 300)}
     given["network"] = SimpleNamespace(model=SimpleNamespace(dropout=0.1))
