@@ -258,14 +258,14 @@ def test_the_auc_of_the_course_is_that_of_the_exercise():
             ),
             "Which shape has a state",
         ),
-        ("06.2", lambda f, t, y, h: find("06.2").reference(f, t + h, y, -h), "at the beginning"),
-        ("06.2", lambda f, t, y, h: (y + h * f(t + h, y + h * f(t, y)), y), "the mean of k1 and"),
+        ("06.4", lambda f, t, y, h: find("06.2").reference(f, t + h, y, -h), "at the beginning"),
+        ("06.4", lambda f, t, y, h: (y + h * f(t + h, y + h * f(t, y)), y), "the mean of k1 and"),
         (
             "06.2",
             lambda f, t, y, h: (find("06.2").reference(f, t, y, h)[0], y),
             "new minus (y + h k1)",
         ),
-        ("06.3", lambda h, error, tolerance, order: h / 3, "Which step has a quarter"),
+        ("06.5", lambda h, error, tolerance, order: h / 3, "Which step has a quarter"),
         (
             "07.4",
             lambda k, z0, steps: (find("07.4").reference(k, z0, steps)[0], 1.0),
