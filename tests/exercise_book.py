@@ -51,6 +51,8 @@ WHEN = {
     "(3.6), best on paper first: each is a few lines of geometry or arithmetic.",
     "04": "Do them after section 4.6. All are repairs of one published notebook, in the order in "
     "which a training meets its flaws; the last is about the score in its report.",
+    "06": "Do them after section 6.5: they are the two parts of a solver that chooses its own "
+    "steps, the estimate of its error and the rule for the next step.",
 }
 
 

@@ -22,8 +22,8 @@ classes): their networks' mathematics, and what their tables say about how the n
 
 ====  =======================================================================================
 06.1  a residual block is one step of Euler's method.
-06.2  Heun-Euler, the solver in the code of NODE_ACA: two answers from two evaluations.
-06.3  the control of the step, which replaces the number of layers.
+06.4  Heun-Euler, the solver in the code of NODE_ACA: two answers from two evaluations.
+06.5  the control of the step, which replaces the number of layers.
 07.1  the adaptive checkpoint adjoint: back over the stored steps, instead of solving backwards.
 07.3  "averaged over 10 runs": the classes' numbers are those of one split, not of ten.
 07.4  the adjoint of Euler's steps by hand, for one number.

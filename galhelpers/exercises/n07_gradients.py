@@ -137,9 +137,7 @@ def _check_way(f: _Watched, n: int, y0: Tensor, seen: str) -> str | None:
     return None
 
 
-def _check_gradients(
-    got: Any, seed: int, shape: tuple[int, ...], n: int, seen: str
-) -> str | None:
+def _check_gradients(got: Any, seed: int, shape: tuple[int, ...], n: int, seen: str) -> str | None:
     y0 = torch.tensor(np.random.default_rng(70 + seed).normal(size=shape))
     by_state, by_params = as_items(got, 2, _WHAT) if isinstance(got, tuple | list) else (None, None)
     if not isinstance(by_params, tuple | list) or len(by_params) != 2:

@@ -46,19 +46,23 @@ def _draw_step(ax: Axes, left: float, number: int, place: int) -> None:
     )  # fmt: skip
     ax.add_patch(box)
     ax.text(left + 0.5, 0, label, ha="center", va="center", fontsize=10)
-    ax.add_patch(FancyArrowPatch((left - 0.8 if place == 0 else left - 0.62, 0), (left, 0), **_ARROW))
-    end = left + 1.58
-    ax.add_patch(FancyArrowPatch((left + 1.0, 0), (end + 0.15, 0), **_ARROW))
+    if place == 0:
+        ax.add_patch(FancyArrowPatch((0.12, 0), (left, 0), **_ARROW))
+    ends = left + 2.4 if place < 2 else 7.88  # at the next box, or at y
     if number == 0:
+        ax.add_patch(FancyArrowPatch((left + 1.0, 0), (ends, 0), **_ARROW))
         return
+    plus = left + 1.5
+    ax.add_patch(FancyArrowPatch((left + 1.0, 0), (plus - 0.06, 0), **_ARROW))
+    ax.add_patch(FancyArrowPatch((plus + 0.06, 0), (ends, 0), **_ARROW))
     around = FancyArrowPatch(
-        (left - 0.5, 0.03), (end - 0.18, 0.12), connectionstyle="arc3,rad=-0.45", **_ARROW
+        (left - 0.45, 0.0), (plus, 0.12), connectionstyle="arc3,rad=-0.4", **_ARROW
     )
     ax.add_patch(around)
-    ax.plot([end - 0.18], [0], "o", ms=13, color="white", mec="0.3", zorder=5)
-    ax.text(end - 0.18, -0.01, "+", ha="center", va="center", fontsize=11, zorder=6)
+    ax.plot([plus], [0], "o", ms=13, color="white", mec="0.3", zorder=5)
+    ax.text(plus, -0.01, "+", ha="center", va="center", fontsize=11, zorder=6)
     if number == 2:
-        ax.text(left + 1.13, -0.42, "times h", ha="center", va="center", fontsize=8, color="0.3")
+        ax.text(plus, -0.42, "times h", ha="center", va="center", fontsize=8.5, color="0.3")
 
 
 def states_along_time(
@@ -142,7 +146,7 @@ def confusions(matrices: Mapping[str, ArrayLike], classes: Sequence[str]) -> Fig
     classes
         Short names.
     """
-    fig = Figure(figsize=(WIDTH, 3.5), layout="constrained")
+    fig = Figure(figsize=(WIDTH, 4.3), layout="constrained")
     axes = fig.subplots(1, len(matrices), squeeze=False, sharey=True)[0]
     place = np.arange(len(classes))
     for ax, (name, given) in zip(axes, matrices.items(), strict=True):
@@ -198,7 +202,9 @@ def recalls_beside_paper(
     return fig
 
 
-def recorded_curves(networks: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> Figure:
+def recorded_curves(
+    networks: Mapping[str, Mapping[str, Any]], classes: Mapping[str, str]
+) -> Figure:
     """Draw ROC curves above and precision-recall curves below, one column a network.
 
     Parameters
@@ -207,19 +213,16 @@ def recorded_curves(networks: Mapping[str, Mapping[str, Any]], classes: Sequence
         Name to its record: ``roc`` and ``precision_recall``, each from a class's name to its
         points, as in ``docs/results/three_networks.json``.
     classes
-        Names of the classes, in the order of their colours.
+        Name of each class in the record to a short one, in the order of their colours.
     """
     fig = Figure(figsize=(WIDTH, 6.6), layout="constrained")
     axes = fig.subplots(2, len(networks), squeeze=False, sharey="row")
     for (above, below), (name, record) in zip(axes.T, networks.items(), strict=True):
-        for k, one in enumerate(classes):
+        for k, (one, short) in enumerate(classes.items()):
             roc, found = record["roc"][one], record["precision_recall"][one]
             style = {"color": PALETTE[k % len(PALETTE)], "lw": 1.5}
-            short = one.split("_")[0] if "between" not in one else "in between"
-            above.plot(
-                np.maximum(roc["false_positive_rate"], 1e-4), roc["recall"],
-                label=f"{short} {roc['area']:.3f}", **style,
-            )  # fmt: skip
+            rate = np.maximum(roc["false_positive_rate"], 1e-4)  # 0 has no logarithm
+            above.plot(rate, roc["recall"], label=f"{short} {roc['area']:.3f}", **style)
             area = found["average_precision"]
             below.plot(found["recall"], found["precision"], label=f"{short} {area:.3f}", **style)
         above.set(xscale="log", xlim=(1e-3, 1), xlabel="false positive rate", title=name)
