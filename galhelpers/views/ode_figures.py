@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from galhelpers.views.plots import PALETTE, WIDTH, check_images, tidy
 
-_ARROW = {"arrowstyle": "-|>", "mutation_scale": 12, "color": "0.3", "lw": 1.3}
+_ARROW: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 12, "color": "0.3", "lw": 1.3}
 
 
 def three_depths() -> Figure:
