@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -62,7 +63,7 @@ def _draw_step(ax: Axes, left: float, number: int, place: int) -> None:
     ax.plot([plus], [0], "o", ms=13, color="white", mec="0.3", zorder=5)
     ax.text(plus, -0.01, "+", ha="center", va="center", fontsize=11, zorder=6)
     if number == 2:
-        ax.text(plus, -0.42, "times h", ha="center", va="center", fontsize=8.5, color="0.3")
+        ax.text(left + 1.24, -0.2, "× h", ha="center", va="center", fontsize=9, color="0.3")
 
 
 def states_along_time(
@@ -146,7 +147,7 @@ def confusions(matrices: Mapping[str, ArrayLike], classes: Sequence[str]) -> Fig
     classes
         Short names.
     """
-    fig = Figure(figsize=(WIDTH, 4.3), layout="constrained")
+    fig = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     axes = fig.subplots(1, len(matrices), squeeze=False, sharey=True)[0]
     place = np.arange(len(classes))
     for ax, (name, given) in zip(axes, matrices.items(), strict=True):
@@ -236,4 +237,37 @@ def recorded_curves(
             tidy(ax)
     axes[0, 0].set_ylabel("recall (true positive rate)")
     axes[1, 0].set_ylabel("precision")
+    return fig
+
+
+def accuracy_of_solvers(rows: pd.DataFrame, bands: bool = False) -> Figure:
+    """Draw accuracy against evaluations, a line a solver and a panel a network.
+
+    Parameters
+    ----------
+    rows
+        One a setting of a solver: ``network``, ``solver``, ``evaluations``, ``accuracy``, and with
+        ``bands`` the ends of its interval, ``low`` and ``high``.
+    bands
+        Draw the intervals; say in the caption which they are.
+    """
+    networks, solvers = rows["network"].unique(), sorted(rows["solver"].unique())
+    fig = Figure(figsize=(min(6.5 * len(networks), WIDTH), 3.7), layout="constrained")
+    panels = fig.subplots(1, len(networks), squeeze=False, sharey=True)[0]
+    for ax, network in zip(panels, networks, strict=True):
+        for k, solver in enumerate(solvers):
+            chosen = (rows["network"] == network) & (rows["solver"] == solver)
+            line = rows[chosen].sort_values("evaluations")
+            colour, style = PALETTE[k % len(PALETTE)], ("-", "--", "-.")[k % 3]
+            work = line["evaluations"]
+            ax.plot(work, line["accuracy"], style, marker="o", ms=4, lw=1.6, color=colour)
+            if bands:
+                ax.fill_between(work, line["low"], line["high"], color=colour, alpha=0.2, lw=0)
+        ticks = 2 ** np.arange(np.ceil(np.log2(rows["evaluations"].max())) + 1).astype(int)
+        ax.set(xscale="log", xlabel="evaluations of the right-hand side", title=network)
+        ax.set_xticks(ticks, ticks)
+        ax.minorticks_off()
+        tidy(ax)
+    panels[0].set_ylabel("accuracy")
+    panels[-1].legend(panels[-1].lines, solvers, loc="lower right", frameon=False, fontsize=9)
     return fig

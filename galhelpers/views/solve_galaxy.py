@@ -29,6 +29,10 @@ _FINE = 41  # points of a path that is drawn as a curve
 _ACCURATE = {"method": "dopri5", "rtol": 1e-6, "atol": 1e-6}
 
 
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 @dataclass(frozen=True)
 class Solution:
     """One way from t = 0 to t = 1.
@@ -139,10 +143,10 @@ class SolveGalaxy(ipywidgets.VBox):
         if TABLEAUS[method].adaptive:
             tolerance = self.tolerance.value
             setting: dict[str, Any] = {"rtol": tolerance, "atol": tolerance}
-            said = f"{method}, tolerance {tolerance:.0e}"
+            said = f"{method}, tolerance {tolerance:.2g}"
         else:
             setting = {"step_size": 1 / self.steps.value}
-            said = f"{method}, {self.steps.value} steps"
+            said = f"{method}, {_counted(self.steps.value, 'step')}"
         stats = Statistics()
         setting["method"] = method
         self._solve((0.0, 1.0), stats=stats, **setting)
@@ -163,8 +167,9 @@ class SolveGalaxy(ipywidgets.VBox):
         one = self.solution
         likely = self._classes[int(one.probabilities.argmax())]
         return (
-            f"{one.setting}: {one.evaluations} evaluations, {len(one.steps) - 1} steps; the last "
-            f"state reads {likely}, probability {one.probabilities.max():.2f}."
+            f"{one.setting}: {_counted(one.evaluations, 'evaluation')}, "
+            f"{_counted(len(one.steps) - 1, 'step')}; the last state reads {likely}, "
+            f"probability {one.probabilities.max():.2f}."
         )
 
     def figure(self) -> Figure:
@@ -179,7 +184,7 @@ class SolveGalaxy(ipywidgets.VBox):
         left.plot(*accurate[-1], "kD", ms=6, zorder=5)
         left.set(xlabel="first direction", ylabel="second direction")
         left.set_title(
-            f"{self.solution.setting}: {self.solution.evaluations} evaluations, "
+            f"{self.solution.setting}: {_counted(self.solution.evaluations, 'evaluation')}, "
             f"end {self.error:.1%} off"
         )
         left.legend(frameon=False, fontsize=8)

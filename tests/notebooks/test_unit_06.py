@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from torch import nn
 
@@ -75,6 +76,20 @@ def test_gradients_of_the_page_belong_to_the_blocks_in_order():
     assert min(found) > 0
 
 
+def test_a_direction_has_length_one_and_is_that_of_the_first_blocks_gradient():
+    space = definitions(
+        NAME, "ResidualBlock", "deep_network", "direction",
+        pictures=torch.randn(12, 3, 32, 32), labels=torch.arange(12) % 5,
+    )  # fmt: skip
+    network = space["deep_network"](3, True)
+    one, other = (space["direction"](network, slice(k, k + 6)) for k in (0, 6))
+    block = next(part for part in network if isinstance(part, space["ResidualBlock"]))
+    assert one.norm().item() == pytest.approx(1, abs=1e-5)
+    assert not torch.allclose(one, other)
+    grad = block.conv1.weight.grad.flatten()
+    torch.testing.assert_close(other, grad / grad.norm())
+
+
 def test_the_page_trains_what_it_is_given():
     space = definitions(
         NAME, "train_shortly", seed=0,
@@ -88,7 +103,7 @@ def test_the_page_trains_what_it_is_given():
 
 
 def test_the_record_says_what_the_text_says():
-    """Of every network: about 94 of 100 right, cigars rarest, well ranked and not precise."""
+    """Every network is better than the paper's; cigars are rarest, well ranked, not precise."""
     file = ROOT / "docs" / "results" / "three_networks.json"
     recorded = json.loads(file.read_text("utf-8"))
     assert {*recorded["networks"]} == {"resnet6", "node", "node_aca"}
@@ -97,7 +112,10 @@ def test_the_record_says_what_the_text_says():
         rows = dict(zip(FIVE_CLASSES, record["confusion"], strict=True))
         cigars = rows["cigar_shaped_smooth"]
         assert sum(cigars) == min(sum(row) for row in rows.values())
-        assert 0.55 < cigars[2] / sum(cigars) < 0.85
+        assert 0.5 < cigars[2] / sum(cigars) < 0.85
+        assert cigars[3] > (sum(cigars) - cigars[2]) / 2, "a missed cigar is mostly called edge-on"
+        between = rows["in_between_smooth"]
+        assert between[0] > (sum(between) - between[1]) / 2
         areas = {name: one["area"] for name, one in record["roc"].items()}
         average = {
             name: one["average_precision"] for name, one in record["precision_recall"].items()
@@ -106,6 +124,17 @@ def test_the_record_says_what_the_text_says():
         assert min(average.values()) == average["cigar_shaped_smooth"] < 0.75
         assert sorted(average.values())[1] > 0.95
     assert recorded["networks"]["node"]["parameters"] < 0.37 * 577_605
+    seconds = {
+        name: sum(split["cpu_seconds"] for split in record["splits"]) / len(record["splits"])
+        for name, record in recorded["networks"].items()
+    }
+    assert seconds["resnet6"] < 1.02 * seconds["node_aca"]
+    assert seconds["node"] > 2.5 * seconds["resnet6"]
+    assert all(
+        abs(pair["value"]) < 0.01
+        for pair in recorded["differences"]
+        if pair["metric"] == "accuracy"
+    )
     solved = {row["network"] for row in recorded["tolerance"]}
     assert "node_aca" in solved
     for name in solved:

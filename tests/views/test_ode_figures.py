@@ -1,6 +1,7 @@
 """Figures of networks in which depth is time."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from galhelpers.views import ode_figures
@@ -80,3 +81,22 @@ def test_recorded_curves_of_each_class_with_their_areas():
     np.testing.assert_allclose(roc.lines[0].get_ydata(), [0, 0.9, 1])
     assert found.lines[0].get_label() == "round 0.610"
     np.testing.assert_allclose(found.lines[0].get_ydata(), [0.2, 0.8, 1])
+
+
+def test_solvers_have_a_panel_a_network_and_a_line_each_in_order_of_their_work():
+    rows = pd.DataFrame(
+        [
+            ("a", "euler", 4, 0.9, 0.8, 1.0),
+            ("a", "euler", 1, 0.5, 0.4, 0.6),
+            ("b", "heun", 6, 0.7, 0.6, 0.8),
+            ("b", "euler", 2, 0.6, 0.5, 0.7),
+        ],
+        columns=["network", "solver", "evaluations", "accuracy", "low", "high"],
+    )
+    first, second = ode_figures.accuracy_of_solvers(rows, bands=True).axes
+    np.testing.assert_array_equal(first.lines[0].get_xydata(), [[1, 0.5], [4, 0.9]])
+    assert [len(line.get_xdata()) for line in second.lines] == [1, 1]
+    assert first.lines[0].get_color() == second.lines[0].get_color()
+    assert [text.get_text() for text in second.get_legend().get_texts()] == ["euler", "heun"]
+    assert len(first.collections) == 2
+    assert not ode_figures.accuracy_of_solvers(rows).axes[0].collections
