@@ -115,7 +115,7 @@ def test_the_record_says_what_the_text_says():
         assert 0.5 < cigars[2] / sum(cigars) < 0.85
         assert cigars[3] > (sum(cigars) - cigars[2]) / 2, "a missed cigar is mostly called edge-on"
         between = rows["in_between_smooth"]
-        assert between[0] > (sum(between) - between[1]) / 2
+        assert sorted(between)[-2] == between[0], "a missed one is most often called round"
         areas = {name: one["area"] for name, one in record["roc"].items()}
         average = {
             name: one["average_precision"] for name, one in record["precision_recall"].items()
