@@ -53,6 +53,8 @@ WHEN = {
     "which a training meets its flaws; the last is about the score in its report.",
     "09": "Do the first two after section 9.4, which is about intervals, and the other two after "
     "section 9.5, whose table they recompute.",
+    "06": "Do them after section 6.5: they are the two parts of a solver that chooses its own "
+    "steps, the estimate of its error and the rule for the next step.",
 }
 
 

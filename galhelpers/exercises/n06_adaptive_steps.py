@@ -23,7 +23,7 @@ def _noted(slope: Slope) -> tuple[Slope, list[float], list[np.ndarray]]:
     return noted, times, states
 
 
-# 06.2 --------------------------------------------------------------------------------------------
+# 06.4 --------------------------------------------------------------------------------------------
 
 
 def heun_step(f: Slope, t: float, y: Any, h: float) -> tuple[Any, Any]:
@@ -118,7 +118,7 @@ def _check_other_steps(ask: Answer) -> str | None:
 
 
 HEUN = Exercise(
-    id="06.2",
+    id="06.4",
     title="A step that knows its error",
     question=(
         "Euler trusts the slope at the start of a step. Heun goes and looks: with k1 the slope at "
@@ -141,7 +141,7 @@ HEUN = Exercise(
     lesson="The estimate is for Euler's answer, and Heun's is kept, whose error is mostly less.",
 )
 
-# 06.3 --------------------------------------------------------------------------------------------
+# 06.5 --------------------------------------------------------------------------------------------
 
 
 def next_step(h: float, error: float, tolerance: float, order: int) -> float:
@@ -240,7 +240,7 @@ def _check_other_scales(factor: Callable[..., float]) -> str | None:
 
 
 NEXT = Exercise(
-    id="06.3",
+    id="06.5",
     title="How long may the next step be?",
     question=(
         "Instead of a number of layers, a NODE has a tolerance: a step is accepted when its "

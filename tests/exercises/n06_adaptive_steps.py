@@ -50,7 +50,7 @@ STEPS = edited(next_step, {
 })  # fmt: skip
 
 WRONG = {
-    "06.2": HEUNS
+    "06.4": HEUNS
     | {
         "once for each answer": (
             lambda f, t, y, h: (heun_step(f, t, y, h)[0], heun_step(f, t, y, h)[1]),
@@ -61,7 +61,7 @@ WRONG = {
         "thrice for a number": (_thrice_for_a_number, "you asked f 3 times in one step"),
         "no estimate": (lambda f, t, y, h: heun_step(f, t, y, h)[0], "expected two arrays"),
     },
-    "06.3": STEPS,
+    "06.5": STEPS,
 }
 
 
@@ -78,7 +78,7 @@ def _next_by_clip(h, error, tolerance, order):
 
 
 REFUSED = {
-    "06.2": [
+    "06.4": [
         lambda f, t, y, h: heun_step(lambda s, z: f(s, z) * (1 if s == t else 3), t, y, h),
         lambda f, t, y, h: heun_step(f, t, y, 0.2),
         lambda f, t, y, h: heun_step(f, 0.3, y, h),
@@ -89,7 +89,7 @@ REFUSED = {
         lambda *inputs: [np.ravel(item) for item in heun_step(*inputs)],
         lambda *inputs: dict(zip(("new", "error"), heun_step(*inputs), strict=True)),
     ],
-    "06.3": [
+    "06.5": [
         lambda h, error, tolerance, order: next_step(h, max(error, 1e-16), tolerance, order),
         lambda h, error, tolerance, order: max(h, next_step(h, error, tolerance, order)),
         lambda h, error, tolerance, order: abs(next_step(h, error, tolerance, order)),
@@ -118,6 +118,6 @@ def _next_by_cases(h, error, tolerance, order):
 
 
 RIGHT = {
-    "06.2": [_heun_by_difference, lambda *inputs: np.stack(_heun_by_difference(*inputs))],
-    "06.3": [_next_by_clip, _next_by_cases],
+    "06.4": [_heun_by_difference, lambda *inputs: np.stack(_heun_by_difference(*inputs))],
+    "06.5": [_next_by_clip, _next_by_cases],
 }

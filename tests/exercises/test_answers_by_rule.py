@@ -29,9 +29,9 @@ REFUSED = [
 ]
 EXERCISES = [
     one
-    for notebook in ("06", "07", "08", "09", "10")
-    for one in exercises_of(notebook)
-    if isinstance(one, Exercise)
+    for unit in ("06", "07", "08", "09", "10")
+    for one in exercises_of(unit)
+    if isinstance(one, Exercise) and one.id != "07.1"  # its inputs are a module and a function
 ]
 each = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.id)
 
