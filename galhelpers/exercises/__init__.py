@@ -17,17 +17,17 @@ an author. They are named as the function to write:
 ``make_prepare``    ``get_transform_config``: images are fed to networks without normalisation.
 =================== ================================================================================
 
-Those of notebook 06 follow Gupta, Srijith & Desai 2022 (ResNet, NODE and NODE_ACA in five classes):
-their networks' mathematics first, then what their tables say about how the numbers were made:
+Those of notebooks 06 and 07 follow Gupta, Srijith & Desai 2022 (ResNet, NODE and NODE_ACA in five
+classes): their networks' mathematics, and what their tables say about how the numbers were made:
 
 ====  =======================================================================================
 06.1  a residual block is one step of Euler's method.
 06.2  Heun-Euler, the solver in the code of NODE_ACA: two answers from two evaluations.
 06.3  the control of the step, which replaces the number of layers.
-06.4  the adaptive checkpoint adjoint: back over the stored steps, instead of solving backwards.
-06.5  the paper's "accuracy" is recall; overall accuracy is in the tables, which miss galaxies.
-06.6  "averaged over 10 runs": the classes' numbers are those of one split, not of ten.
-06.7  the epoch was chosen on the test set.
+07.1  the adaptive checkpoint adjoint: back over the stored steps, instead of solving backwards.
+07.3  "averaged over 10 runs": the classes' numbers are those of one split, not of ten.
+07.4  the adjoint of Euler's steps by hand, for one number.
+07.5  the paper's "accuracy" is recall; overall accuracy is in the tables, which miss galaxies.
 ====  =======================================================================================
 
 Those of notebook 08 follow Walmsley et al. 2020 and 2022, the code of Zoobot, and Leach 2022, a

@@ -1,6 +1,6 @@
-"""Exercises of notebook 06 on Euler's steps: forwards as residual blocks, and back by hand."""
+"""Exercises of notebook 06 on Euler's steps, as residual blocks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,7 @@ from galhelpers.exercises.exercise import (
     as_array,
     as_number,
     close,
-    compare,
     describe,
-    edited,
 )
 
 Slope = Callable[[Any, Any], Any]
@@ -207,94 +205,4 @@ CHAIN = Exercise(
     ),
 )
 
-# 06.4 --------------------------------------------------------------------------------------------
-
-
-def aca_gradient(k: float, z0: float, steps: Sequence[float]) -> tuple[float, float]:
-    """Gradient of z(T)^2 by z0 and by k, back over the stored states of the Euler steps."""
-    states = [z0]
-    for h in steps:
-        states.append(states[-1] + h * k * states[-1])
-    slope, by_k = 2 * states[-1], 0.0
-    for h, z in zip(reversed(steps), reversed(states[:-1]), strict=True):
-        by_k += slope * h * z  # the slope at the step's end, the state at its start
-        slope *= 1 + h * k
-    return slope, by_k
-
-
-_BACK = "for h, z in zip(reversed(steps), reversed(states[:-1]), strict=True):"
-GRADIENT_MISTAKES = edited(aca_gradient, {
-    "return slope, by_k => end = z0 * np.exp(k * sum(steps))\n    "
-    "return 2 * end**2 / z0, 2 * sum(steps) * end**2":
-        "the gradient of the true solution. Whose loss was computed, its or Euler's?",
-    "2 * states[-1] => states[-1] ** 2":
-        "you start from L itself. What is the derivative of z(T)^2 by z(T)?",
-    "2 * states[-1] => states[-1]": "half of it. What is the derivative of a square?",
-    f"{_BACK} => z = states[-1]\n    for h in reversed(steps):\n        z = z - h * k * z":
-        "states solved back from z(T). They were stored on the way: use them",
-    "slope * h * z => slope * (1 + h * k) * h * z":
-        "slope and state of one step's end. z + h k z begins at which z?",
-    "by_k += => by_k =": "the share of k in one step only. In how many does it take part?",
-    f"{_BACK} => for h, z in zip(steps, states[:-1], strict=True):":
-        "steps in forward order. Which one met the slope first?",
-    "slope * h * z => slope * z":
-        "a share of k that does not know the step's length. What is z + h k z by k?",
-})  # fmt: skip
-
-
-def _check_gradient(ask: Answer) -> str | None:
-    def asked(otherwise: str, *cases: tuple[float, float, list[float]]) -> str | None:
-        seen = {
-            f"k = {k}, z0 = {z0} and steps {steps}"
-            + (" (the first makes z 0)" if 1 + steps[0] * k == 0 else "")
-            + ", autograd off": (k, z0, steps)
-            for k, z0, steps in cases
-        }
-        what, parts = "two numbers, (dL/dz0, dL/dk)", ("dL/dz0", "dL/dk")
-        with torch.inference_mode():  # unlike no_grad, enable_grad does not undo it
-            return compare(
-                ask, aca_gradient, seen, GRADIENT_MISTAKES, what, parts, otherwise, rtol=1e-5
-            )
-
-    return asked(
-        "autograd through these steps gives that",
-        (-1.0, 1.5, [0.1, 0.2, 0.4, 0.5]),
-        (0.7, -2.0, [0.5, 0.3, 0.2]),
-        (-2.0, 3.0, [0.5, 0.25]),
-        (1.2, 0.4, [1.0]),
-        (0.7, 0.0, [0.5, 0.3]),
-        (0.0, 2.0, [0.5, 0.25]),
-    ) or asked(
-        "a difference quotient? No eps is small for every k; the chain rule has none",
-        (-2e-9, 3.0, [1e8, 2e8, 3e8]),  # a decay by 2e-9 a year, over millions of years
-    )
-
-
-GRADIENT = Exercise(
-    id="06.4",
-    title="Back over the steps that were made",
-    question=(
-        "The adjoint method keeps nothing: it solves z back from where it ended, and a way back "
-        "need not meet the way there; for a decay it runs off. The adaptive checkpoint adjoint "
-        "keeps the state at each accepted step and goes back over these. Do it by hand for one "
-        "number: z' = k z, Euler steps z + h k z of the lengths `steps`, loss L = z(T)^2.\n\n"
-        "Write `aca_gradient(k, z0, steps)`: two floats (0 is allowed) and a list of floats. Walk "
-        "forwards and store the states; then go back, last step first, by the chain rule and "
-        "without autograd. Return `(dL/dz0, dL/dk)`, exact for the z(T) that was *computed*, not "
-        "for the true solution. `aca_gradient(2.0, 3.0, [0.5])` gives `(24.0, 18.0)`."
-    ),
-    hints=(
-        "One step, new = z + h k z: what is the derivative of new by z, and by k?",
-        "Carry the slope dL/dz backwards, from 2 z(T) at the end; each step multiplies it by "
-        "1 + h k.",
-        "Each step adds (slope at its end) * h * (stored z at its start) to dL/dk, before the "
-        "slope is multiplied.",
-        "`for h, z in zip(reversed(steps), reversed(states[:-1])):` pairs each step with the state "
-        "it began from.",
-    ),
-    reference=aca_gradient,
-    diagnose=_check_gradient,
-    lesson="It is the exact derivative of what was computed, to rounding, however long the steps.",
-)
-
-EXERCISES = (CHAIN, GRADIENT)
+EXERCISES = (CHAIN,)

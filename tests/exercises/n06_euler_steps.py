@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from galhelpers.exercises.exercise import edited
-from galhelpers.exercises.n06_euler_steps import GRADIENT_MISTAKES, aca_gradient, euler_chain
+from galhelpers.exercises.n06_euler_steps import euler_chain
 
 
 def _clock(f, y0, n):
@@ -57,32 +57,6 @@ def _by_heun(f, y, n):
     return y
 
 
-def _without_chain_rule(k, z0, steps):
-    states = [z0]
-    for h in steps:
-        states.append(states[-1] + h * k * states[-1])
-    slope = 2 * states[-1]
-    return slope, slope * sum(h * z for h, z in zip(steps, states, strict=False))
-
-
-def _by_autograd(k, z0, steps):
-    pair = torch.tensor([z0, k], dtype=torch.float64, requires_grad=True)
-    z = pair[0]
-    for h in steps:
-        z = z + h * pair[1] * z
-    return torch.autograd.grad(z**2, pair)[0].tolist()
-
-
-def _end(k, z0, steps):
-    return z0 * np.prod([1 + h * k for h in steps]).item()
-
-
-def _quotients(eps, k, z0, steps):
-    by_z0 = _end(k, z0 + eps, steps) ** 2 - _end(k, z0 - eps, steps) ** 2
-    by_k = _end(k + eps, z0, steps) ** 2 - _end(k - eps, z0, steps) ** 2
-    return by_z0 / 2 / eps, by_k / 2 / eps
-
-
 CHAINS = edited(euler_chain, {
     "y = y + => y =": "what became of its input",
     "i * h => i": "the numbers of the steps",
@@ -110,21 +84,6 @@ WRONG = {
         "twice for tensors": (_twice_for_tensors, "each costs a network"),
         "tensors elsewhere": (_for_tensors(lambda y: y + 1), "but a tensor ends at"),
     },
-    "06.4": GRADIENT_MISTAKES
-    | {
-        "difference quotient": (lambda *x: _quotients(1e-6, *x), "a difference quotient"),
-        "autograd switched on": (
-            torch.enable_grad()(lambda k, z0, steps: _by_autograd(k, z0, steps)),
-            "raised RuntimeError: element 0",
-        ),
-        "divided by z0": (
-            lambda k, z0, steps: (2 * _end(k, z0, steps) ** 2 / z0, aca_gradient(k, z0, steps)[1]),
-            "raised ZeroDivisionError",
-        ),
-        "no chain rule": (_without_chain_rule, "as the dL/dz0"),
-        "swapped": (lambda *x: aca_gradient(*x)[::-1], "in the other order"),
-        "one derivative": (lambda k, z0, steps: aca_gradient(k, z0, steps)[0], "expected two"),
-    },
 }
 
 
@@ -139,13 +98,6 @@ def _euler_with_torch_times(f, y0, n):
     for t in torch.linspace(0, 1, n + 1)[:-1]:
         y = y + f(t, y) / n
     return y
-
-
-def _derivatives_carried_forward(k, z0, steps):
-    z, by_z0, by_k = z0, 1.0, 0.0
-    for h in steps:
-        z, by_z0, by_k = z + h * k * z, by_z0 * (1 + h * k), by_k * (1 + h * k) + h * z
-    return np.array([2 * z * by_z0, 2 * z * by_k])
 
 
 REFUSED = {
@@ -166,21 +118,6 @@ REFUSED = {
         lambda f, y0, n: torch.no_grad()(euler_chain)(f, y0, n),
         lambda f, y0, n: y0 + sum(f(i / n, y0) for i in range(n)) / n,
     ],
-    "06.4": [
-        lambda k, z0, steps: aca_gradient(k, z0, [sum(steps) / len(steps)] * len(steps)),
-        lambda k, z0, steps: aca_gradient(k, z0, [sum(steps)]),
-        lambda k, z0, steps: aca_gradient(k, z0, steps[:3]),
-        lambda k, z0, steps: aca_gradient(-k, z0, steps),
-        lambda k, z0, steps: aca_gradient(k, abs(z0), steps),
-        lambda k, z0, steps: aca_gradient(z0, k, steps),
-        lambda k, z0, steps: _quotients(1e-4, k, z0, steps),
-        lambda k, z0, steps: (
-            aca_gradient(k, z0, steps)[0],
-            2 * sum(steps) * _end(k, z0, steps) ** 2,
-        ),
-        lambda k, z0, steps: (2 * _end(k, z0, steps), aca_gradient(k, z0, steps)[1]),
-        lambda k, z0, steps: (aca_gradient(k, z0, steps)[0], k * aca_gradient(k, z0, steps)[1]),
-    ],
 }
 
 
@@ -188,18 +125,6 @@ def _euler_by_reduce(f, y0, n):
     return functools.reduce(lambda y, i: y + f(i / n, y) * (1 / n), range(n), y0)
 
 
-def _back_by_torch(k, z0, steps):
-    """Slopes as a product from behind, in double precision, and without autograd."""
-    factors = 1 + torch.tensor(steps, dtype=torch.float64) * k
-    states = z0 * torch.cat([torch.ones(1, dtype=torch.float64), factors.cumprod(0)])
-    after = factors.flip(0).cumprod(0).flip(0)
-    after = torch.cat([after[1:], torch.ones(1, dtype=torch.float64)])
-    slopes = 2 * states[-1] * after
-    by_k = (slopes * torch.tensor(steps, dtype=torch.float64) * states[:-1]).sum()
-    return 2 * states[-1] * factors.prod(), by_k
-
-
 RIGHT = {
     "06.1": [_euler_by_recursion, _euler_with_torch_times, _euler_by_reduce],
-    "06.4": [_derivatives_carried_forward, _back_by_torch],
 }

@@ -21,7 +21,7 @@ from scipy.stats import t as student
 
 from galhelpers.exercises import MODULES, all_exercises, find, n02_split
 from galhelpers.exercises.exercise import Exercise
-from galhelpers.exercises.n06_reading_a_paper import CLASS_SIZES, N_TEST, TABLES
+from galhelpers.exercises.n07_reading_a_paper import CLASS_SIZES, N_TEST, TABLES
 from galhelpers.exercises.n08_committee import COMMITTEE
 from galhelpers.exercises.n10_many_gpus import EPOCHS, GPUS, SECONDS
 from galhelpers.exercises.n10_self_training import _two_networks
@@ -267,20 +267,19 @@ def test_the_auc_of_the_course_is_that_of_the_exercise():
         ),
         ("06.3", lambda h, error, tolerance, order: h / 3, "Which step has a quarter"),
         (
-            "06.4",
-            lambda k, z0, steps: (find("06.4").reference(k, z0, steps)[0], 1.0),
+            "07.4",
+            lambda k, z0, steps: (find("07.4").reference(k, z0, steps)[0], 1.0),
             "as the dL/dk",
         ),
         (
-            "06.4",  # needs no states, but divides by the factor that takes one to 0
+            "07.4",  # needs no states, but divides by the factor that takes one to 0
             lambda k, z0, steps: (
-                find("06.4").reference(k, z0, steps)[0],
-                find("06.4").reference(k, z0, steps)[0] * z0 * sum(h / (1 + h * k) for h in steps),
+                find("07.4").reference(k, z0, steps)[0],
+                find("07.4").reference(k, z0, steps)[0] * z0 * sum(h / (1 + h * k) for h in steps),
             ),
             "(the first makes z 0)",
         ),
-        ("06.6", lambda rows, *others: rows, "where 0.6245 is right"),
-        ("06.7", lambda validation, test: test.max(axis=1).mean(), "where 0.2 is right"),
+        ("07.3", lambda rows, *others: rows, "where 0.6245 is right"),
     ],
 )
 def test_other_wrong_answers_of_notebook_05_get_a_line(number, answer, fragment):
@@ -288,7 +287,8 @@ def test_other_wrong_answers_of_notebook_05_get_a_line(number, answer, fragment)
 
 
 def test_the_solvers_of_the_course_are_those_of_the_exercises():
-    chain, heun, longer, back = (find(f"06.{i}").reference for i in range(1, 5))
+    names = ("euler_chain", "heun_step", "next_step", "aca_gradient")
+    chain, heun, longer, back = (named(name).reference for name in names)
     slope = lambda t, y: torch.sin(3 * t + y)  # noqa: E731
     y = torch.tensor([0.3, -1.0], dtype=torch.float64)
     moment = torch.tensor(0.0, dtype=torch.float64)
@@ -316,8 +316,8 @@ def test_the_solvers_of_the_course_are_those_of_the_exercises():
     assert back(-1.3, 0.8, [0.25] * 4) == pytest.approx((z0.grad.item(), k.grad.item()))
 
 
-def test_the_tables_of_notebook_05_are_those_of_the_paper():
-    paper, answer = load_published(), find("06.5").reference
+def test_the_tables_of_unit_07_are_those_of_the_paper():
+    paper, answer = load_published(), named("overall_and_macro").reference
     for name, table in TABLES.items():
         overall, macro = answer(np.array(table))
         key = f"gupta2022_{name.lower()}"
@@ -334,7 +334,7 @@ def test_the_tables_of_notebook_05_are_those_of_the_paper():
 
 
 def test_random_splits_are_no_surprise_and_the_paper_is_one():
-    surprise, rng = find("06.6").reference, np.random.default_rng(0)
+    surprise, rng = named("surprise").reference, np.random.default_rng(0)
     drawn = rng.multivariate_hypergeometric(CLASS_SIZES, N_TEST, (4000, 10))
     found = np.array([surprise(one.mean(axis=0), CLASS_SIZES, N_TEST, 10) for one in drawn])
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=4 / np.sqrt(4000))
@@ -342,8 +342,8 @@ def test_random_splits_are_no_surprise_and_the_paper_is_one():
     rows = np.sum(TABLES["NODE"], axis=1)
     most = [abs(surprise(rows, CLASS_SIZES, rows.sum(), n)).max().round(1) for n in (10, 1)]
     assert most == [5.5, 1.7]
-    assert "5.5" in find("06.6").lesson
-    assert "1.7" in find("06.6").lesson
+    assert "5.5" in named("surprise").lesson
+    assert "1.7" in named("surprise").lesson
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,19 @@
-"""Answers to the exercises of n06_reading_a_paper.py: wrong ones, and other right ones."""
+"""Answers to the exercises of n07_reading_a_paper.py: wrong ones, and other right ones."""
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.stats import hypergeom
 from sklearn.metrics import balanced_accuracy_score
 
-from galhelpers.exercises.n06_reading_a_paper import (
-    BONUS_MISTAKES,
+from galhelpers.exercises.n07_reading_a_paper import (
     MACRO_MISTAKES,
     SURPRISE_MISTAKES,
     overall_and_macro,
-    selection_bonus,
     surprise,
 )
 
 WRONG = {
-    "06.5": MACRO_MISTAKES
+    "07.5": MACRO_MISTAKES
     | {
         "per cent": (lambda m: [100 * share for share in overall_and_macro(m)], "a percentage"),
         "swapped": (lambda m: overall_and_macro(m)[::-1], "in the other order"),
@@ -30,15 +27,13 @@ WRONG = {
         ),
         "one number": (lambda m: np.diag(m).sum() / m.sum(), "expected two numbers"),
     },
-    "06.6": SURPRISE_MISTAKES
+    "07.3": SURPRISE_MISTAKES
     | {
         "not scaled": (
             lambda row_sums, sizes, n_test, n_splits: row_sums - n_test * sizes / sizes.sum(),
             "where 3.513 is right",
         )
     },
-    "06.7": BONUS_MISTAKES
-    | {"for each run": (lambda v, t: t.max(axis=1) - v.max(axis=1), "expected one number")},
 }
 
 
@@ -54,13 +49,8 @@ def _surprise_by_scipy(row_sums, class_sizes, n_test, n_splits):
     return (row_sums - drawn.mean()) / (drawn.std() / np.sqrt(n_splits))
 
 
-def _bonus_by_loops(validation, test):
-    pairs = zip(validation.tolist(), test.tolist(), strict=True)
-    return torch.tensor([max(t) - t[v.index(max(v))] for v, t in pairs]).mean()
-
-
 REFUSED = {
-    "06.5": [
+    "07.5": [
         lambda m: (0.911, 0.781),
         lambda m: overall_and_macro(m.T),
         lambda m: (overall_and_macro(m)[0], (np.diag(m) / m.sum(axis=1)).sum() / 5),
@@ -72,7 +62,7 @@ REFUSED = {
         lambda m: np.round(overall_and_macro(m), 3),
         lambda m: [float(np.float16(share)) for share in overall_and_macro(m)],
     ],
-    "06.6": [
+    "07.3": [
         lambda rows, sizes, n_test, n_splits: surprise(rows, sizes, n_test, 10),
         lambda rows, sizes, n_test, n_splits: surprise(rows, sizes, n_test, max(n_splits - 1, 1)),
         lambda rows, sizes, n_test, n_splits: surprise(rows, sizes, sizes.sum() // 10, n_splits),
@@ -89,21 +79,6 @@ REFUSED = {
             (rows - (e := n_test * sizes / sizes.sum())) / np.sqrt(rows / n_splits) + 0 * e
         ),
         lambda *case: abs(surprise(*case)).max(),
-    ],
-    "06.7": [
-        lambda v, t: selection_bonus(v[:, :5], t[:, :5]),
-        lambda v, t: selection_bonus(v + t, t),
-        lambda v, t: selection_bonus(np.round(v, 2), t),
-        lambda v, t: selection_bonus(v.T, t.T),
-        lambda v, t: max(selection_bonus(v, t), 0.01),
-        lambda v, t: selection_bonus(v[:1], t[:1]),
-        lambda v, t: np.mean([b.max() - b[a.argmax() - 1] for a, b in zip(v, t, strict=True)]),
-        lambda v, t: np.mean(
-            [b[a.argmax() :].max() - b[a.argmax()] for a, b in zip(v, t, strict=True)]
-        ),
-        lambda v, t: np.mean([b.max() - b[a == a.max()].mean() for a, b in zip(v, t, strict=True)]),
-        lambda v, t: np.mean(t.max(axis=1) - t.mean(axis=1)),
-        lambda v, t: np.mean(t.argmax(axis=1) - v.argmax(axis=1)),
     ],
 }
 
@@ -124,14 +99,7 @@ def _surprise_by_loops(row_sums, class_sizes, n_test, n_splits):
     ]
 
 
-def _bonus_by_pandas(validation, test):
-    chosen = pd.DataFrame(validation).idxmax(axis=1)
-    table = pd.DataFrame(test)
-    return (table.max(axis=1) - [table.loc[i, epoch] for i, epoch in chosen.items()]).mean()
-
-
 RIGHT = {
-    "06.5": [_table_by_sklearn, _table_by_loops],
-    "06.6": [_surprise_by_scipy, _surprise_by_loops],
-    "06.7": [_bonus_by_loops, _bonus_by_pandas],
+    "07.5": [_table_by_sklearn, _table_by_loops],
+    "07.3": [_surprise_by_scipy, _surprise_by_loops],
 }

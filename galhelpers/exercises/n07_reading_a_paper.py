@@ -1,8 +1,8 @@
-"""Exercises of notebook 06 on reading a paper: Gupta, Srijith & Desai 2022."""
+"""Exercises of unit 07 on reading a paper: Gupta, Srijith & Desai 2022."""
 
 import numpy as np
 
-from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare, edited
+from galhelpers.exercises.exercise import Answer, Exercise, compare, edited
 
 # Tables 1 to 3: mean confusion matrices, rows the volunteers' class, columns the network's, both
 # in the order round, in-between, cigar-shaped, edge-on, spiral.
@@ -23,7 +23,7 @@ TABLES = {
 CLASS_SIZES = np.array([8434, 8069, 578, 3903, 7806])  # of the whole set, in the same order
 N_TEST = 2879  # a tenth, as the paper says
 
-# 06.5 --------------------------------------------------------------------------------------------
+# 07.5 --------------------------------------------------------------------------------------------
 
 
 def overall_and_macro(matrix: np.ndarray) -> tuple[float, float]:
@@ -74,20 +74,18 @@ def _check_table(ask: Answer) -> str | None:
 
 
 TABLE = Exercise(
-    id="06.5",
-    title="Reading a paper I: what the table knows",
+    id="07.5",
+    title="What a table of counts knows",
     question=(
-        "Gupta et al. print mean confusion matrices of ten runs, but no overall accuracy. What "
-        "they call the accuracy of a class is the share of its row that is right, its *recall* "
-        "(or completeness). A class that is 2% of the set hardly moves the overall accuracy, and "
-        "counts like any other in the mean of recalls. "
-        "Of 2,879 test galaxies, Tables 1 to 3 hold 2,875, 2,851 and 2,836: means were, it seems, "
-        "cut to whole numbers, and the code drops an incomplete last batch.\n\n"
         "Write `overall_and_macro(matrix)`: an array (classes, classes) of counts, rows the "
         "volunteers' class, columns the network's; each class has a galaxy. Return "
         "`(overall, macro)`: the share of the *table's* galaxies that are right, and the mean over "
         "classes of each one's recall, not rounded. "
-        "`overall_and_macro([[8, 2], [1, 1]])` gives `(0.75, 0.65)`."
+        "`overall_and_macro([[8, 2], [1, 1]])` gives `(0.75, 0.65)`.\n\n"
+        "Tables 1 to 3 of Gupta et al. have no overall accuracy, and what they call the accuracy "
+        "of a class is its recall. A class that is 2% of the set hardly moves the overall share, "
+        "and counts like any other in the mean of recalls. Of 2,879 test galaxies the tables hold "
+        "2,875, 2,851 and 2,836: means of counts were, it seems, cut to whole numbers."
     ),
     hints=(
         "Right galaxies stand on the diagonal: `np.diag(matrix)`.",
@@ -99,7 +97,7 @@ TABLE = Exercise(
     lesson="0.911, 0.921, 0.930 overall is much alike; 0.781, 0.795, 0.847 shows who finds cigars.",
 )
 
-# 06.6 --------------------------------------------------------------------------------------------
+# 07.3 --------------------------------------------------------------------------------------------
 
 
 def surprise(
@@ -155,24 +153,23 @@ def _check_surprise(ask: Answer) -> str | None:
 
 
 SURPRISE = Exercise(
-    id="06.6",
-    title="Reading a paper II: one split, or ten?",
+    id="07.3",
+    title="One split, or ten?",
     question=(
-        "Gupta et al. call their tables means over ten random splits. A random test set holds some "
-        "galaxies of a class more or less than its share; a mean of ten strays less. The row "
-        "sums tell how many there were: 837, 766, 51, 385 and 812 with NODE, from classes of 8434, "
-        "8069, 578, 3903 and 7806. Are they as near the "
-        "expectation as a mean of ten should be?\n\n"
-        "Write `surprise(row_sums, class_sizes, n_test, n_splits)`: mean counts of each class in "
-        "the test set, whose sum may miss n_test a little; counts in all; galaxies tested in a "
-        "split, drawn without putting back (*hypergeometric*); independent splits averaged. Return "
-        "observed minus expected, in standard deviations of such a mean, for each class. "
-        "`surprise([2, 0], [2, 2], 2, 1)` gives `[1.73, -1.73]`."
+        "Write `surprise(row_sums, class_sizes, n_test, n_splits)`: how far the galaxies of each "
+        "class in a table lie from their expectation, in standard deviations. `row_sums` are mean "
+        "counts in the test set (their sum may miss `n_test` a little), `class_sizes` the counts "
+        "in all; `n_test` galaxies are drawn in each of `n_splits` independent splits, which are "
+        "averaged. Return observed minus expected, over the standard deviation of such a mean, for "
+        "each class. `surprise([2, 0], [2, 2], 2, 1)` gives `[1.73, -1.73]`.\n\n"
+        "Of $n$ galaxies a class has the share $p$. Of `n_test` galaxies drawn without putting "
+        "back it has `n_test` $\\cdot\\, p$ on average, with the *hypergeometric* variance "
+        "$n_\\mathrm{test}\\, p\\, (1 - p)\\, (n - n_\\mathrm{test}) / (n - 1)$. What becomes "
+        "of a variance when independent counts are averaged?"
     ),
     hints=(
         "A class with the share p of all n galaxies is expected n_test p times in a test set.",
-        "Drawing with putting back, the variance is n_test p (1 - p). Without, it is smaller by "
-        "the factor (n - n_test) / (n - 1): a test set that holds everything has no choice.",
+        "n is the sum of `class_sizes`, not of `row_sums`; p has one number for each class.",
         "The mean of n_splits independent counts has a variance n_splits times smaller.",
     ),
     reference=surprise,
@@ -180,98 +177,4 @@ SURPRISE = Exercise(
     lesson="NODE, of its 2,851: up to 5.5 deviations for ten splits, 1.7 for one. One, it seems.",
 )
 
-# 06.7 --------------------------------------------------------------------------------------------
-
-
-def selection_bonus(validation: np.ndarray, test: np.ndarray) -> float:
-    """Mean over runs of the best test accuracy minus that at the best validation epoch."""
-    chosen = validation.argmax(axis=1)
-    honest = test[np.arange(len(test)), chosen]
-    return float(np.mean(test.max(axis=1) - honest))
-
-
-BONUS_MISTAKES: Mistakes = {
-    "two sets": (lambda v, t: float(np.mean(t.max(axis=1) - v.max(axis=1))),
-        "test against validation accuracy: one set may be the harder. Both should be test"),
-    "last epoch": (lambda v, t: float(np.mean(t.max(axis=1) - t[:, -1])),
-        "the best epoch against the last. What was validation for?"),
-    "all pairs": (lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.argmax(axis=1)])),
-        "every run at every run's epoch: test[:, chosen] is a table, print its shape"),
-    "one epoch": (lambda v, t: float(np.mean(t.max(axis=1) - t[:, v.mean(axis=0).argmax()])),
-        "one epoch for all runs. Each run stops where its own validation is best"),
-    "one run": (lambda v, t: float(t.max() - t.flat[v.argmax()]),
-        "the best of all runs. The bonus is wanted in each run, then the mean"),
-    "sign": (lambda v, t: -selection_bonus(v, t),
-        "less than nothing. Can a chosen epoch be better than the best?"),
-    "sum": (lambda v, t: len(t) * selection_bonus(v, t),
-        "the sum over runs, which grows with their number"),
-    "lowest": (lambda v, t: selection_bonus(-v, t),
-        "epochs with the *lowest* validation accuracy. Is it a loss?"),
-    "per cent": (lambda v, t: 100 * selection_bonus(v, t),
-        "per cent, from accuracies that are shares"),
-    "swapped": (lambda v, t: selection_bonus(t, v),
-        "the best *validation* accuracy, and its fall at the best test epoch: the other way round"),
-    "median": (
-        lambda v, t: float(
-            np.median([selection_bonus(*pair) for pair in zip(v[:, None], t[:, None], strict=True)])
-        ),
-        "a median over runs. The mean was asked for"),
-    "best of the tied": (
-        lambda v, t: float(
-            np.mean([b.max() - b[a == a.max()].max() for a, b in zip(v, t, strict=True)])
-        ),
-        "of several best epochs that with the best test accuracy: so the test set chooses again"),
-    "best of all": (
-        lambda v, t: float(t.max()) - float(np.mean(t.max(axis=1))) + selection_bonus(v, t),
-        "the best of all runs less each one's own. A run's bonus is its own best less its chosen"),
-    "tied": (lambda v, t: selection_bonus(v[:, ::-1], t[:, ::-1]),
-        "the last of several best epochs; where they are tied, take the first"),
-}  # fmt: skip
-
-
-def _check_bonus(ask: Answer) -> str | None:
-    rng = np.random.default_rng(57)
-    few = [[0.8, 0.9, 0.7], [0.6, 0.5, 0.5]], [[0.7, 0.6, 0.9], [0.5, 0.6, 0.4]]
-    cases = {"validation {} and test {}".format(*few): (np.array(few[0]), np.array(few[1]))}
-    for runs, epochs, decimals, noise in (
-        (4, 15, 5, 0.01),
-        (10, 6, 5, 0.01),
-        (6, 20, 2, 0.01),  # epochs are tied
-        (5, 40, 5, 0.001),  # epochs are close, but not tied
-        (1, 5, 3, 0.01),
-    ):
-        learned = 0.92 - 0.4 * np.exp(-np.arange(epochs) / 2)
-        validation, test = learned + rng.normal(0, noise, (2, runs, epochs))
-        case = (validation - 0.01).round(decimals), test.round(5)
-        cases[f"{runs} runs of {epochs} epochs"] = case
-    return compare(
-        ask, selection_bonus, cases, BONUS_MISTAKES, "one number, the mean excess",
-    )  # fmt: skip
-
-
-BONUS = Exercise(
-    id="06.7",
-    title="Reading a paper III: the best epoch",
-    question=(
-        "'Data shown in the confusion matrices were calculated, when the output of the model led "
-        "to the maximum correct predictions': after each epoch the published code looks at the "
-        "*test* galaxies, and keeps the best. An accuracy of 0.92 on 2,879 galaxies has a standard "
-        "error of 0.005, so epochs differ partly by luck, and the best of them is lucky. Whoever "
-        "chooses on validation galaxies gets no such bonus.\n\n"
-        "Write `selection_bonus(validation, test)`: two arrays of accuracies, shape "
-        "`(runs, epochs)`. For each run, take its best test accuracy over epochs, and subtract its "
-        "test accuracy at the epoch with the best validation accuracy (the first, where tied). "
-        "Return the mean over runs. "
-        "`selection_bonus([[0.8, 0.9, 0.7]], [[0.7, 0.6, 0.9]])` gives `0.3`."
-    ),
-    hints=(
-        "`validation.argmax(axis=1)` gives one epoch for each run.",
-        "What is each run's test accuracy at its own epoch? Pair the runs with the epochs.",
-        "`test[np.arange(len(test)), chosen]` has shape (runs,); `test[:, chosen]` has not.",
-    ),
-    reference=selection_bonus,
-    diagnose=_check_bonus,
-    lesson="It is never negative, grows with the epochs looked at, and little of it is skill.",
-)
-
-EXERCISES = (TABLE, SURPRISE, BONUS)
+EXERCISES = (SURPRISE, TABLE)

@@ -1,0 +1,172 @@
+"""Figures of unit 07 on reading a paper: its tables, its splits, and a fair comparison beside it."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from galhelpers.views.plots import PALETTE, WIDTH, tidy
+
+
+def count_tables(tables: Mapping[str, ArrayLike], classes: Sequence[str]) -> Figure:
+    """Draw tables of counts side by side: rows the true class, columns the one given.
+
+    Parameters
+    ----------
+    tables
+        Title to counts, shape (k, k). Colour is the share of the row.
+    classes
+        Short names of the k classes.
+    """
+    fig = Figure(figsize=(WIDTH, 3.7), layout="constrained")
+    axes = fig.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    for ax, (title, given) in zip(axes, tables.items(), strict=True):
+        counts = np.asarray(given, float)
+        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for i, j in np.ndindex(counts.shape):
+            colour = "white" if share[i, j] > 0.55 else "black"
+            ax.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=9)
+        ax.set_xticks(range(len(classes)), classes, fontsize=9, rotation=40, ha="right")
+        ax.set_yticks(range(len(classes)), classes, fontsize=9)
+        ax.set_title(title, fontsize=11)
+    axes[0].set_ylabel("volunteers say")
+    axes[len(axes) // 2].set_xlabel("the network says")
+    return fig
+
+
+def drawn_counts(
+    one: ArrayLike, mean_of_ten: ArrayLike, rows: Mapping[str, ArrayLike], classes: Sequence[str]
+) -> Figure:
+    """Draw how many galaxies of each class random test sets hold, and what tables hold.
+
+    Parameters
+    ----------
+    one, mean_of_ten
+        Counts in simulated test sets, and means over ten of them: shape (draws, classes).
+    rows
+        Title to the row sums of a table, shape (classes,).
+    classes
+        Names of the classes.
+    """
+    single, mean = np.asarray(one, float), np.asarray(mean_of_ten, float)
+    fig = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    axes = fig.subplots(1, len(classes), squeeze=False)[0]
+    for k, (ax, name) in enumerate(zip(axes, classes, strict=True)):
+        for values, y, colour in ((single[:, k], 1.0, "0.55"), (mean[:, k], 0.0, PALETTE[0])):
+            low, high = np.quantile(values, [0.025, 0.975])
+            ax.plot([low, high], [y, y], lw=9, color=colour, alpha=0.55, solid_capstyle="butt")
+            ax.plot(values.mean(), y, "|", ms=12, mew=2, color="black")
+        for number, (table, sums) in enumerate(rows.items()):
+            marker = ("o", "s", "D")[number % 3]
+            ax.plot(
+                np.asarray(sums)[k], -1 - 0.45 * number, marker, ms=6.5,
+                color=PALETTE[1 + number], label=table,
+            )  # fmt: skip
+        ax.set(ylim=(-2.4, 1.5), yticks=[])
+        ax.set_title(name, fontsize=10)
+        ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+        tidy(ax)
+        ax.spines["left"].set_visible(False)
+    axes[0].set_yticks([1, 0], ["one split", "mean of ten"], fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    fig.supxlabel("galaxies of the class in the test set", fontsize=10)
+    return fig
+
+
+class Beside(NamedTuple):
+    """A value of ours with its interval, single measurements, and the paper's value.
+
+    Attributes
+    ----------
+    name
+        Label of the row.
+    value, low, high
+        Ours, with the ends of its interval; the ends may be NaN.
+    paper
+        Theirs.
+    points
+        Single measurements, such as one a split.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    paper: float
+    points: tuple[float, ...] = ()
+
+
+def beside_paper(rows: Sequence[Beside], xlabel: str, zero: bool = False) -> Figure:
+    """Draw our values with intervals, and the paper's as diamonds, one row each.
+
+    Parameters
+    ----------
+    rows
+        From top to bottom.
+    xlabel
+        Name of the values.
+    zero
+        Whether a line marks 0: "no difference".
+    """
+    fig = Figure(figsize=(WIDTH, 1.25 + 0.5 * len(rows)), layout="constrained")
+    ax = fig.subplots()
+    for y, row in enumerate(rows):
+        ax.hlines(y, row.low, row.high, color=PALETTE[0], lw=3)
+        ax.plot(
+            row.value, y, "o", ms=8, color=PALETTE[0],
+            label="one recipe, one test set (ours)" if not y else None,
+        )  # fmt: skip
+        ax.plot(row.paper, y, "D", ms=8, color=PALETTE[1], label=None if y else "from the paper")
+        few = {"mfc": "none", "mec": "0.4", "ms": 5, "ls": ""}
+        ax.plot(row.points, np.full(len(row.points), y + 0.24), marker="o", **few)
+    if zero:
+        ax.axvline(0, color="0.35", lw=1.2, ls="--", zorder=0)
+    ax.set_yticks(range(len(rows)), [row.name for row in rows])
+    ax.set(ylim=(len(rows) - 0.5, -0.6), xlabel=xlabel)
+    tidy(ax)
+    fig.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=10)
+    return fig
+
+
+def accuracy_against_work(
+    curves: Mapping[str, Sequence[Mapping[str, float]]], references: Mapping[str, float]
+) -> Figure:
+    """Draw accuracy with its interval against evaluations, one point a tolerance.
+
+    Parameters
+    ----------
+    curves
+        Name of a network to points, each with ``evaluations``, ``accuracy``, ``low``, ``high`` and
+        ``tolerance``, which labels it.
+    references
+        Label to a horizontal line, such as a published accuracy.
+    """
+    fig = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    ax = fig.subplots()
+    for number, (name, points) in enumerate(curves.items()):
+        ordered = sorted(points, key=lambda one: one["evaluations"])
+        x = np.array([one["evaluations"] for one in ordered]) * (1 + 0.02 * number)
+        y, low, high = (
+            np.array([one[key] for one in ordered]) for key in ("accuracy", "low", "high")
+        )
+        colour = PALETTE[number % len(PALETTE)]
+        ax.errorbar(
+            x, y, [y - low, high - y], fmt="o-", color=colour, lw=1.6, ms=5, capsize=3, label=name
+        )
+        for place, one in zip(x, ordered, strict=True):
+            where = {"xytext": (0, 6 + 11 * number), "textcoords": "offset points"}
+            ax.annotate(
+                f"{one['tolerance']:g}", (place, one["high"]), ha="center", fontsize=7.5,
+                color=colour, **where,
+            )  # fmt: skip
+    for number, (label, level) in enumerate(references.items()):
+        ax.axhline(level, color="0.35", ls=("--", ":", "-.")[number % 3], lw=1.2, label=label)
+    ax.set(xscale="log", xlabel="evaluations of f for a batch", ylabel="accuracy")
+    tidy(ax)
+    fig.legend(loc="outside right upper", frameon=False, fontsize=9)
+    return fig
