@@ -141,9 +141,7 @@ def _near(one: Tensor, other: Tensor) -> bool:
     return close(one.detach(), other.detach())
 
 
-def _check_gradients(
-    got: Any, seed: int, shape: tuple[int, ...], n: int, seen: str
-) -> str | None:
+def _check_gradients(got: Any, seed: int, shape: tuple[int, ...], n: int, seen: str) -> str | None:
     y0 = torch.tensor(np.random.default_rng(70 + seed).normal(size=shape))
     by_state, by_params = as_items(got, 2, _WHAT) if isinstance(got, tuple | list) else (None, None)
     if not isinstance(by_params, tuple | list) or len(by_params) != 2:
