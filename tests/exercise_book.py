@@ -51,8 +51,8 @@ WHEN = {
     "(3.6), best on paper first: each is a few lines of geometry or arithmetic.",
     "04": "Do them after section 4.6. All are repairs of one published notebook, in the order in "
     "which a training meets its flaws; the last is about the score in its report.",
-    "07": "Do 07.4 on paper, before or after 07.1; the others after section 7.6, with the tables of "
-    "the paper before you.",
+    "07": "Do 07.4 on paper, before or after 07.1; the others after section 7.6, with the tables "
+    "of the paper before you.",
 }
 
 

@@ -123,6 +123,8 @@ def test_what_the_page_says_of_the_differences():
     paper = load_published()
     for (_, _, metric), one in found.items():
         assert metric != "accuracy" or abs(one["value"]) < 0.01
+    gradients = found["node", "node_aca", "accuracy"]
+    assert max(abs(gradients["low"]), abs(gradients["high"])) < 0.012
     for metric, suffix in (("accuracy", ""), ("macro_recall", "_macro")):
         ours = found["resnet6", "node_aca", metric]
         theirs = (
