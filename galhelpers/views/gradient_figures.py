@@ -93,9 +93,11 @@ def errors_against(
         ax.plot(x, middle, style, marker="o", color=colour, lw=2.4, ms=6, label=name)
     for number, (label, level) in enumerate(yardsticks.items()):
         ax.axhline(level, color="0.35", ls=("--", ":", "-.")[number % 3], lw=1.3, zorder=1)
-        ax.text(
-            0.995, level, f"{label} ", transform=ax.get_yaxis_transform(), ha="right",
-            va="bottom" if number % 2 else "top", fontsize=9.5, color="0.25",
+        above = level == max(yardsticks.values())  # the highest has its name above it
+        ax.annotate(
+            label, (0.995, level), xycoords=ax.get_yaxis_transform(), textcoords="offset points",
+            xytext=(0, 2 if above else -3), ha="right", va="bottom" if above else "top",
+            fontsize=9.5, color="0.25",
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="relative error of the gradient")
     ax.yaxis.set_major_formatter(_PLAIN)

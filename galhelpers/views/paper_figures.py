@@ -189,7 +189,9 @@ def bonus_of_looking(
     for number, (label, level) in enumerate(levels.items()):
         ax.axhline(level, color="0.35", ls=("--", ":")[number % 2], lw=1.3)
         ax.text(looks[0], level, label, va="bottom", fontsize=9.5, color="0.25")
-    ax.set(xscale="log", xlabel="epochs that the best is chosen from", ylabel="too good by")
+    ax.set(
+        xscale="log", xlabel="epochs that the best is chosen from", ylabel="accuracy too high by"
+    )
     _plain_ticks(ax, looks)
     tidy(ax)
     ax.legend(frameon=False, fontsize=10, loc="lower right")

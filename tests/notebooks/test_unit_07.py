@@ -118,7 +118,7 @@ def recorded():
 
 
 def test_what_the_page_says_of_the_differences():
-    """A few thousandths; the paper's two differences of NODE_ACA from ResNet are excluded."""
+    """Below a hundredth; the paper's two differences of NODE_ACA from ResNet are excluded."""
     found = {(o["first"], o["second"], o["metric"]): o for o in recorded()["differences"]}
     paper = load_published()
     for (_, _, metric), one in found.items():
@@ -135,21 +135,27 @@ def test_what_the_page_says_of_the_differences():
 
 def test_what_the_page_says_of_accuracies_cigars_and_time():
     networks, paper = recorded()["networks"], load_published()
-    minutes = {}
+    minutes, accuracies, ours, printed = {}, {}, {}, {}
     for key, theirs in (("resnet6", "resnet"), ("node", "node"), ("node_aca", "node_aca")):
         splits = networks[key]["splits"]
         minutes[key] = np.mean([split["cpu_seconds"] for split in splits])
-        mean = np.mean([split["accuracy"] for split in splits])
-        assert mean > paper[f"gupta2022_{theirs}"].value
-        cigars = np.mean([split["recalls"]["cigar_shaped_smooth"] for split in splits])
-        assert cigars > paper["gupta2022_node_aca_cigar"].value
+        accuracies[key] = np.mean([split["accuracy"] for split in splits])
+        assert accuracies[key] > paper["gupta2022_node_aca"].value  # the paper's best
+        ours[key] = np.mean([split["recalls"]["cigar_shaped_smooth"] for split in splits])
+        printed[key] = paper[f"gupta2022_{theirs}_cigar"].value
+    assert min(ours.values()) > max(printed.values())
+    lead = printed["node_aca"] - printed["resnet6"]
+    assert abs(ours["node_aca"] - ours["resnet6"]) < 0.5 * lead
+    assert not accuracies["resnet6"] < accuracies["node"] < accuracies["node_aca"]
     assert 2 < minutes["node"] / minutes["node_aca"] < 4
     assert minutes["node_aca"] > minutes["resnet6"]
 
 
 def test_what_the_page_says_of_speed():
-    """Level down to four steps of Euler, then falling."""
+    """Some thousandths from the best down to four steps of Euler, then falling by much more."""
     points = [one for one in recorded()["tolerance"] if one["network"] == "node_aca"]
-    best = max(points, key=lambda one: one["accuracy"])
+    best = max(one["accuracy"] for one in points)
     for one in points:
-        assert (one["accuracy"] >= best["low"]) == (one["evaluations"] >= 4)
+        assert (best - one["accuracy"] < 0.008) == (one["evaluations"] >= 4)
+    time, work = ([one[key] for one in points] for key in ("cpu_ms_a_galaxy", "evaluations"))
+    assert max(time) / min(time) < max(work) / min(work)
