@@ -55,6 +55,8 @@ WHEN = {
     "section 9.5, whose table they recompute.",
     "06": "Do them after section 6.5: they are the two parts of a solver that chooses its own "
     "steps, the estimate of its error and the rule for the next step.",
+    "07": "Do 07.4 on paper, before or after 07.1; the others after section 7.6, with the tables "
+    "of the paper before you.",
 }
 
 

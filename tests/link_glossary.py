@@ -32,7 +32,7 @@ WORDED = re.compile(r"### Exercise|## Quiz|\*\*Before you run: predict")
 NOT_PROSE = re.compile(
     r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)|<[^>\n]+>|https?://\S+"
     r"|^#+ [^\n]*|^\| \*\*[^\n]*|^\|[^|\n]*\|"
-    r"|error bars?|mixture of classes",  # other words that only look like one of the glossary
+    r"|error bars?|mixture of classes|adaptive checkpoint",  # they only look like words of it
     re.S | re.M,
 )
 

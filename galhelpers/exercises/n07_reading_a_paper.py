@@ -174,7 +174,10 @@ SURPRISE = Exercise(
     ),
     reference=surprise,
     diagnose=_check_surprise,
-    lesson="NODE, of its 2,851: up to 5.5 deviations for ten splits, 1.7 for one. One, it seems.",
+    lesson=(
+        "With n_test = 2,851 NODE's row sums lie up to 5.5 deviations off for ten splits and up to "
+        "1.7 for one. It seems to have been one."
+    ),
 )
 
 EXERCISES = (SURPRISE, TABLE)

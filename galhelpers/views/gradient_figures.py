@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
 from galhelpers.views.plots import PALETTE, WIDTH, tidy
 
+_PLAIN = FuncFormatter(lambda value, _: f"{value:,.10g}")
 _STEPS = np.array([0.0, 0.12, 0.3, 0.55, 1.0])
 
 
@@ -38,20 +40,20 @@ def three_gradients() -> Figure:
     ends = "ends of steps"
     axes[0].plot(t, _path(t), color=PALETTE[4], lw=11, alpha=0.45, zorder=1, label="kept")
     axes[0].plot(_STEPS, _path(_STEPS), "o", color=PALETTE[0], ms=5, zorder=3, label=ends)
-    back = _path(t) + 0.5 * (1 - t) ** 2 * np.sin(2.4 * (1 - t))
+    back = _path(t) - 0.42 * (1 - t) ** 2
     axes[1].plot(t, back, "--", color=PALETTE[1], lw=2, label="solved backwards")
     axes[1].plot([1], _path([1]), "s", color=PALETTE[4], ms=11, zorder=1, label="kept")
     axes[1].plot(_STEPS, _path(_STEPS), "o", color=PALETTE[0], ms=5, zorder=3)
     axes[2].plot(_STEPS, _path(_STEPS), "s", color=PALETTE[4], ms=11, zorder=1, label="kept")
     axes[2].plot(_STEPS, _path(_STEPS), "o", color=PALETTE[0], ms=5, zorder=3)
-    for ax, level in zip(axes, (0.0, -0.02, 0.0), strict=True):
-        _arrow_back(ax, level)
+    for ax in axes:
+        _arrow_back(ax)
         ax.legend(frameon=False, fontsize=8.5, loc="upper right")
     return fig
 
 
-def _arrow_back(ax: Axes, level: float) -> None:
-    style = {"arrowstyle": "-|>", "color": PALETTE[1], "lw": 1.6}
+def _arrow_back(ax: Axes) -> None:
+    level, style = -0.02, {"arrowstyle": "-|>", "color": PALETTE[1], "lw": 1.6}
     ax.annotate("", xy=(0.0, level), xytext=(1.0, level), arrowprops=style)
     ax.text(0.5, level + 0.03, "dL/dy goes back", ha="center", fontsize=9, color=PALETTE[1])
 
@@ -70,8 +72,8 @@ def errors_against(
     x
         Settings, such as tolerances.
     curves
-        Name to errors, shape (settings,) or (settings, batches): then the line is the median and
-        the band goes from the lowest to the highest.
+        Name to errors, shape (settings,) or (settings, batches): then the thick line is the median,
+        and each batch has a thin one.
     yardsticks
         Label to a horizontal line, such as the error of a gradient of zero.
     reverse
@@ -84,20 +86,26 @@ def errors_against(
         if values.ndim == 1:
             values = values[:, None]
         colour = PALETTE[number % len(PALETTE)]
+        style = ("-", "--", "-.", ":")[number % 4]
+        if values.shape[1] > 1:
+            ax.plot(x, values, color=colour, lw=0.8, alpha=0.45)
         middle = np.median(values, axis=1)
-        ax.plot(x, middle, "o-", color=colour, lw=1.8, ms=5, label=name)
-        ax.fill_between(x, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.18, lw=0)
+        ax.plot(x, middle, style, marker="o", color=colour, lw=2.4, ms=6, label=name)
     for number, (label, level) in enumerate(yardsticks.items()):
-        ax.axhline(level, color="0.35", ls=("--", ":", "-.")[number % 3], lw=1.3, zorder=0)
-        ax.text(
-            0.995, level, f"{label} ", transform=ax.get_yaxis_transform(), ha="right",
-            va="bottom", fontsize=9, color="0.25",
+        ax.axhline(level, color="0.35", ls=("--", ":", "-.")[number % 3], lw=1.3, zorder=1)
+        above = level == max(yardsticks.values())  # the highest has its name above it
+        ax.annotate(
+            label, (0.995, level), xycoords=ax.get_yaxis_transform(), textcoords="offset points",
+            xytext=(0, 2 if above else -3), ha="right", va="bottom" if above else "top",
+            fontsize=9.5, color="0.25",
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="relative error of the gradient")
+    ax.yaxis.set_major_formatter(_PLAIN)
+    ax.xaxis.set_major_formatter(_PLAIN)
     if reverse:
         ax.invert_xaxis()
     tidy(ax)
-    fig.legend(loc="outside right upper", frameon=False, fontsize=9)
+    fig.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=10, handlelength=3.4)
     return fig
 
 
@@ -117,10 +125,6 @@ def solved_backwards(t: ArrayLike, forward: ArrayLike, back: ArrayLike, toleranc
     ax.plot(t, back, "--", color=PALETTE[1], lw=2, label="backwards, from the z(10) found")
     ax.axhline(tolerance, color="0.35", ls=":", lw=1.3)
     ax.text(0.1, tolerance, "absolute tolerance", va="bottom", fontsize=9, color="0.25")
-    ax.annotate(
-        "", xy=(6.5, 0.006), xytext=(8.5, 0.0008),
-        arrowprops={"arrowstyle": "-|>", "color": PALETTE[1], "lw": 1.4},
-    )  # fmt: skip
     ax.set(xlabel="t", ylabel="z", yscale="log")
     tidy(ax)
     ax.legend(frameon=False, fontsize=10, loc="upper right")
@@ -154,7 +158,7 @@ def kept_and_time(
     left.invert_yaxis()
     left.set(xlabel="kept between the passes, MB", xlim=(0, 1.18 * max(kept.values())))
     right.set(
-        xlabel="CPU seconds; numbers: evaluations forwards + backwards",
+        xlabel="CPU seconds (evaluations there + back)",
         xlim=(0, 1.3 * max(seconds.values())),
     )
     for ax in (left, right):

@@ -1,11 +1,12 @@
-"""Figures of unit 07 on reading a paper: its tables, its splits, and a fair comparison beside it."""
+"""Figures of unit 07 on reading a paper: its tables and splits, and a fair comparison."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from galhelpers.views.plots import PALETTE, WIDTH, tidy
@@ -73,8 +74,8 @@ def drawn_counts(
         ax.spines["left"].set_visible(False)
     axes[0].set_yticks([1, 0], ["one split", "mean of ten"], fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    fig.supxlabel("galaxies of the class in the test set", fontsize=10)
+    fig.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=10)
+    axes[len(axes) // 2].set_xlabel("galaxies of the class in the test set")
     return fig
 
 
@@ -119,17 +120,18 @@ def beside_paper(rows: Sequence[Beside], xlabel: str, zero: bool = False) -> Fig
         ax.hlines(y, row.low, row.high, color=PALETTE[0], lw=3)
         ax.plot(
             row.value, y, "o", ms=8, color=PALETTE[0],
-            label="one recipe, one test set (ours)" if not y else None,
+            label="one recipe, the same test galaxies (ours)" if not y else None,
         )  # fmt: skip
         ax.plot(row.paper, y, "D", ms=8, color=PALETTE[1], label=None if y else "from the paper")
-        few = {"mfc": "none", "mec": "0.4", "ms": 5, "ls": ""}
-        ax.plot(row.points, np.full(len(row.points), y + 0.24), marker="o", **few)
+        label = "single splits (ours)" if not y and row.points else None
+        below = np.full(len(row.points), y + 0.24)
+        ax.plot(row.points, below, "o", mfc="none", mec="0.4", ms=5, label=label)
     if zero:
         ax.axvline(0, color="0.35", lw=1.2, ls="--", zorder=0)
     ax.set_yticks(range(len(rows)), [row.name for row in rows])
     ax.set(ylim=(len(rows) - 0.5, -0.6), xlabel=xlabel)
     tidy(ax)
-    fig.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=10)
+    fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
     return fig
 
 
@@ -141,8 +143,7 @@ def accuracy_against_work(
     Parameters
     ----------
     curves
-        Name of a network to points, each with ``evaluations``, ``accuracy``, ``low``, ``high`` and
-        ``tolerance``, which labels it.
+        Name to points, each with ``evaluations``, ``accuracy``, ``low`` and ``high``.
     references
         Label to a horizontal line, such as a published accuracy.
     """
@@ -150,7 +151,7 @@ def accuracy_against_work(
     ax = fig.subplots()
     for number, (name, points) in enumerate(curves.items()):
         ordered = sorted(points, key=lambda one: one["evaluations"])
-        x = np.array([one["evaluations"] for one in ordered]) * (1 + 0.02 * number)
+        x = np.array([one["evaluations"] for one in ordered]) * (1 + 0.025 * number)
         y, low, high = (
             np.array([one[key] for one in ordered]) for key in ("accuracy", "low", "high")
         )
@@ -158,15 +159,46 @@ def accuracy_against_work(
         ax.errorbar(
             x, y, [y - low, high - y], fmt="o-", color=colour, lw=1.6, ms=5, capsize=3, label=name
         )
-        for place, one in zip(x, ordered, strict=True):
-            where = {"xytext": (0, 6 + 11 * number), "textcoords": "offset points"}
-            ax.annotate(
-                f"{one['tolerance']:g}", (place, one["high"]), ha="center", fontsize=7.5,
-                color=colour, **where,
-            )  # fmt: skip
     for number, (label, level) in enumerate(references.items()):
         ax.axhline(level, color="0.35", ls=("--", ":", "-.")[number % 3], lw=1.2, label=label)
     ax.set(xscale="log", xlabel="evaluations of f for a batch", ylabel="accuracy")
+    _plain_ticks(ax, (1, 2, 5, 10, 20, 50))
     tidy(ax)
-    fig.legend(loc="outside right upper", frameon=False, fontsize=9)
+    fig.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=10)
     return fig
+
+
+def bonus_of_looking(
+    looks: Sequence[int], curves: Mapping[str, ArrayLike], levels: Mapping[str, float]
+) -> Figure:
+    """Draw how much too good the best of several epochs is, beside differences between networks.
+
+    Parameters
+    ----------
+    looks
+        Numbers of epochs that the best was chosen from.
+    curves
+        Name to the mean excess in accuracy, shape (looks,).
+    levels
+        Label to a horizontal line.
+    """
+    fig = Figure(figsize=(WIDTH, 4.0), layout="constrained")
+    ax = fig.subplots()
+    for number, (name, values) in enumerate(curves.items()):
+        ax.plot(looks, values, "o-", color=PALETTE[number], lw=2, ms=6, label=name)
+    for number, (label, level) in enumerate(levels.items()):
+        ax.axhline(level, color="0.35", ls=("--", ":")[number % 2], lw=1.3)
+        ax.text(looks[0], level, label, va="bottom", fontsize=9.5, color="0.25")
+    ax.set(
+        xscale="log", xlabel="epochs that the best is chosen from", ylabel="accuracy too high by"
+    )
+    _plain_ticks(ax, looks)
+    tidy(ax)
+    ax.legend(frameon=False, fontsize=10, loc="lower right")
+    return fig
+
+
+def _plain_ticks(ax: Axes, places: Sequence[int]) -> None:
+    """Mark these places of a logarithmic axis, with plain numbers."""
+    ax.set_xticks(places, [f"{place:g}" for place in places])
+    ax.xaxis.set_minor_locator(NullLocator())

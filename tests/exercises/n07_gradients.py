@@ -55,7 +55,7 @@ def _adjoint(f, y0, n, slope_at):
     with torch.no_grad():
         for i in range(n):
             y = y + h * f(i * h, y)
-    slope, by_params = slope_at(y), [0 * p for p in f.parameters()]
+    slope, by_params = slope_at(y), [torch.zeros_like(p) for p in f.parameters()]
     for i in reversed(range(n)):
         here = y.detach().requires_grad_()
         value = f((i + 1) * h, here)
@@ -132,7 +132,6 @@ REFUSED = {
         lambda f, y0, n, slope_at: aca_euler(f, y0, min(n, 4), slope_at),
         lambda f, y0, n, slope_at: (slope_at(y0), [p.detach() for p in f.parameters()]),
         lambda f, y0, n, slope_at: _direct(f, y0, n, slope_at)[0],
-        lambda f, y0, n, slope_at: None,
     ],
     "07.4": [
         lambda k, z0, steps: aca_gradient(k, z0, [sum(steps) / len(steps)] * len(steps)),

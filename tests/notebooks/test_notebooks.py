@@ -30,6 +30,7 @@ UNITS = [
     "03_preprocessing",
     "04_baselines",
     "06_resnet_to_node",
+    "07_adjoint_and_aca",
     "08_bayesian_votes",
     "09_honest_error_bars",
     "10_new_survey",
