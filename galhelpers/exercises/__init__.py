@@ -36,11 +36,18 @@ rebuild: votes as draws first, then what honest scores and honest doubts of a co
 ====  =======================================================================================
 08.1  cross-entropy of a fraction forgets how many voted: the binomial, one question at a time.
 08.2  the network does not know the share: the beta-binomial, or Dirichlet-multinomial of two.
-08.3  Zoobot's intervals: the median of the passes' ends leaves their disagreement out.
-08.4  a list of parents that asks everybody about the bar; mean fractions multiplied.
-08.5  votes are draws, so the error of vote fractions has a floor.
-08.6  accuracies over galaxies whose volunteers were never asked, as in Leach's slides.
-08.7  BALD: which galaxy's votes would tell the passes apart.
+====  =======================================================================================
+
+Those of notebook 09 follow the same works: error bars, honest scores, and which galaxy is next:
+
+====  =======================================================================================
+09.1  four histograms of the PIT: too sure, not sure enough, biased, honest.
+09.2  one factor on a network's precision that makes the votes likeliest.
+09.3  BALD: which galaxy's votes would tell the passes apart.
+09.4  the median of the passes' ends, a published interval, leaves their disagreement out.
+09.5  a list of parents that asks everybody about the bar; mean fractions multiplied.
+09.6  votes are draws, so the error of vote fractions has a floor.
+09.7  accuracies over galaxies whose volunteers were never asked, as in Leach's report.
 ====  =======================================================================================
 
 Those of notebook 10 follow Khan, Huerta et al. 2019 (from SDSS to DES), the code and slides

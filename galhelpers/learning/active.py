@@ -11,6 +11,7 @@ error took 35 to 60 % fewer galaxies.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -75,6 +76,15 @@ def uncertainty(posterior: Posterior) -> np.ndarray:
     columns = posterior.tree.slices.values()
     entropy = [-xlogy(mean[:, c], mean[:, c]).sum(axis=1) for c in columns]
     return np.stack(entropy, axis=1) * posterior.asked
+
+
+def one_question(tree: Tree, name: str) -> Tree:
+    """Make a tree of one question, as if it were put to everybody.
+
+    Summed over a whole tree, a score is large where many questions are asked, whatever is known of
+    them. On one question a score says what it is made for.
+    """
+    return Tree(f"{tree.name}-{name}", (replace(tree.question(name), parents=()),))
 
 
 class HeadBank(nn.Module):

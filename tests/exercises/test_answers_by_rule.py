@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from galhelpers.exercises import MODULES, exercises_of, find
+from galhelpers.exercises.exercise import Exercise
 
 REFUSED = [
     (number, i, answer)
@@ -26,7 +27,12 @@ REFUSED = [
     for number, answers in getattr(import_module(f"tests.exercises.{name}"), "REFUSED", {}).items()
     for i, answer in enumerate(answers)
 ]
-EXERCISES = [e for notebook in ("06", "08", "10") for e in exercises_of(notebook)]
+EXERCISES = [
+    one
+    for notebook in ("06", "07", "08", "09", "10")
+    for one in exercises_of(notebook)
+    if isinstance(one, Exercise)
+]
 each = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.id)
 
 
@@ -108,11 +114,14 @@ RESULTS = {
 }
 
 
+ROUGH = [("09.2", "two decimals"), ("09.2", "four decimals"), ("09.4", "four decimals")]
+
+
 @each
 @pytest.mark.parametrize("rule", RESULTS)
 def test_an_answer_that_spoils_the_result_is_refused(exercise, rule):
-    if (exercise.id, rule) == ("08.3", "four decimals"):
-        pytest.skip("its question asks for three")
+    if (exercise.id, rule) in ROUGH:
+        pytest.skip("its question asks for no more")
     answer = lambda *inputs: _changed(exercise.reference(*inputs), RESULTS[rule])  # noqa: E731
     assert verdict(exercise, answer).status == "not yet"
 
@@ -227,8 +236,9 @@ def test_mutants_of_the_solution_are_refused(exercise):
 
 
 EQUIVALENT = {
-    "08.5": ["many = people[:, -1] >= 2"],  # there is one column
-    "08.6": ["return float(right[asked].mean()) if True else float('nan')"],  # of nothing: NaN
+    "09.2": ["return -betabinom.logpmf(k, n, f * a, f * b).mean()"],  # as many galaxies each time
+    "09.6": ["many = people[:, -1] >= 2"],  # there is one column
+    "09.7": ["return float(right[asked].mean()) if True else float('nan')"],  # of nothing: NaN
     "10.4": ["if True:", "if seeds >= 1:", "if seeds > 0:"],  # std(ddof=1) of one number: NaN
     "10.5": [
         "east = (test[:, None, 0] - train[:, 0] - 180) % 360 - 180",

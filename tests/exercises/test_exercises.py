@@ -22,7 +22,7 @@ from scipy.stats import t as student
 from galhelpers.exercises import MODULES, all_exercises, find, n02_split
 from galhelpers.exercises.exercise import Exercise
 from galhelpers.exercises.n06_reading_a_paper import CLASS_SIZES, N_TEST, TABLES
-from galhelpers.exercises.n08_committee import COMMITTEE
+from galhelpers.exercises.n09_committee import COMMITTEE
 from galhelpers.exercises.n10_many_gpus import EPOCHS, GPUS, SECONDS
 from galhelpers.exercises.n10_self_training import _two_networks
 from galhelpers.learning import metrics
@@ -360,12 +360,12 @@ def test_random_splits_are_no_surprise_and_the_paper_is_one():
             lambda k, n, a, b: find("08.2").reference(k, n, a, b) + (n == 9),
             "where 0.9029 is right",
         ),
-        ("08.3", lambda a, b, level: beta.interval(level, a, b), "ndarray of shape (5,)"),
-        ("08.3", lambda a, b, level: (np.nan, np.nan), "comes from 0 / 0"),
-        ("08.7", lambda a, b, n: np.log(len(a)) * (n > 0), "where 0.4489 is right"),
+        ("09.4", lambda a, b, level: beta.interval(level, a, b), "ndarray of shape (5,)"),
+        ("09.4", lambda a, b, level: (np.nan, np.nan), "comes from 0 / 0"),
+        ("09.3", lambda a, b, n: np.log(len(a)) * (n > 0), "where 0.4489 is right"),
         (
-            "08.7",
-            lambda a, b, n: find("08.7").reference(a, b, n) + 0.1 * (a == a[0]).all(),
+            "09.3",
+            lambda a, b, n: find("09.3").reference(a, b, n) + 0.1 * (a == a[0]).all(),
             "among",
         ),
     ],
@@ -406,9 +406,9 @@ def test_the_scores_of_the_course_are_those_of_the_exercises():
     table = metrics.by_question(share, votes, DECALS, at_least=5, resamples=2)
     for question, columns in DECALS.slices.items():
         part = votes[:, columns]
-        accuracy = find("08.6").reference(share[:, columns], part, 5)
+        accuracy = find("09.7").reference(share[:, columns], part, 5)
         assert accuracy == pytest.approx(table.loc[question, "accuracy"])
-        floor = find("08.5").reference(part[part.sum(axis=1) >= 5])
+        floor = find("09.6").reference(part[part.sum(axis=1) >= 5])
         assert floor == pytest.approx(table.loc[question, "noise"])
 
 
@@ -418,14 +418,14 @@ def test_the_noise_floor_is_what_somebody_who_knows_the_true_shares_reaches():
     people = rng.integers(2, 6, len(share))
     votes = rng.multinomial(people, share).astype(float)
     reached = np.sqrt(np.mean((votes / people[:, None] - share) ** 2))
-    assert find("08.5").reference(votes) == pytest.approx(reached, rel=0.01)
-    assert find("08.5").reference(np.array([[2, 0], [1, 1], [1, 1], [0, 2]])) == pytest.approx(
+    assert find("09.6").reference(votes) == pytest.approx(reached, rel=0.01)
+    assert find("09.6").reference(np.array([[2, 0], [1, 1], [1, 1], [0, 2]])) == pytest.approx(
         8**-0.5
     )
 
 
 def test_the_committee_of_the_course_is_that_of_the_exercises():
-    interval, asked, information = (find(f"08.{i}").reference for i in (3, 4, 7))
+    interval, asked, information = (find(f"09.{i}").reference for i in (4, 5, 3))
     rng = np.random.default_rng(65)
     concentration = rng.gamma(1, 8, (6, 4, DECALS.n_answers))
     posterior = Posterior(torch.from_numpy(concentration), DECALS)
@@ -450,13 +450,13 @@ def test_what_the_exercises_on_a_committee_say_is_so():
     low, high = (np.median(betaincinv(a, b, q)) for q in (0.05, 0.95))
     held = np.mean(betainc(a, b, high) - betainc(a, b, low))
     assert [round(low, 2), round(high, 2), round(held, 2)] == [0.32, 0.68, 0.64]
-    assert "from .32 to .68, and this '90%' interval holds 64%" in find("08.3").question
+    assert "from 0.32 to 0.68, and this '90%' interval holds 64%" in find("09.4").question
 
     assert round(0.94 * (1 - 0.97), 2) == 0.03
     for tree in (DECALS, GZ2):
         assert tree.question("bar").parents == ("disk-edge-on_no",)
 
-    information = find("08.7").reference
+    information = find("09.3").reference
     same_mean = np.array([2.0, 50.0])
     one, two = (information(same_mean, same_mean, n) for n in (1, 2))
     assert one == pytest.approx(0, abs=1e-12)

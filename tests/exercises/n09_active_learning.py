@@ -1,11 +1,11 @@
-"""Answers to the exercises of n08_active_learning.py: wrong ones, and other right ones."""
+"""Answers to the exercises of n09_active_learning.py: wrong ones, and other right ones."""
 
 import numpy as np
 import torch
 from scipy.special import xlogy
 from scipy.stats import betabinom
 
-from galhelpers.exercises.n08_active_learning import (
+from galhelpers.exercises.n09_active_learning import (
     INFORMATION_MISTAKES,
     information,
 )
@@ -27,7 +27,7 @@ def _plain_products(a, b, n):
 
 
 WRONG = {
-    "08.7": INFORMATION_MISTAKES
+    "09.3": INFORMATION_MISTAKES
     | {
         "0 ln 0": (_plain_products, "what is 0 ln 0"),
         "entropy of the means": (
@@ -54,7 +54,7 @@ def _information_by_scipy(a, b, n):
 
 
 REFUSED = {
-    "08.7": [
+    "09.3": [
         lambda a, b, n: information(*np.unique([a, b], axis=1), n),
         lambda a, b, n: information(a[:3], b[:3], n),
         lambda a, b, n: information(a, b, min(n, 30)),
@@ -71,5 +71,5 @@ REFUSED = {
     ],
 }
 RIGHT = {
-    "08.7": [_information_by_scipy],
+    "09.3": [_information_by_scipy],
 }

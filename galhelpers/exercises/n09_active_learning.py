@@ -1,4 +1,4 @@
-"""Last exercise of notebook 08: which galaxy to ask volunteers about, by mutual information.
+"""Exercise of notebook 09: which galaxy to ask volunteers about, by mutual information.
 
 Houlsby et al. 2011, arXiv:1112.5745 (BALD); Walmsley et al. 2020, MNRAS 491, 1554, with binomials.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare_in_turn, edited
 
-# 08.7 --------------------------------------------------------------------------------------------
+# 09.3 --------------------------------------------------------------------------------------------
 
 
 def information(a: np.ndarray, b: np.ndarray, n: int) -> float:
@@ -92,24 +92,24 @@ def _check_information(ask: Answer) -> str | None:
 
 
 INFORMATION = Exercise(
-    id="08.7",
-    title="Which galaxy next?",
+    id="09.3",
+    title="What would their votes tell?",
     question=(
-        "You may ask n volunteers about one more galaxy. The one where they will be divided? If "
-        "every pass forecasts just that, their votes teach nothing. BALD asks where the *passes* "
-        "forecast different votes: then these tell which pass is right. How well they tell is the "
-        "mutual information between the count k and the pass: the entropy of the committee's "
-        "forecast of k, less the mean entropy of its members' forecasts. Walmsley et al. (2020) "
-        "chose their galaxies so.\n\n"
-        "Write `information(a, b, n)`: arrays (passes,) and a whole number, 0 or more. Each pass "
-        "forecasts k = 0 to n with the beta-binomial of exercise 08.2; the committee with the mean "
-        "of these probabilities. The entropy of a forecast is minus the sum of p ln p, where 0 ln "
-        "0 = 0. Return the information in nats, in double precision. `information([999.0, 1.0], "
-        "[1.0, 999.0], 1)` gives `0.685`."
+        "Write `information(a, b, n)`: how many nats will the votes of n people on a yes-or-no "
+        "question tell about which pass of a committee is right? `a` and `b` are arrays (passes,), "
+        "`n` is a whole number, 0 or more. `information([999.0, 1.0], [1.0, 999.0], 1)` gives "
+        "`0.685`: one vote nearly settles which of two contrary passes is right, and that is worth "
+        "ln 2 = 0.693.\n\n"
+        "Each pass forecasts the count k = 0 to n with a beta-binomial distribution "
+        "(`scipy.stats.betabinom(n, a, b)`), the committee with the mean of these probabilities. "
+        "The information is the entropy of the committee's forecast, less the mean entropy of the "
+        "passes' forecasts. The entropy of a forecast is minus the sum of p ln p, where 0 ln 0 = "
+        "0. Work in double precision. This is BALD: where every pass forecasts the same divided "
+        "people, it is 0."
     ),
     hints=(
         "First a table p of shape (passes, n + 1): with `k = np.arange(n + 1)` and `a[:, None]`, "
-        "the formula of exercise 08.2 gives it in one line.",
+        "`betabinom.pmf(k, n, a[:, None], b[:, None])` gives it in one line.",
         "The committee's forecast is `p.mean(axis=0)`. Its entropy is one number, the passes' "
         "entropies are one for each pass.",
         "`scipy.special.xlogy(p, p)` is p ln p, and 0 where p is 0. Entropy of the mean, minus "

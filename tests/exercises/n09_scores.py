@@ -1,10 +1,10 @@
-"""Answers to the exercises of n08_scores.py: wrong ones, and other right ones."""
+"""Answers to the exercises of n09_scores.py: wrong ones, and other right ones."""
 
 import numpy as np
 import pandas as pd
 import torch
 
-from galhelpers.exercises.n08_scores import (
+from galhelpers.exercises.n09_scores import (
     ACCURACY_MISTAKES,
     FLOOR_MISTAKES,
     accuracy_among_asked,
@@ -23,7 +23,7 @@ def _right(expected, votes):
 
 
 WRONG = {
-    "08.5": FLOOR_MISTAKES
+    "09.6": FLOOR_MISTAKES
     | {
         "few kept": (
             lambda v: np.sqrt(
@@ -43,7 +43,7 @@ WRONG = {
             "expected one number, an RMSE",
         ),
     },
-    "08.6": ACCURACY_MISTAKES
+    "09.7": ACCURACY_MISTAKES
     | {
         "tied to the table": (
             lambda e, v, least: accuracy_among_asked(e, v[:, ::-1], least),
@@ -66,7 +66,7 @@ WRONG = {
 
 
 REFUSED = {
-    "08.5": [
+    "09.6": [
         lambda v: noise_floor(v[v.sum(axis=1) >= 3]),
         lambda v: noise_floor(np.minimum(v, 9)),
         lambda v: noise_floor(v[:, :2]),
@@ -80,7 +80,7 @@ REFUSED = {
         lambda v: (lambda p, n: np.sqrt(np.mean(p / (n - 1))))(*_parts(v)),
         lambda v: (lambda p, n: np.sqrt(np.mean(p * (1 - p) * (n - 1) / n**2)))(*_parts(v)),
     ],
-    "08.6": [
+    "09.7": [
         lambda e, v, least: accuracy_among_asked(e, v, 5),
         lambda e, v, least: accuracy_among_asked(e, v, max(least, 1)),
         lambda e, v, least: accuracy_among_asked(e, np.rint(v), least),
@@ -127,6 +127,6 @@ def _accuracy_by_pandas(expected, votes, at_least):
 
 
 RIGHT = {
-    "08.5": [_floor_by_nanmean, _floor_by_sample_variance],
-    "08.6": [_accuracy_by_loops, _accuracy_by_pandas],
+    "09.6": [_floor_by_nanmean, _floor_by_sample_variance],
+    "09.7": [_accuracy_by_loops, _accuracy_by_pandas],
 }

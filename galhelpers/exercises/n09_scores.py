@@ -1,4 +1,4 @@
-"""Exercises of notebook 08 on honest scores: which galaxies count, and how good one can get.
+"""Exercises of notebook 09 on honest scores: which galaxies count, and how good one can get.
 
 The second repairs the accuracies in the slides of Leach 2022, a rebuild of Walmsley et al. 2022.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from galhelpers.exercises.exercise import Answer, Exercise, compare_in_turn, edited
 
-# 08.5 --------------------------------------------------------------------------------------------
+# 09.6 --------------------------------------------------------------------------------------------
 
 
 def noise_floor(votes: np.ndarray) -> float:
@@ -79,18 +79,19 @@ def _check_floor(ask: Answer) -> str | None:
 
 
 FLOOR = Exercise(
-    id="08.5",
-    title="How good can it get?",
+    id="09.6",
+    title="How good can an RMSE get?",
     question=(
-        "Suppose a network knew the true share rho of *all* people. We compare it with the N who "
-        "happened to be asked, whose fraction p = k/N strays from rho with variance rho (1 - rho) "
-        "/ N: with ten people and rho = 1/2 a perfect network is .16 off. So an RMSE of vote "
-        "fractions has a floor, and who gets well below it should look for a leak. Rho is unknown; "
-        "put p in its place, and p (1 - p) is on average too low, by the factor (N - 1) / N.\n\n"
-        "Write `noise_floor(votes)`: whole numbers of votes, (n, answers), of one question. Return "
-        "the root of the mean, over galaxies and answers, of an estimate of that variance that is "
-        "right on average. Galaxies with fewer than two votes do not count, all others count "
-        "alike; NaN if none is left. `noise_floor([[2, 0], [1, 1], [1, 1], [0, 2]])` gives `0.354`."
+        "Write `noise_floor(votes)`: the root-mean-square error of vote fractions that a forecaster "
+        "would have who knows the share rho of *all* people. `votes` are whole numbers of votes on "
+        "one question, (n, answers). `noise_floor([[2, 0], [1, 1], [1, 1], [0, 2]])` gives `0.354`."
+        "\n\n"
+        "The N people of a galaxy who happened to be asked give a fraction p = k/N, which strays "
+        "from rho with the variance rho (1 - rho) / N: with ten people and rho = 1/2 even perfect "
+        "knowledge is 0.16 off. Rho is unknown. If p is put in its place, p (1 - p) is on average "
+        "too low, by the factor (N - 1) / N. Estimate the variance so that it is right on average; "
+        "take the mean over galaxies and answers, then the root. Galaxies with fewer than two "
+        "votes do not count, all others count alike. Return NaN if none is left."
     ),
     hints=(
         "N is a sum along the answers, one for each galaxy: `keepdims=True` keeps it as a column.",
@@ -104,7 +105,7 @@ FLOOR = Exercise(
 )
 
 
-# 08.6 --------------------------------------------------------------------------------------------
+# 09.7 --------------------------------------------------------------------------------------------
 
 
 def accuracy_among_asked(expected: np.ndarray, votes: np.ndarray, at_least: float) -> float:
@@ -181,20 +182,17 @@ def _check_accuracy(ask: Answer) -> str | None:
 
 
 ACCURACY = Exercise(
-    id="08.6",
+    id="09.7",
     title="The questions that were never asked",
     question=(
-        "A rebuild of the DECaLS network (Leach 2022) reports that it agrees with the volunteers "
-        "on smooth or featured for 88% of galaxies, but on the bulge of an edge-on disk for 25% "
-        '("very rough first-pass analysis"). All 43,273 test galaxies counted for each question, '
-        "though most are not edge-on, and nobody was asked. The largest of no votes is the first "
-        "column, 'boxy'.\n\n"
-        "Write `accuracy_among_asked(expected, votes, at_least)`: for one question, arrays (n, "
-        "answers) of expected shares and of votes (weighted, so 2.25 is possible), zeros where "
-        "nobody was asked; a number above 0. Return the share of galaxies whose likeliest answer "
-        "is the volunteers' commonest (no two tie), among those with at least `at_least` votes in "
-        "all; NaN where there are none. `accuracy_among_asked([[.7, .3], [.2, .8], [.6, .4]], [[4, "
-        "1], [3, 2], [0, 0]], 5)` gives `0.5`."
+        "Write `accuracy_among_asked(expected, votes, at_least)` for one question: arrays (n, "
+        "answers) of expected shares and of votes, and a number above 0. Votes are weighted, so "
+        "2.25 is possible, and zeros where nobody was asked. Return the share of galaxies whose "
+        "likeliest answer is the volunteers' commonest (no two answers tie), among those with "
+        "`at_least` votes or more in all; NaN where there are none. `accuracy_among_asked([[0.7, "
+        "0.3], [0.2, 0.8], [0.6, 0.4]], [[4, 1], [3, 2], [0, 0]], 5)` gives `0.5`.\n\n"
+        "Section 9.5 is about a table in which all 43,273 galaxies counted for each question. "
+        "Where nobody was asked, the largest of no votes is the first column."
     ),
     hints=(
         "How many people answered this question for each galaxy? A sum along the answers.",
@@ -204,7 +202,7 @@ ACCURACY = Exercise(
     ),
     reference=accuracy_among_asked,
     diagnose=_check_accuracy,
-    lesson="Without its 'boxy' row the same table of his gives 82%, not 25%. Say how many counted.",
+    lesson="Whoever reports an accuracy says of how many galaxies, and which.",
 )
 
 

@@ -1,4 +1,4 @@
-"""Exercises of notebook 08 on a committee of passes: its interval, and its way down the tree.
+"""Exercises of notebook 09 on a committee of passes: its interval, and its way down the tree.
 
 The faulty ways are those in the code of Zoobot (Walmsley et al. 2022, MNRAS 509, 3966) and of
 galaxy-datasets, which holds its trees.
@@ -11,7 +11,7 @@ from scipy.special import betaincinv, ndtri
 
 from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare, edited
 
-# 08.3 --------------------------------------------------------------------------------------------
+# 09.4 --------------------------------------------------------------------------------------------
 
 
 def mixture_interval(a: np.ndarray, b: np.ndarray, level: float) -> tuple[float, float]:
@@ -105,20 +105,20 @@ def _check_interval(ask: Answer) -> str | None:
 
 
 INTERVAL = Exercise(
-    id="08.3",
+    id="09.4",
     title="The interval of a committee",
     question=(
-        "Each dropout pass gives a beta distribution of the share who would say yes. The "
-        "committee's posterior is their *mixture*: pick a pass at random, then draw from it. "
-        "Zoobot's code made intervals otherwise: the ends of each pass's own, then the median over "
-        "passes. Let five passes, each with a + b = 20, expect .3, .4, .5, .6 and .7: the middle "
-        "one speaks for all, from .32 to .68, and this '90%' interval holds 64% of the mixture."
-        "\n\n"
-        "Write `mixture_interval(a, b, level)`: arrays (passes,), sure or not, and a level such as "
-        "0.9. Return `(low, high)`: shares, right to 0.001, with (1 - level)/2 of the mixture "
-        "below low, and as much above high. No formula gives them, but for one beta "
-        "`scipy.special.betainc(a, b, x)` is the probability below x. "
-        "`mixture_interval([1.0], [1.0], 0.9)` gives `(0.05, 0.95)`."
+        "Write `mixture_interval(a, b, level)`: the central interval of a committee. `a` and `b` "
+        "are arrays (passes,), sure or not; `level` is a number such as 0.9. Return `(low, high)`, "
+        "two shares, each within 0.001 of the right share. `mixture_interval([1.0], [1.0], 0.9)` "
+        "gives `(0.05, 0.95)`.\n\n"
+        "Each pass gives a beta distribution of the share who would say yes. The committee's "
+        "forecast is their *mixture*: pick a pass at random, then draw from it. (1 - level)/2 of "
+        "the mixture lies below low, and as much above high. No formula gives the two ends, but "
+        "for one beta `scipy.special.betainc(a, b, x)` is the probability below x. A common "
+        "mistake takes the ends of each pass's own interval and their median over passes. Let five "
+        "passes, each with a + b = 20, expect 0.3, 0.4, 0.5, 0.6 and 0.7: the middle one then "
+        "speaks for all, from 0.32 to 0.68, and this '90%' interval holds 64% of the mixture."
     ),
     hints=(
         "A pass is picked at random: how probable is a share below x, all passes together?",
@@ -132,7 +132,7 @@ INTERVAL = Exercise(
     lesson="Probabilities may be averaged, quantiles may not: the mean goes inside.",
 )
 
-# 08.4 --------------------------------------------------------------------------------------------
+# 09.5 --------------------------------------------------------------------------------------------
 
 
 def share_asked(featured: np.ndarray, edge_on: np.ndarray) -> np.ndarray:
@@ -184,19 +184,19 @@ def _check_share(ask: Answer) -> str | None:
 
 
 SHARE = Exercise(
-    id="08.4",
+    id="09.5",
     title="Who is asked?",
     question=(
-        "Is there a bar? That is asked only of people who saw features or a disk, and then said "
-        "'not edge-on'. A published list of parents (galaxy-datasets, for Galaxy Zoo 2) hangs the "
-        "bar on 'featured' alone. Take a disk like a knife's edge: .94 of all people see features, "
-        ".97 of those say edge-on. By that list 94% are asked about its bar, in truth 3%; and who "
-        "plans votes, or weighs questions, believes the list.\n\n"
-        "Write `share_asked(featured, edge_on)`: arrays (passes, galaxies), a pass's forecast for "
-        "a galaxy; `featured` is the share of all people, `edge_on` the share 'yes' among those "
-        "*asked that*. Each pass is right with equal chance. Return, for each galaxy, the share of "
-        "all people whom the committee expects to be asked about the bar. "
-        "`share_asked([[0.2], [0.8]], [[0.9], [0.1]])` gives `[0.37]`."
+        "Write `share_asked(featured, edge_on)`: which share of all people does a committee expect "
+        "to be asked about the bar? Both are arrays (passes, galaxies), a pass's forecast for a "
+        "galaxy: `featured` is the share of all people who see features or a disk, `edge_on` the "
+        "share 'yes' among those who are *asked that*. Each pass is right with equal chance. Return "
+        "one share for each galaxy. `share_asked([[0.2], [0.8]], [[0.9], [0.1]])` gives `[0.37]`."
+        "\n\n"
+        "The bar is asked only of people who saw features or a disk, and then said 'not edge-on'. "
+        "A published list of parents hangs it on 'featured' alone. Take a disk like a knife's edge: "
+        "0.94 of all people see features, and 0.97 of those say edge-on. By that list 94% are asked "
+        "about its bar; in truth it is 3%."
     ),
     hints=(
         "For one pass: of 100 people, `featured` go on; which part of those says 'not edge-on'?",

@@ -1,4 +1,4 @@
-"""Answers to the exercises of n08_committee.py: wrong ones, and other right ones."""
+"""Answers to the exercises of n09_committee.py: wrong ones, and other right ones."""
 
 import numpy as np
 import pandas as pd
@@ -6,10 +6,10 @@ import torch
 from scipy.special import betainc, betaincinv
 from scipy.stats import beta
 
-from galhelpers.exercises.n08_committee import INTERVAL_MISTAKES, SHARE_MISTAKES, mixture_interval
+from galhelpers.exercises.n09_committee import INTERVAL_MISTAKES, SHARE_MISTAKES, mixture_interval
 
 WRONG = {
-    "08.3": INTERVAL_MISTAKES
+    "09.4": INTERVAL_MISTAKES
     | {
         "coarse grid": (
             lambda a, b, level: tuple(np.round(mixture_interval(a, b, level), 1)),
@@ -21,7 +21,7 @@ WRONG = {
             "expected two numbers",
         ),
     },
-    "08.4": SHARE_MISTAKES
+    "09.5": SHARE_MISTAKES
     | {
         "over galaxies": (lambda f, e: (f * (1 - e)).mean(axis=1), "got shape (6,)"),
         "no mean": (lambda f, e: f * (1 - e), "got shape (6, 2)"),
@@ -65,7 +65,7 @@ def _interval_on(points):
 
 
 REFUSED = {
-    "08.3": [
+    "09.4": [
         _highest_density,
         _interval_on(101),
         _interval_on(201),
@@ -79,7 +79,7 @@ REFUSED = {
         lambda a, b, level: _ends((a - 1).sum() + 1, (b - 1).sum() + 1, level),
         lambda a, b, level: np.percentile(a / (a + b), [50 - 50 * level, 50 + 50 * level]),
     ],
-    "08.4": [
+    "09.5": [
         lambda f, e: np.clip(f - e, 0, 1).mean(axis=0),
         lambda f, e: (f * (1 - e)).max(axis=0),
         lambda f, e: (f * (1 - e))[0],
@@ -107,8 +107,8 @@ def _interval_by_halving(a, b, level):
 
 
 RIGHT = {
-    "08.3": [_interval_on_a_grid, _interval_by_first_point_above, _interval_by_halving],
-    "08.4": [
+    "09.4": [_interval_on_a_grid, _interval_by_first_point_above, _interval_by_halving],
+    "09.5": [
         lambda f, e: [np.mean(one * (1 - two)) for one, two in zip(f.T, e.T, strict=True)],
         lambda f, e: torch.from_numpy(f - f * e).mean(dim=0),
         lambda f, e: np.einsum("pg,pg->g", f, 1 - e) / len(f),
