@@ -98,7 +98,8 @@ def main() -> None:
     torch.set_num_threads(1)
     sky = load_simulated(default_data_root(), 1500, 0, "decals")
     known = votes_of(sky)[0]
-    runs = compare(sky, sky.tables[f"probabilities_{known.name}"][known.columns].to_numpy(), options.seeds)
+    truth = sky.tables[f"probabilities_{known.name}"][known.columns].to_numpy()
+    runs = compare(sky, truth, options.seeds)
     if options.data_root:
         real = load_dataset("gz2_votes", options.data_root)
         tree, votes = votes_of(real)

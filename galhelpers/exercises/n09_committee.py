@@ -187,16 +187,17 @@ SHARE = Exercise(
     id="09.5",
     title="Who is asked?",
     question=(
-        "Write `share_asked(featured, edge_on)`: which share of all people does a committee expect "
-        "to be asked about the bar? Both are arrays (passes, galaxies), a pass's forecast for a "
-        "galaxy: `featured` is the share of all people who see features or a disk, `edge_on` the "
-        "share 'yes' among those who are *asked that*. Each pass is right with equal chance. Return "
-        "one share for each galaxy. `share_asked([[0.2], [0.8]], [[0.9], [0.1]])` gives `[0.37]`."
+        "Write `share_asked(featured, edge_on)`: which share of all people does a committee "
+        "expect to be asked about the bar? Both are arrays (passes, galaxies), a pass's forecast "
+        "for a galaxy: `featured` is the share of all people who see features or a disk, "
+        "`edge_on` the share 'yes' among those who are *asked that*. Each pass is right with "
+        "equal chance. Return one share for each galaxy. "
+        "`share_asked([[0.2], [0.8]], [[0.9], [0.1]])` gives `[0.37]`."
         "\n\n"
         "The bar is asked only of people who saw features or a disk, and then said 'not edge-on'. "
-        "A published list of parents hangs it on 'featured' alone. Take a disk like a knife's edge: "
-        "0.94 of all people see features, and 0.97 of those say edge-on. By that list 94% are asked "
-        "about its bar; in truth it is 3%."
+        "A published list of parents hangs it on 'featured' alone. Take a disk like a knife's "
+        "edge: 0.94 of all people see features, and 0.97 of those say edge-on. By that list 94% "
+        "are asked about its bar; in truth it is 3%."
     ),
     hints=(
         "For one pass: of 100 people, `featured` go on; which part of those says 'not edge-on'?",

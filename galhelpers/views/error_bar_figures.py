@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from galhelpers.views.plots import PALETTE, WIDTH, tidy
@@ -25,7 +26,7 @@ def one_vote(
         The probability integral transform, one a galaxy: drawn on a bar from 0 to 1 below the
         forecast, whose coloured parts are the probabilities of less, of just so many, and of more.
     """
-    fig = Figure(figsize=(WIDTH, 3.5), layout="constrained")
+    fig = Figure(figsize=(WIDTH, 3.7), layout="constrained")
     axes = fig.subplots(2, len(forecasts), squeeze=False, height_ratios=(4, 1))
     for column, (title, given) in enumerate(forecasts.items()):
         above, below = axes[:, column]
@@ -127,7 +128,7 @@ def question_ladder(
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, 1.01), xlabel=xlabel)
     tidy(ax)
     ax.grid(axis="y", visible=False)
-    fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    fig.legend(loc="outside upper center", ncols=len(names), frameon=False, fontsize=9)
     return fig
 
 
@@ -142,7 +143,8 @@ def error_by_disagreement(
         Title to (disagreement, error), both (galaxies,) in the same unit.
     groups
         Of equally many galaxies. Points are root mean squares, bars their 95 % intervals (by
-        resampling the galaxies of a group). On the line disagreement is as large as the error.
+        resampling the galaxies of a group). On the line disagreement is as large as the error. Both
+        axes are logarithmic; errors below 0.001 are drawn there.
     """
     fig = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = fig.subplots(1, len(questions), squeeze=False)[0]
@@ -150,7 +152,7 @@ def error_by_disagreement(
     for ax, (title, given) in zip(axes, questions.items(), strict=True):
         disagreement, error = (np.abs(np.asarray(values, float)) for values in given)
         order = np.argsort(disagreement, kind="stable")
-        ax.plot(disagreement, error, ".", color="0.8", ms=4, zorder=0)
+        ax.loglog(disagreement, np.maximum(error, 1e-3), ".", color="0.8", ms=4, zorder=0)
         centres, middles, lows, highs = [], [], [], []
         for rows in np.array_split(order, groups):
             squares = error[rows] ** 2
@@ -162,9 +164,13 @@ def error_by_disagreement(
             highs.append(high)
         ax.vlines(centres, lows, highs, color=PALETTE[0], lw=2.4)
         ax.plot(centres, middles, "o-", color=PALETTE[0], ms=7, label="root mean square of a group")
-        most = 1.05 * disagreement.max()
-        ax.plot([0, most], [0, most], "--", color=PALETTE[1], label="error = disagreement")
-        ax.set(xlim=(0, most), ylim=(0, np.quantile(error, 0.995)))
+        ends = [0.9 * disagreement.min(), 1.1 * disagreement.max()]
+        ax.plot(ends, ends, "--", color=PALETTE[1], lw=1.8, label="error = disagreement")
+        ax.set(ylim=(8e-4, 1.2))
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 3)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+            axis.set_minor_formatter(NullFormatter())
         ax.set(xlabel="disagreement of the passes", ylabel="error of the expected share")
         ax.set_title(title, fontsize=11)
         tidy(ax)
@@ -173,32 +179,33 @@ def error_by_disagreement(
 
 
 def two_scores(
-    first: tuple[str, ArrayLike],
-    second: tuple[str, ArrayLike],
-    colour: tuple[str, ArrayLike],
+    panels: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    names: tuple[str, str, str],
     picked: int,
 ) -> Figure:
     """Draw two scores of the same galaxies against each other, and which each would pick.
 
     Parameters
     ----------
-    first, second
-        Name and values, (galaxies,), along x and y.
-    colour
-        Name and values between 0 and 1 that colour the points.
+    panels
+        Title to first score, second score, and a share from 0.3 to 1 that colours the points, each
+        of shape (galaxies,).
+    names
+        Of the two scores and of the value.
     picked
         So many of the largest values of each score are marked.
     """
-    fig = Figure(figsize=(WIDTH, 4.4), layout="constrained")
-    ax = fig.subplots()
-    x, y, shade = (np.asarray(values, float) for _, values in (first, second, colour))
-    dots = ax.scatter(x, y, c=shade, cmap="viridis", vmin=0, vmax=1, s=14)
-    _mark(ax, x, y, np.argsort(-x)[:picked], "s", PALETTE[1], f"{picked} by {first[0]}")
-    _mark(ax, x, y, np.argsort(-y)[:picked], "o", "black", f"{picked} by {second[0]}")
-    ax.set(xlabel=first[0], ylabel=second[0])
-    tidy(ax)
-    ax.legend(frameon=False, fontsize=9, loc="upper left")
-    fig.colorbar(dots, label=colour[0])
+    fig = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = fig.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (title, given) in zip(axes, panels.items(), strict=True):
+        x, y, shade = (np.asarray(values, float) for values in given)
+        dots = ax.scatter(x, y, c=shade, cmap="viridis", vmin=0.3, vmax=1, s=12)
+        _mark(ax, x, y, np.argsort(-x)[:picked], "s", PALETTE[1], f"{picked} by {names[0]}")
+        _mark(ax, x, y, np.argsort(-y)[:picked], "o", "black", f"{picked} by {names[1]}")
+        ax.set(xlabel=f"{names[0]} (nats)", ylabel=f"{names[1]} (nats)", title=title)
+        tidy(ax)
+    axes[0].legend(frameon=False, fontsize=9, loc="upper left")
+    fig.colorbar(dots, ax=axes[-1], label=names[2])
     return fig
 
 
@@ -244,4 +251,33 @@ def learning_panels(
     for row in axes:
         row[0].set_ylabel(ylabel)
     axes[0, 0].legend(frameon=False, fontsize=9)
+    return fig
+
+
+def paired_panels(
+    runs: Mapping[str, Mapping[str, tuple[float, float, float]]], xlabel: str
+) -> Figure:
+    """Draw differences with their intervals, a panel for each run, the same rows in all.
+
+    Parameters
+    ----------
+    runs
+        Title to (name of a difference to its value and the ends of its interval).
+    xlabel
+        What the differences are; 0 is marked.
+    """
+    names = list(next(iter(runs.values())))
+    y = np.arange(len(names))
+    fig = Figure(figsize=(WIDTH, 1.3 + 0.4 * len(names)), layout="constrained")
+    axes = fig.subplots(1, len(runs), sharex=True, sharey=True, squeeze=False)[0]
+    for ax, (title, differences) in zip(axes, runs.items(), strict=True):
+        value, low, high = np.array([differences[name] for name in names], float).T
+        ax.axvline(0, color=PALETTE[1], ls="--", lw=1.5)
+        ax.hlines(y, low, high, color=PALETTE[0], lw=2.4)
+        ax.plot(value, y, "o", color=PALETTE[0], ms=7)
+        ax.set_title(title.replace(": ", "\n"), fontsize=10)
+        ax.set(ylim=(len(names) - 0.5, -0.5))
+        ax.set_yticks(y, names)
+        tidy(ax)
+    fig.supxlabel(xlabel, fontsize=10)
     return fig

@@ -31,6 +31,7 @@ UNITS = [
     "04_baselines",
     "06_resnet_to_node",
     "08_bayesian_votes",
+    "09_honest_error_bars",
     "10_new_survey",
 ]
 OPTIONAL = ["02_catalogues"]
