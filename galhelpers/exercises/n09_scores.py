@@ -84,7 +84,8 @@ FLOOR = Exercise(
     question=(
         "Write `noise_floor(votes)`: the root-mean-square error of vote fractions that a "
         "forecaster would have who knows the share rho of *all* people. `votes` are whole numbers "
-        "of votes on one question, (n, answers). `noise_floor([[2, 0], [1, 1], [1, 1], [0, 2]])` gives `0.354`."
+        "of votes on one question, (n, answers). "
+        "`noise_floor([[2, 0], [1, 1], [1, 1], [0, 2]])` gives `0.354`."
         "\n\n"
         "The N people of a galaxy who happened to be asked give a fraction p = k/N, which strays "
         "from rho with the variance rho (1 - rho) / N: with ten people and rho = 1/2 even perfect "

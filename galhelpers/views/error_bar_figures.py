@@ -107,20 +107,20 @@ def question_ladder(
     ----------
     rows
         Question to (name of a score to its value and the ends of its interval; ends that are NaN
-        are not drawn). All questions have the same scores.
+        are not drawn). All questions have the same scores, five at most.
     xlabel
         What the scores are.
     """
     names = list(next(iter(rows.values())))
     fig = Figure(figsize=(WIDTH, 0.9 + 0.62 * len(rows)), layout="constrained")
     ax = fig.subplots()
-    marks = ("X", "o", "s", "D", "|")
+    looks = [("X", 1), ("o", 4), ("s", 0), ("D", 3), ("|", 6)][-len(names) :]
     for place in range(0, len(rows), 2):
         ax.axhspan(place - 0.5, place + 0.5, color="0.955", zorder=0)
-    for number, name in enumerate(names):
+    for number, (name, (mark, shade)) in enumerate(zip(names, looks, strict=True)):
         y = np.arange(len(rows)) + 0.16 * (number - (len(names) - 1) / 2)
         value, low, high = np.array([scores[name] for scores in rows.values()], float).T
-        colour, mark = PALETTE[(1, 4, 0, 3, 6)[number % 5]], marks[number % 5]
+        colour = PALETTE[shade]
         ax.hlines(y, low, high, color=colour, lw=2)
         size = 14 if mark == "|" else 7
         ax.plot(value, y, mark, color=colour, ms=size, mew=2 if mark == "|" else 1, label=name)
