@@ -51,6 +51,8 @@ WHEN = {
     "(3.6), best on paper first: each is a few lines of geometry or arithmetic.",
     "04": "Do them after section 4.6. All are repairs of one published notebook, in the order in "
     "which a training meets its flaws; the last is about the score in its report.",
+    "08": "Do the first one after section 8.2, as a step before exercise 08.1, and the second "
+    "after section 8.6.",
     "09": "Do the first two after section 9.4, which is about intervals, and the other two after "
     "section 9.5, whose table they recompute.",
 }
