@@ -146,8 +146,8 @@ def _density(k: Any, n: Any, a: Any, b: Any) -> Any:
 
 BETA_BINOMIAL_MISTAKES: Mistakes = {
     "expected share": (lambda k, n, a, b: binomial_nll(k, n, a / (a + b)),
-        "the binomial at the expected share, a/(a + b). Then a pass with a + b = 5 and one with "
-        "5,000 are surprised alike; what does their sum say?"),
+        "the binomial at the expected share, a/(a + b). Then a forecast with a + b = 5 and one "
+        "with 5,000 are surprised alike; what does their sum say?"),
     "mean surprise": (_mean_surprise,
         "a mean of surprises. First the mean of the probability over rho, then its logarithm"),
     "no constant": (lambda k, n, a, b: beta_binomial_nll(k, n, a, b) + _orders(k, n),

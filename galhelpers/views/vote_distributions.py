@@ -47,9 +47,10 @@ def counts_and_forecasts(
                 ax.plot(k, chance, style, marker="o", ms=3, color=PALETTE[number], label=name)
         if len(seen):
             # Below the axis, so that they hide no bar.
-            ax.plot(seen, np.full(len(seen), -0.06 * top), "^", color=PALETTE[1], ms=8,
+            ax.plot(seen, np.full(len(seen), -0.06 * top), "^", color="black", ms=8,
                     clip_on=False, label="votes that came")  # fmt: skip
-        ax.set(xlabel=xlabel, ylim=(-0.1 * top if len(seen) else 0, 1.1 * top))
+        ax.set(xlabel=xlabel, xlim=(-0.8, len(k) - 0.2))
+        ax.set_ylim(-0.1 * top if len(seen) else 0, 1.1 * top)
         ax.set_title(title, fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(forecasts) > 1 or len(seen):
