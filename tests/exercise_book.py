@@ -51,12 +51,14 @@ WHEN = {
     "(3.6), best on paper first: each is a few lines of geometry or arithmetic.",
     "04": "Do them after section 4.6. All are repairs of one published notebook, in the order in "
     "which a training meets its flaws; the last is about the score in its report.",
-    "09": "Do the first two after section 9.4, which is about intervals, and the other two after "
-    "section 9.5, whose table they recompute.",
     "06": "Do them after section 6.5: they are the two parts of a solver that chooses its own "
     "steps, the estimate of its error and the rule for the next step.",
     "07": "Do 07.4 on paper, before or after 07.1; the others after section 7.6, with the tables "
     "of the paper before you.",
+    "08": "Do the first one after section 8.2, as a step before exercise 08.1, and the second "
+    "after section 8.6.",
+    "09": "Do the first two after section 9.4, which is about intervals, and the other two after "
+    "section 9.5, whose table they recompute.",
 }
 
 

@@ -34,8 +34,11 @@ Those of notebook 08 follow Walmsley et al. 2020 and 2022, the code of Zoobot, a
 rebuild: votes as draws first, then what honest scores and honest doubts of a committee are:
 
 ====  =======================================================================================
-08.1  cross-entropy of a fraction forgets how many voted: the binomial, one question at a time.
-08.2  the network does not know the share: the beta-binomial, or Dirichlet-multinomial of two.
+08.1  the network does not know the share: the beta-binomial, or Dirichlet-multinomial of two.
+08.2  three forecasts with the same expected shares: who is surprised least.
+08.3  votes are added to concentrations: prior and posterior by hand.
+08.4  cross-entropy of a fraction forgets how many voted: the binomial, one question at a time.
+08.5  in words: is dropout at prediction Bayesian?
 ====  =======================================================================================
 
 Those of notebook 09 follow the same works: error bars, honest scores, and which galaxy is next:

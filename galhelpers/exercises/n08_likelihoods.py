@@ -1,7 +1,7 @@
 """Exercises of notebook 08 on votes as draws: how surprised to be by k of n.
 
 Walmsley et al. 2020, MNRAS 491, 1554 (binomial, one question); Walmsley et al. 2022, MNRAS 509,
-3966 (Dirichlet-multinomial, all questions; with two answers it is the beta-binomial of 08.2).
+3966 (Dirichlet-multinomial, all questions; with two answers it is the beta-binomial of 08.1).
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from galhelpers.exercises.exercise import Answer, Exercise, Mistakes, compare_in
 
 WHAT = "one number, a surprise in nats"
 
-# 08.1 --------------------------------------------------------------------------------------------
+# 08.4 --------------------------------------------------------------------------------------------
 
 
 def binomial_nll(k: Any, n: Any, rho: Any) -> Any:
@@ -96,19 +96,18 @@ def _check_binomial(ask: Answer) -> str | None:
 
 
 BINOMIAL = Exercise(
-    id="08.1",
+    id="08.4",
     title="From cross-entropy to counted votes",
     question=(
-        "Train on the fraction k/n with cross-entropy, and 7 votes of 10 weigh as much as 700 of "
-        "1,000: the fraction has forgotten how many spoke. Walmsley et al. (2020) take the votes "
-        "for draws: if a share rho of *all* people would say yes, then k of the n who were asked "
-        "follow a binomial distribution, and the loss is the surprise, -ln p(k). Write it out: it "
-        "is n times the old cross-entropy, plus a term without rho.\n\n"
-        "Write `binomial_nll(k, n, rho)`: numbers or arrays that broadcast, with 0 <= k <= n, n of "
-        "up to some thousands, and 0 <= rho <= 1. Return the surprise in nats, in double "
-        "precision, that term included. Votes that had to come (k = 0 at rho = 0) surprise by 0, "
-        "impossible ones by infinity, and n = 0 by 0, in arrays too. `binomial_nll(1, 2, 0.5)` "
-        "gives `0.693`."
+        "Write `binomial_nll(k, n, rho)`: the surprise, in nats, at k of n votes for yes if a "
+        "share rho of *all* people would say yes. `binomial_nll(1, 2, 0.5)` gives `0.693`: of four "
+        "equally likely pairs of answers two have one yes.\n\n"
+        "It is n times the cross-entropy of the fraction k/n, plus a term that does not know rho: "
+        "the number of orders in which k yes and n - k no can come. (Walmsley et al. 2020 train "
+        "with this loss.)\n\n"
+        "Numbers or arrays that broadcast, with 0 <= k <= n, n of up to some thousands and "
+        "0 <= rho <= 1, in double precision. Votes that had to come (k = 0 at rho = 0) surprise by "
+        "0, impossible ones by infinity, and n = 0 by 0, in arrays too."
     ),
     hints=(
         "One order, say yes, yes, no, has the probability rho rho (1 - rho). How many orders have "
@@ -124,7 +123,7 @@ BINOMIAL = Exercise(
     lesson="The term without rho moves no weight, but without it the values are no probabilities.",
 )
 
-# 08.2 --------------------------------------------------------------------------------------------
+# 08.1 --------------------------------------------------------------------------------------------
 
 
 def beta_binomial_nll(k: Any, n: Any, a: Any, b: Any) -> Any:
@@ -147,8 +146,8 @@ def _density(k: Any, n: Any, a: Any, b: Any) -> Any:
 
 BETA_BINOMIAL_MISTAKES: Mistakes = {
     "expected share": (lambda k, n, a, b: binomial_nll(k, n, a / (a + b)),
-        "the binomial at the expected share, a/(a + b). Then a pass with a + b = 5 and one with "
-        "5,000 are surprised alike; what does their sum say?"),
+        "the binomial at the expected share, a/(a + b). Then a forecast with a + b = 5 and one "
+        "with 5,000 are surprised alike; what does their sum say?"),
     "mean surprise": (_mean_surprise,
         "a mean of surprises. First the mean of the probability over rho, then its logarithm"),
     "no constant": (lambda k, n, a, b: beta_binomial_nll(k, n, a, b) + _orders(k, n),
@@ -222,19 +221,20 @@ def _check_beta_binomial(ask: Answer) -> str | None:
 
 
 BETA_BINOMIAL = Exercise(
-    id="08.2",
+    id="08.1",
     title="A network that does not know rho",
     question=(
-        "A network cannot know rho. So let it say how sure it is: a beta distribution, rho^(a-1) "
-        "(1-rho)^(b-1) divided by its integral, with the mean a/(a + b), and the narrower the "
-        "larger a + b. Which votes does it expect? Average the binomial over that distribution: "
-        "the powers of rho add up, and the integral of rho^(x-1) (1-rho)^(y-1) from 0 to 1, Γ(x) "
-        "Γ(y) / Γ(x + y), does the rest. (With more answers: Dirichlet-multinomial, the loss of "
-        "Walmsley et al. 2022.)\n\n"
-        "Write `beta_binomial_nll(k, n, a, b)`: numbers or arrays that broadcast; a and b of up to "
-        "a million, so in double precision. Return -ln p(k of n) in nats, with all constants; 0 "
-        "for n = 0. Votes may be weighted, such as 2.5 of 7.2 or 0.3 of 0.7: read x! as Γ(x + 1). "
-        "`scipy.special.gammaln` gives ln Γ. `beta_binomial_nll(1, 1, 3.0, 1.0)` gives `0.288`."
+        "Write `beta_binomial_nll(k, n, a, b)`: the surprise, in nats, at k of n votes for yes, "
+        "when the share rho who would say yes is not known but has a beta distribution with the "
+        "concentrations a and b. `beta_binomial_nll(1, 1, 3.0, 1.0)` gives `0.288`, which is "
+        "-ln(3/4).\n\n"
+        "First, at a known rho the probability is n! / (k! (n-k)!) rho^k (1-rho)^(n-k). Second, "
+        "average it over the density rho^(a-1) (1-rho)^(b-1) / B(a, b): the powers add up, and the "
+        "integral of rho^(x-1) (1-rho)^(y-1) from 0 to 1 is B(x, y) = Γ(x) Γ(y) / Γ(x+y). Third, "
+        "take minus the logarithm.\n\n"
+        "Numbers or arrays that broadcast, in double precision (a and b may be a million), with "
+        "all constants; 0 for n = 0. Votes may be weighted, such as 2.5 of 7.2 or 0.3 of 0.7: read "
+        "x! as Γ(x + 1). `scipy.special.gammaln` gives ln Γ, `betaln` gives ln B."
     ),
     hints=(
         "Under the integral stand rho^(k+a-1) (1-rho)^(n-k+b-1). What are x and y?",

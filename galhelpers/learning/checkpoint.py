@@ -275,7 +275,7 @@ def load_checkpoint(path: str | Path, device: torch.device | None = None) -> Che
     except CheckpointError as error:
         raise CheckpointError(
             f"{public(Path(path).name) or 'A folder'} cannot be used as a checkpoint of this "
-            f"course: {error} Notebooks 04, 06, 08 and 10 write checkpoints into checkpoints/ of "
+            f"course: {error} Notebooks 04 and 10 write checkpoints into checkpoints/ of "
             "their run folder; `galhelpers networks` lists trained ones."
         ) from error
 

@@ -205,8 +205,8 @@ def _packaged(name: str) -> dict[str, Tensor]:
 def _read(file: Path) -> Weights:
     if not file.is_file():
         raise FileNotFoundError(
-            f"There are no weights {short(file)}. Notebooks 08 and 10 write checkpoints into the "
-            'folder checkpoints/ of their run; "imagenet" takes ImageNet\'s.'
+            f"There are no weights {short(file)}. Notebook 10 writes checkpoints into the "
+            'folder checkpoints/ of its run; "imagenet" takes ImageNet\'s.'
         )
     if file.suffix == ".safetensors":
         try:

@@ -46,7 +46,7 @@ def _in_single_precision(k, n, a, b):
 
 
 WRONG = {
-    "08.1": BINOMIAL_MISTAKES
+    "08.4": BINOMIAL_MISTAKES
     | {
         "all certain": (
             lambda k, n, rho: binomial_nll(k, n, rho) if np.ndim(rho) or rho < 1 else 0.0,
@@ -75,7 +75,7 @@ WRONG = {
         ),
         "powers": (_by_powers, "where should the logarithm be taken"),
     },
-    "08.2": BETA_BINOMIAL_MISTAKES
+    "08.1": BETA_BINOMIAL_MISTAKES
     | {
         "single precision": (_in_single_precision, "of which float32 keeps no decimals"),
         "less than one vote": (
@@ -123,7 +123,7 @@ def _beta_binomial_by_quad(k, n, a, b):
 
 
 REFUSED = {
-    "08.1": [
+    "08.4": [
         lambda k, n, rho: 0 * rho if np.any(np.asarray(n) == 0) else binomial_nll(k, n, rho),
         lambda k, n, rho: binomial_nll(k, np.max(n), rho),
         lambda k, n, rho: binomial_nll(k, n, rho) / np.log(10),
@@ -135,7 +135,7 @@ REFUSED = {
         lambda k, n, rho: n * rho - xlogy(k, n * rho) + gammaln(k + 1),
         lambda k, n, rho: np.float16(binomial_nll(k, n, rho)),
     ],
-    "08.2": [
+    "08.1": [
         lambda k, n, a, b: beta_binomial_nll(np.round(k), n, a, b),
         lambda k, n, a, b: beta_binomial_nll(k, np.ceil(n), a, b),
         lambda k, n, a, b: beta_binomial_nll(k, n, np.maximum(a, 1), np.maximum(b, 1)),
@@ -172,6 +172,6 @@ def _beta_binomial_by_torch(k, n, a, b):
 
 
 RIGHT = {
-    "08.1": [binomial_by_scipy, _binomial_by_whole_numbers],
-    "08.2": [_beta_binomial_by_quad, _beta_binomial_by_torch],
+    "08.4": [binomial_by_scipy, _binomial_by_whole_numbers],
+    "08.1": [_beta_binomial_by_quad, _beta_binomial_by_torch],
 }

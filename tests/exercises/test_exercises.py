@@ -349,15 +349,15 @@ def test_random_splits_are_no_surprise_and_the_paper_is_one():
 @pytest.mark.parametrize(
     ("number", "answer", "fragment"),
     [
-        ("08.1", lambda k, n, rho: -np.log(rho), "two people"),
-        ("08.1", lambda k, n, rho: find("08.1").reference(k, n, rho) + 0.01 * (n == 12), "kept"),
-        ("08.1", lambda k, n, rho: np.nan_to_num(binomial_by_scipy(k, n, rho)), "please the log"),
-        ("08.1", lambda k, n, rho: find("08.1").reference(k, n, rho) + (rho == 1), "else could"),
-        ("08.2", lambda k, n, a, b: -betabinom.logpmf(k, n, a, b), "whole votes only"),
-        ("08.2", lambda k, n, a, b: -np.log(a), "one vote"),
+        ("08.4", lambda k, n, rho: -np.log(rho), "two people"),
+        ("08.4", lambda k, n, rho: find("08.4").reference(k, n, rho) + 0.01 * (n == 12), "kept"),
+        ("08.4", lambda k, n, rho: np.nan_to_num(binomial_by_scipy(k, n, rho)), "please the log"),
+        ("08.4", lambda k, n, rho: find("08.4").reference(k, n, rho) + (rho == 1), "else could"),
+        ("08.1", lambda k, n, a, b: -betabinom.logpmf(k, n, a, b), "whole votes only"),
+        ("08.1", lambda k, n, a, b: -np.log(a), "one vote"),
         (
-            "08.2",
-            lambda k, n, a, b: find("08.2").reference(k, n, a, b) + (n == 9),
+            "08.1",
+            lambda k, n, a, b: find("08.1").reference(k, n, a, b) + (n == 9),
             "where 0.9029 is right",
         ),
         ("09.4", lambda a, b, level: beta.interval(level, a, b), "ndarray of shape (5,)"),
@@ -375,7 +375,7 @@ def test_other_wrong_answers_of_notebook_06_get_a_line(number, answer, fragment)
 
 
 def test_likelihoods_of_votes_are_probabilities_and_those_of_the_course():
-    binomial, averaged = find("08.1").reference, find("08.2").reference
+    binomial, averaged = find("08.4").reference, find("08.1").reference
     rng = np.random.default_rng(62)
     for _ in range(20):
         n, (a, b) = int(rng.integers(1, 60)), rng.gamma(1, 5, 2)

@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from galhelpers.learning.checkpoint import CheckpointError, load_checkpoint, sav
 from galhelpers.models import build
 from galhelpers.models.checkpoint_file import read_tensors, write_tensors
 from galhelpers.trees import DECALS, GZ2
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PREPROCESSING = {"size": 16, "crop": 0.5, "mean": [0.1, 0.1, 0.1], "std": [0.2, 0.2, 0.2]}
 
@@ -228,3 +232,13 @@ def test_weights_of_16_bits_take_half_the_room_and_answer_alike(tmp_path):
     assert found[True][0] < 0.6 * found[False][0]
     assert found[False][1].std(dim=0).max() > 0.01
     assert (found[True][1] - found[False][1]).abs().max() < 0.002
+
+
+def test_a_refusal_names_notebooks_that_write_checkpoints(tmp_path):
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "absent.safetensors")
+    (named,) = re.findall(r"Notebooks (.+?) write checkpoints", str(caught.value))
+    assert re.findall(r"\d+", named)
+    for number in re.findall(r"\d+", named):
+        (notebook,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+        assert "save_checkpoint(" in notebook.read_text(encoding="utf8"), number

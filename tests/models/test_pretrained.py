@@ -100,7 +100,7 @@ def test_damaged_or_hostile_starts_are_refused_and_nothing_is_changed(tmp_path):
 
 
 def test_a_missing_file_is_an_error_that_says_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors.*Notebooks 08 and 10"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors.*Notebook 10 writes"):
         load_encoder(net(0), tmp_path / "absent.safetensors")
     with pytest.raises(ValueError, match=r"'b0'.*small, efficientnet_b0"):
         VoteNet("decals", "b0")
