@@ -89,7 +89,7 @@ def test_data_files_are_found_by_their_name_in_the_code(course):
         for number in ("01", "06", "10")
     }
     assert "galhelpers/trees.yaml" in named["01"] & named["06"] & named["10"]
-    assert {"published.yaml", "docs/results/five_classes.json"} <= named["06"]
+    assert {"published.yaml", "docs/results/three_networks.json"} <= named["06"]
     assert {"published.yaml", "docs/results/transfer.json"} <= named["10"]
     assert not any(name.startswith("docs/") for name in named["01"])
 
