@@ -25,8 +25,7 @@ HEAD = """\
 """
 RUN = {"profile": "quick", "dataset": "simulated", "seed": 0}
 EXACT = re.compile(r"01_votes/.*|04_baselines/RMSE, (all zeros|constant mean)")
-# A ratio of two noisy curves, and recorded only where both ends of its interval are finite.
-NOT_COMPARED = re.compile(r"08_bayesian_votes/labels saved by .*")
+DIFFERENCE = re.compile(r"nats.*( - | minus | gained ).*")
 
 
 def tolerance(metric: dict[str, Any]) -> tuple[float, str]:
@@ -40,6 +39,11 @@ def tolerance(metric: dict[str, Any]) -> tuple[float, str]:
     value = metric["value"]
     if EXACT.fullmatch(f"{metric['notebook']}/{metric['name']}"):
         return 1e-5 * abs(value), "exact but for rounding: nothing is trained"
+    if DIFFERENCE.fullmatch(metric["name"]):
+        off = max(0.1, 0.1 * abs(value))
+        return min(off, 0.4 * abs(value)), "what is hard for both cancels: a tenth, or of a nat"
+    if metric["name"].startswith("gradient error"):
+        return 0.2 * abs(value), "rounding decides whether a step of a solver is accepted"
     if metric["name"].startswith("nats a galaxy"):
         return 1.0, "another seed moves it by up to 1 nat"
     known = [(0.03 * abs(value), "3 % of the value")]
@@ -78,8 +82,7 @@ def differences(
         other = {key: metric.get(key) for key in RUN if metric.get(key) != RUN[key]}
         if other:
             problems.append(f"{name}: expected a run with {RUN}, got {other}.")
-        if not NOT_COMPARED.fullmatch(name):
-            found.setdefault(metric["notebook"], {})[metric["name"]] = metric["value"]
+        found.setdefault(metric["notebook"], {})[metric["name"]] = metric["value"]
     for notebook, values in found.items():
         wanted = expected.get(notebook, {})
         if not values:
@@ -106,13 +109,12 @@ def update(folder: Path) -> None:
     for notebook in {metric["notebook"] for metric in metrics}:
         expected[notebook] = {}
     for metric in metrics:
-        if not NOT_COMPARED.fullmatch(f"{metric['notebook']}/{metric['name']}"):
-            off, why = tolerance(metric)
-            expected[metric["notebook"]][metric["name"]] = {
-                "value": float(f"{metric['value']:.8g}"),
-                "tolerance": float(f"{off:.2g}"),
-                "because": why,
-            }
+        off, why = tolerance(metric)
+        expected[metric["notebook"]][metric["name"]] = {
+            "value": float(f"{metric['value']:.8g}"),
+            "tolerance": float(f"{off:.2g}"),
+            "because": why,
+        }
     text = yaml.safe_dump(dict(sorted(expected.items())), sort_keys=False, width=200)
     EXPECTED.write_text(HEAD + text, encoding="utf-8")
 
