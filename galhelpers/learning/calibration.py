@@ -185,7 +185,8 @@ class Recalibration:
     @classmethod
     def fit(cls, pit: np.ndarray, tree: Tree) -> "Recalibration":
         """Learn the map from the PIT (n, n_answers) of a validation part, NaN not counted."""
-        parts = (pit[:, columns] for columns in tree.slices.values())
+        # Rounded, for between values closer than that the map would be steeper than numbers can be.
+        parts = (np.round(pit[:, columns], 12) for columns in tree.slices.values())
         return cls(tree, tuple(np.sort(part[~np.isnan(part)]) for part in parts))
 
     def apply(self, pit: np.ndarray) -> np.ndarray:

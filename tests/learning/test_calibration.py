@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -325,6 +325,8 @@ def test_levels_of_a_recalibration_give_intervals_that_hold(honest):
 
 
 @settings(max_examples=60, deadline=None)
+@example([2.2e-311], [0.0, 5e-324])
+@example([2.2e-311], [1.0, 5e-324])
 @given(
     st.lists(st.floats(0, 1), min_size=0, max_size=40),
     st.lists(st.floats(0, 1), min_size=2, max_size=20),
