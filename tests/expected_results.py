@@ -25,6 +25,8 @@ HEAD = """\
 """
 RUN = {"profile": "quick", "dataset": "simulated", "seed": 0}
 EXACT = re.compile(r"01_votes/.*|04_baselines/RMSE, (all zeros|constant mean)")
+# Read from a recorded file: on real galaxies, whatever the run is on.
+RECORDED = re.compile(r"06_resnet_to_node/\w+, real")
 DIFFERENCE = re.compile(r"nats.*( - | minus | gained ).*")
 
 
@@ -80,7 +82,7 @@ def differences(
     for metric in metrics:
         name = f"{metric['notebook']}/{metric['name']}"
         other = {key: metric.get(key) for key in RUN if metric.get(key) != RUN[key]}
-        if other:
+        if other and not RECORDED.fullmatch(name):
             problems.append(f"{name}: expected a run with {RUN}, got {other}.")
         found.setdefault(metric["notebook"], {})[metric["name"]] = metric["value"]
     for notebook, values in found.items():
