@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import ipywidgets
 import numpy as np
 import pandas as pd
-from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -30,7 +29,8 @@ from galhelpers.survey.galaxies import EDGE_ON_COS
 from galhelpers.survey.light import GZ2_FRAME
 from galhelpers.trees import GZ2
 from galhelpers.views.answer_bars import SHORT, picture_and_answers
-from galhelpers.views.plots import PALETTE, figure_note, picture_of
+from galhelpers.views.plots import PALETTE
+from galhelpers.views.sliders import show_first
 
 SIZE = 256
 """Width and height of the picture in pixels."""
@@ -362,20 +362,7 @@ class GalaxyMaker(ipywidgets.VBox):
         return f"<GalaxyMaker: {self.galaxy.describe()}>"
 
     def _ipython_display_(self, **_: Any) -> None:
-        """Show the sliders where there is a browser that draws them, else the first galaxy."""
-        figure = self._first.figure()
-        alt = self._first.describe()
-        kind, content = picture_of(figure)
-        picture = {kind: base64.b64encode(content).decode(), "text/plain": repr(self)}
-        width = round(figure.get_size_inches()[0] * 100)
-        display(
-            self._repr_mimebundle_() | picture,
-            metadata={kind: {"alt": alt, "width": width}},
-            raw=True,
-        )
-        if self._caption:
-            note = figure_note(self._caption, alt)
-            display({"text/markdown": note, "text/plain": f"Figure: {self._caption}"}, raw=True)
+        show_first(self, self._first.figure(), self._first.describe(), self._caption)
 
 
 def _table(galaxy: MadeGalaxy) -> str:

@@ -16,6 +16,25 @@ Drawing = Callable[..., tuple[Figure, str]]
 """From the values of the sliders, by name, to a figure and what can be seen on it, in words."""
 
 
+def show_first(widget: ipywidgets.DOMWidget, figure: Figure, words: str, caption: str = "") -> None:
+    """Show a widget where there is a browser that draws it, else a figure in its place.
+
+    Parameters
+    ----------
+    figure, words
+        The widget's first state, and what can be seen on it.
+    caption
+        What to notice, in Markdown; shown below.
+    """
+    kind, content = picture_of(figure)
+    picture = {kind: base64.b64encode(content).decode(), "text/plain": repr(widget)}
+    metadata = {kind: {"alt": words, "width": round(figure.get_size_inches()[0] * 100)}}
+    display(widget._repr_mimebundle_() | picture, metadata=metadata, raw=True)
+    if caption:
+        note = figure_note(caption, words)
+        display({"text/markdown": note, "text/plain": f"Figure: {caption}"}, raw=True)
+
+
 class FigureWithSliders(ipywidgets.VBox):
     """A figure that follows its sliders.
 
@@ -55,19 +74,10 @@ class FigureWithSliders(ipywidgets.VBox):
         )
 
     def __repr__(self) -> str:
-        return f"<FigureWithSliders: {self.description}>"
+        return f"<{type(self).__name__}: {self.description}>"
 
     def _ipython_display_(self, **_: Any) -> None:
-        """Show the sliders where there is a browser that draws them, else the first figure."""
-        figure, words = self._first
-        kind, content = picture_of(figure)
-        picture = {kind: base64.b64encode(content).decode(), "text/plain": repr(self)}
-        width = round(figure.get_size_inches()[0] * 100)
-        metadata = {kind: {"alt": words, "width": width}}
-        display(self._repr_mimebundle_() | picture, metadata=metadata, raw=True)
-        if self._caption:
-            note = figure_note(self._caption, words)
-            display({"text/markdown": note, "text/plain": f"Figure: {self._caption}"}, raw=True)
+        show_first(self, *self._first, self._caption)
 
 
 def dirichlet_sliders(

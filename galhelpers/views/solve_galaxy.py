@@ -4,8 +4,6 @@ The state of one galaxy in a trained neural ODE flows from t = 0 to t = 1. `Solu
 solving it; `SolveGalaxy` is the same with sliders.
 """
 
-import base64
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +11,13 @@ from typing import Any
 import ipywidgets
 import numpy as np
 import torch
-from IPython.display import display
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from galhelpers.ode import Statistics, odeint
 from galhelpers.ode.methods import TABLEAUS
-from galhelpers.views.plots import PALETTE, WIDTH, figure_note, picture_of, tidy
+from galhelpers.views.plots import PALETTE, WIDTH, tidy
+from galhelpers.views.sliders import FigureWithSliders
 
 TOLERANCES = (-5, 1)
 """Least and largest power of ten of the tolerance."""
@@ -55,7 +53,7 @@ class Solution:
     probabilities: np.ndarray
 
 
-class SolveGalaxy(ipywidgets.VBox):
+class SolveGalaxy(FigureWithSliders):
     """Sliders for solver and tolerance; the way of one galaxy's state follows at once.
 
     The way is drawn in the plane of the two directions in which the accurate solution moves most
@@ -96,7 +94,7 @@ class SolveGalaxy(ipywidgets.VBox):
         caption: str = "",
     ) -> None:
         self._func, self._start, self._read = func, start, read
-        self._classes, self._caption = list(classes), caption
+        self._classes = list(classes)
         self._accurate = self._solve(torch.linspace(0, 1, _FINE).tolist(), **_ACCURATE)
         self._middle = self._accurate.mean(axis=0)
         self._plane = np.linalg.svd(self._accurate - self._middle, full_matrices=False)[2][:2]
@@ -111,42 +109,23 @@ class SolveGalaxy(ipywidgets.VBox):
         self.steps = ipywidgets.IntSlider(
             value=steps, min=1, max=MOST_STEPS, description="equal steps", style=style
         )
-        self.picture = ipywidgets.HTML()  # an Image would have no alt text
-        controls = ipywidgets.HBox(
-            [self.method, self.tolerance, self.steps],
-            layout=ipywidgets.Layout(flex_flow="row wrap"),
-        )
-        super().__init__([controls, self.picture])
-        for control in (self.method, self.tolerance, self.steps):
-            control.observe(self._redraw, names="value")
-        self._redraw()
-        self._first = self.figure(), self.describe()
+        sliders = {"method": self.method, "tolerance": self.tolerance, "steps": self.steps}
+        super().__init__(self._way, sliders, caption)
 
     def _solve(self, times: Sequence[float], **setting: Any) -> np.ndarray:
         with torch.no_grad():
             return odeint(self._func, self._start, times, **setting).flatten(1).double().numpy()
 
-    def _redraw(self, _: object = None) -> None:
-        method = self.method.value
+    def _way(self, method: str, tolerance: float, steps: int) -> tuple[Figure, str]:
+        """Solve as the sliders say: figure and description."""
         self.tolerance.disabled = not TABLEAUS[method].adaptive
         self.steps.disabled = TABLEAUS[method].adaptive
-        self.solution = self._solution(method)
-        kind, content = picture_of(self.figure())
-        data = base64.b64encode(content).decode()
-        alt = html.escape(self.describe())
-        self.picture.value = (
-            f'<img class="solved-galaxy" width="{100 * WIDTH:.0f}" alt="{alt}" '
-            f'src="data:{kind};base64,{data}">'
-        )
-
-    def _solution(self, method: str) -> Solution:
         if TABLEAUS[method].adaptive:
-            tolerance = self.tolerance.value
             setting: dict[str, Any] = {"rtol": tolerance, "atol": tolerance}
             said = f"{method}, tolerance {tolerance:.2g}"
         else:
-            setting = {"step_size": 1 / self.steps.value}
-            said = f"{method}, {_counted(self.steps.value, 'step')}"
+            setting = {"step_size": 1 / steps}
+            said = f"{method}, {_counted(steps, 'step')}"
         stats = Statistics()
         setting["method"] = method
         self._solve((0.0, 1.0), stats=stats, **setting)
@@ -154,7 +133,8 @@ class SolveGalaxy(ipywidgets.VBox):
         last = torch.from_numpy(ways[-1]).to(self._start).reshape(self._start.shape)
         with torch.no_grad():
             probabilities = self._read(last).softmax(dim=1)[0].double().numpy()
-        return Solution(said, stats.forward, ways, probabilities)
+        self.solution = Solution(said, stats.forward, ways, probabilities)
+        return self.figure(), self.describe()
 
     @property
     def error(self) -> float:
@@ -195,21 +175,3 @@ class SolveGalaxy(ipywidgets.VBox):
         for ax in (left, right):
             tidy(ax)
         return fig
-
-    def __repr__(self) -> str:
-        return f"<SolveGalaxy: {self.describe()}>"
-
-    def _ipython_display_(self, **_: Any) -> None:
-        """Show the sliders where there is a browser that draws them, else the first way."""
-        figure, alt = self._first
-        kind, content = picture_of(figure)
-        picture = {kind: base64.b64encode(content).decode(), "text/plain": repr(self)}
-        width = round(figure.get_size_inches()[0] * 100)
-        display(
-            self._repr_mimebundle_() | picture,
-            metadata={kind: {"alt": alt, "width": width}},
-            raw=True,
-        )
-        if self._caption:
-            note = figure_note(self._caption, alt)
-            display({"text/markdown": note, "text/plain": f"Figure: {self._caption}"}, raw=True)
