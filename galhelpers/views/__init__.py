@@ -2,7 +2,7 @@
 
 from galhelpers.views.plots import (
     PALETTE,
-    confusion_matrix,
+    confusion_matrices,
     contact_sheet,
     dots_and_intervals,
     loss_curves,
@@ -14,7 +14,7 @@ from galhelpers.views.widgets import ClassifyGalaxies, read_ballots
 __all__ = [
     "PALETTE",
     "ClassifyGalaxies",
-    "confusion_matrix",
+    "confusion_matrices",
     "contact_sheet",
     "dots_and_intervals",
     "draw_tree",

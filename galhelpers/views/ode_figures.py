@@ -137,36 +137,6 @@ def paths_of_states(
     return fig
 
 
-def confusions(matrices: Mapping[str, ArrayLike], classes: Sequence[str]) -> Figure:
-    """Draw confusion matrices side by side, shares of each row; rows are the volunteers' classes.
-
-    Parameters
-    ----------
-    matrices
-        Name of each network to its counts, shape (classes, classes).
-    classes
-        Short names.
-    """
-    fig = Figure(figsize=(WIDTH, 3.9), layout="constrained")
-    axes = fig.subplots(1, len(matrices), squeeze=False, sharey=True)[0]
-    place = np.arange(len(classes))
-    for ax, (name, given) in zip(axes, matrices.items(), strict=True):
-        counts = np.asarray(given, float)
-        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        for row in place:
-            for column in place:
-                text = f"{100 * share[row, column]:.1f}"
-                colour = "white" if share[row, column] > 0.6 else "0.15"
-                ax.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
-        ax.set_xticks(place, classes, rotation=45, ha="right", fontsize=9)
-        ax.set_yticks(place, classes, fontsize=9)
-        ax.set_title(name, fontsize=10)
-        ax.set_xlabel("network says")
-    axes[0].set_ylabel("volunteers say")
-    return fig
-
-
 def recalls_beside_paper(
     matrices: Mapping[str, ArrayLike],
     published: Mapping[str, Sequence[float]],

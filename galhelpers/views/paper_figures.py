@@ -12,33 +12,6 @@ from numpy.typing import ArrayLike
 from galhelpers.views.plots import PALETTE, WIDTH, tidy
 
 
-def count_tables(tables: Mapping[str, ArrayLike], classes: Sequence[str]) -> Figure:
-    """Draw tables of counts side by side: rows the true class, columns the one given.
-
-    Parameters
-    ----------
-    tables
-        Title to counts, shape (k, k). Colour is the share of the row.
-    classes
-        Short names of the k classes.
-    """
-    fig = Figure(figsize=(WIDTH, 3.7), layout="constrained")
-    axes = fig.subplots(1, len(tables), sharey=True, squeeze=False)[0]
-    for ax, (title, given) in zip(axes, tables.items(), strict=True):
-        counts = np.asarray(given, float)
-        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for i, j in np.ndindex(counts.shape):
-            colour = "white" if share[i, j] > 0.55 else "black"
-            ax.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=9)
-        ax.set_xticks(range(len(classes)), classes, fontsize=9, rotation=40, ha="right")
-        ax.set_yticks(range(len(classes)), classes, fontsize=9)
-        ax.set_title(title, fontsize=11)
-    axes[0].set_ylabel("volunteers say")
-    axes[len(axes) // 2].set_xlabel("the network says")
-    return fig
-
-
 def drawn_counts(
     one: ArrayLike, mean_of_ten: ArrayLike, rows: Mapping[str, ArrayLike], classes: Sequence[str]
 ) -> Figure:
@@ -132,39 +105,6 @@ def beside_paper(rows: Sequence[Beside], xlabel: str, zero: bool = False) -> Fig
     ax.set(ylim=(len(rows) - 0.5, -0.6), xlabel=xlabel)
     tidy(ax)
     fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
-    return fig
-
-
-def accuracy_against_work(
-    curves: Mapping[str, Sequence[Mapping[str, float]]], references: Mapping[str, float]
-) -> Figure:
-    """Draw accuracy with its interval against evaluations, one point a tolerance.
-
-    Parameters
-    ----------
-    curves
-        Name to points, each with ``evaluations``, ``accuracy``, ``low`` and ``high``.
-    references
-        Label to a horizontal line, such as a published accuracy.
-    """
-    fig = Figure(figsize=(WIDTH, 4.2), layout="constrained")
-    ax = fig.subplots()
-    for number, (name, points) in enumerate(curves.items()):
-        ordered = sorted(points, key=lambda one: one["evaluations"])
-        x = np.array([one["evaluations"] for one in ordered]) * (1 + 0.025 * number)
-        y, low, high = (
-            np.array([one[key] for one in ordered]) for key in ("accuracy", "low", "high")
-        )
-        colour = PALETTE[number % len(PALETTE)]
-        ax.errorbar(
-            x, y, [y - low, high - y], fmt="o-", color=colour, lw=1.6, ms=5, capsize=3, label=name
-        )
-    for number, (label, level) in enumerate(references.items()):
-        ax.axhline(level, color="0.35", ls=("--", ":", "-.")[number % 3], lw=1.2, label=label)
-    ax.set(xscale="log", xlabel="evaluations of f for a batch", ylabel="accuracy")
-    _plain_ticks(ax, (1, 2, 5, 10, 20, 50))
-    tidy(ax)
-    fig.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=10)
     return fig
 
 

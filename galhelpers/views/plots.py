@@ -9,7 +9,6 @@ import base64
 import io
 import json
 import re
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -193,43 +192,46 @@ def check_images(images: ArrayLike) -> np.ndarray:
     return pixels
 
 
-def confusion_matrix(counts: ArrayLike, classes: Sequence[str]) -> Figure:
-    """Draw a confusion matrix: rows are true classes, columns predicted ones.
+def confusion_matrices(
+    matrices: Mapping[str, ArrayLike], classes: Sequence[str], counts: bool = False
+) -> Figure:
+    """Draw confusion matrices side by side: rows the volunteers' class, columns the network's.
 
     Parameters
     ----------
-    counts : array of int, shape (k, k)
-        ``counts[i, j]`` galaxies of class i were called j.
-    classes : sequence of k str
-        Names of the classes.
+    matrices
+        Title of each to its counts, shape (classes, classes).
+    classes
+        Short names.
+    counts
+        Write the counts; else per cent of the row. Colour is the share of the row in either case,
+        so that the diagonal is the recall of each class.
 
-    Returns
-    -------
-    Figure
-        Colour is the share of the row, so the diagonal is the recall of each class; the
-        small number is the count.
+    Raises
+    ------
+    ValueError
+        For counts of another shape.
     """
-    counts = np.asarray(counts)
-    k = len(classes)
-    if counts.shape != (k, k):
-        raise ValueError(
-            f"Expected counts of shape ({k}, {k}) for {k} classes, got {counts.shape}."
-        )
-    totals = counts.sum(axis=1, keepdims=True)
-    share = counts / np.maximum(totals, 1)
-    fig = Figure(figsize=(1.6 + 0.95 * k, 1.1 + 0.75 * k), layout="constrained")
-    ax = fig.subplots()
-    mesh = ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for i, j in np.ndindex(k, k):
-        colour = "white" if share[i, j] > 0.55 else "black"
-        text = f"{share[i, j]:.2f}" if totals[i, 0] else "–"
-        ax.text(j, i - 0.1, text, ha="center", va="center", color=colour, fontsize=10)
-        ax.text(j, i + 0.24, f"{counts[i, j]:,}", ha="center", color=colour, fontsize=7)
-    names = [textwrap.fill(name.replace("_", " "), 12) for name in classes]
-    ax.set_xticks(range(k), names, fontsize=8)
-    ax.set_yticks(range(k), names, fontsize=8)
-    ax.set(xlabel="predicted", ylabel="true")
-    fig.colorbar(mesh, label="share of the true class")
+    k, place = len(classes), np.arange(len(classes))
+    fig = Figure(figsize=(WIDTH, 3.9), layout="constrained")
+    axes = fig.subplots(1, len(matrices), squeeze=False, sharey=True)[0]
+    for ax, (title, given) in zip(axes, matrices.items(), strict=True):
+        numbers = np.asarray(given, float)
+        if numbers.shape != (k, k):
+            raise ValueError(
+                f"Expected counts of shape ({k}, {k}) for {k} classes, got {numbers.shape}."
+            )
+        share = numbers / np.maximum(numbers.sum(axis=1, keepdims=True), 1)
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        for i, j in np.ndindex(k, k):
+            text = f"{numbers[i, j]:,.0f}" if counts else f"{100 * share[i, j]:.1f}"
+            colour = "white" if share[i, j] > 0.6 else "0.15"
+            ax.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
+        ax.set_xticks(place, classes, rotation=45, ha="right", fontsize=9)
+        ax.set_yticks(place, classes, fontsize=9)
+        ax.set_title(title, fontsize=10)
+        ax.set_xlabel("network says")
+    axes[0].set_ylabel("volunteers say")
     return fig
 
 

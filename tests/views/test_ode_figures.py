@@ -51,13 +51,6 @@ def test_a_path_leads_from_an_open_to_a_full_dot():
     assert way.get_color() != other.get_color()
 
 
-def test_confusion_in_per_cent_of_each_row():
-    fig = ode_figures.confusions({"one": COUNTS, "other": COUNTS.T}, CLASSES)
-    assert texts(fig)[:9] == ["80.0", "10.0", "10.0", "40.0", "60.0", "0.0", "0.0", "0.0", "100.0"]
-    assert texts(fig)[9] == "80.0"
-    assert texts(fig)[10] == "20.0"
-
-
 def test_recalls_with_wilsons_interval_beside_the_papers():
     fig = ode_figures.recalls_beside_paper({"one": COUNTS}, {"one": [0.7, 0.2, 0.9]}, CLASSES)
     ours, paper = fig.axes[0].lines

@@ -178,16 +178,17 @@ def test_draw_tree_keeps_text_inside_its_cards_and_apart(name):
             assert apart
 
 
-def test_confusion_matrix_shows_shares_of_the_true_class():
+def test_confusion_matrices_show_shares_of_the_true_class_or_counts():
     counts = np.array([[8, 2, 0], [0, 0, 0], [1, 0, 1234]])
-    figure = plots.confusion_matrix(counts, ["round", "cigar_shaped", "spiral"])
-    shown = texts(figure)
-    assert shown[:4] == ["0.80", "8", "0.20", "2"]
-    assert shown.count("–") == 3  # no cigar: no share
-    assert "1,234" in shown
-    assert figure.axes[0].get_ylabel() == "true"
+    classes = ["round", "cigar", "spiral"]
+    shown = texts(plots.confusion_matrices({"one": counts, "other": counts.T}, classes))
+    assert shown[:6] == ["80.0", "20.0", "0.0", "0.0", "0.0", "0.0"]
+    assert shown[9:12] == ["88.9", "0.0", "11.1"]
+    figure = plots.confusion_matrices({"one": counts}, classes, counts=True)
+    assert "1,234" in texts(figure)
+    assert figure.axes[0].get_ylabel() == "volunteers say"
     with pytest.raises(ValueError, match=r"\(2, 2\) for 2 classes, got \(3, 3\)"):
-        plots.confusion_matrix(counts, ["a", "b"])
+        plots.confusion_matrices({"one": counts}, ["a", "b"])
 
 
 def test_loss_curves_mark_the_best_validation_epoch():
